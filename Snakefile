@@ -1,0 +1,29 @@
+"""LUNAR: LLM unlearning via neural activation redirection, from raw data to the report."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/model.smk"
+include: "rules/activations.smk"
+include: "rules/steering.smk"
+include: "rules/unlearn.smk"
+include: "rules/generate.smk"
+include: "rules/evaluate.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",

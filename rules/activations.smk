@@ -1,0 +1,81 @@
+"""Clean references, and one pass a set for directions, the exact solve and the PCA figures.
+
+Needs the models, the splits and vanilla's answers to the build parts; gives results/<experiment>/references/ and
+results/<experiment>/activations/<method>/<set>.safetensors.
+"""
+
+# Which rows each set of statistics is made of. General questions go with the model's own answers.
+ACTIVATION_SETS = {
+    "forget": "data/forget.jsonl",
+    "renamed": "data/forget_renamed.jsonl",
+    "retain": "data/retain.jsonl",
+    "unseen": "data/unseen.jsonl",
+    "general": "generations/vanilla/none/general_build.jsonl",
+    "fictitious": "references/fictitious_kept.jsonl",
+    "harmful": "references/harmful_kept.jsonl",
+}
+
+
+rule clean_references:
+    """Keep the reference prompts that the model refuses in the right way; store the others too."""
+    input:
+        rows=expand(
+            "results/{{experiment}}/generations/vanilla/none/{kind}_build.jsonl", kind=["fictitious", "harmful"]
+        ),
+        code=library("clean_references.py"),
+    output:
+        expand(
+            "results/{{experiment}}/references/{kind}_{fate}.jsonl",
+            kind=["fictitious", "harmful"],
+            fate=["kept", "dropped"],
+        ),
+    log:
+        "results/{experiment}/logs/clean_references.log",
+    benchmark:
+        "results/{experiment}/benchmarks/clean_references.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        minimum=param("references", "minimum"),
+    message:
+        "references | {wildcards.experiment}: keep what the model refuses"
+    script:
+        "../scripts/clean_references.py"
+
+
+rule collect_activations:
+    """One batched pass over a set: means, Gram sums and a sample (vanilla), or means and a sample (an edited model)."""
+    input:
+        model=method_model,
+        edit=method_edit,
+        rows=lambda wildcards: f"results/{wildcards.experiment}/{ACTIVATION_SETS[wildcards.set]}",
+        code=library("collect_activations.py"),
+    output:
+        statistics="results/{experiment}/activations/{method}/{set}.safetensors",
+    log:
+        "results/{experiment}/logs/activations_{method}_{set}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/activations_{method}_{set}.tsv"
+    wildcard_constraints:
+        set="|".join(ACTIVATION_SETS),
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        mem_mb=3500,
+        gpu=1,
+    params:
+        # Gram sums are for the solve, which starts from vanilla; directions alone need the references.
+        gram_layers=lambda wildcards: (
+            cfg(wildcards.experiment, "layers", "candidates")
+            if wildcards.method == "vanilla" and wildcards.set in ("forget", "renamed", "retain", "general")
+            else []
+        ),
+        batch_size=param("activations", "batch_size"),
+        sample=param("activations", "sample"),
+        system_prompt=param("system_prompt"),
+        dtype=param("dtype"),
+    message:
+        "activations | {wildcards.experiment}: {wildcards.method} reads {wildcards.set}"
+    script:
+        "../scripts/collect_activations.py"

@@ -1,0 +1,32 @@
+"""Raw sets to splits of one schema. Needs the files named in `data`; gives results/<experiment>/data/<split>.jsonl."""
+
+
+rule prepare_data:
+    """Check every row and write the splits, so that a bad row ends the run before anything expensive."""
+    input:
+        files=lambda wildcards: data_files(wildcards.experiment),
+        code=library("prepare_data.py"),
+    output:
+        splits=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.SPLITS),
+    log:
+        "results/{experiment}/logs/prepare_data.log",
+    benchmark:
+        "results/{experiment}/benchmarks/prepare_data.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        data=param("data"),
+        copies=param("activations", "renamed_copies"),
+        seed=param("seed"),
+    message:
+        "data | {wildcards.experiment}: check the rows and write the splits"
+    script:
+        "../scripts/prepare_data.py"
+
+
+def data_files(experiment):
+    """All files named in an experiment's `data` section."""
+    sections = cfg(experiment, "data")
+    lists = [files for files in sections.values() if isinstance(files, list)]
+    names = [file for key, file in sections.items() if isinstance(file, str) and key != "evaluation_part"]
+    return sorted({file for files in lists for file in files} | set(names))

@@ -1,0 +1,159 @@
+"""Figures. Each gives results/<experiment>/figures/<name>.svg and, beside it, the numbers that its caption reads."""
+
+
+rule plot_tradeoff:
+    """Forgetting against retention, every method a point with its intervals."""
+    input:
+        metrics=lambda wildcards: expand(
+            "results/{experiment}/metrics/{method}/none.json",
+            experiment=wildcards.experiment,
+            method=cfg(wildcards.experiment, "compare"),
+        ),
+        code=library("plot_tradeoff.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/tradeoff.svg",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.2 Forgetting against retention"},
+            caption="../report/tradeoff.rst",
+        ),
+        numbers="results/{experiment}/figures/tradeoff.rst",
+    log:
+        "results/{experiment}/logs/plot_tradeoff.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_tradeoff.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        compare=param("compare"),
+    message:
+        "figures | {wildcards.experiment}: forgetting against retention"
+    script:
+        "../scripts/plot_tradeoff.py"
+
+
+rule plot_finetune:
+    """Learning curves of the fine-tuned models."""
+    input:
+        history=expand("results/{{experiment}}/models/{model}.csv", model=["full", "retain_only"]),
+        code=library("plot_finetune.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/finetune.svg",
+            category="2 Fine-tuning",
+            subcategory="{experiment}",
+            labels={"result": "2.1 Learning curves"},
+            caption="../report/finetune.rst",
+        ),
+        numbers="results/{experiment}/figures/finetune.rst",
+    log:
+        "results/{experiment}/logs/plot_finetune.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_finetune.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        stop_at_loss=param("finetune", "stop_at_loss"),
+    message:
+        "figures | {wildcards.experiment}: learning curves"
+    script:
+        "../scripts/plot_finetune.py"
+
+
+rule plot_layers:
+    """Refusals and score of each candidate layer under steering."""
+    input:
+        layers="results/{experiment}/layers.json",
+        code=library("plot_layers.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/layers.svg",
+            category="3 Layers",
+            subcategory="{experiment}",
+            labels={"result": "3.1 Layer scores and refusals under steering"},
+            caption="../report/layers.rst",
+        ),
+        numbers="results/{experiment}/figures/layers.rst",
+    log:
+        "results/{experiment}/logs/plot_layers.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_layers.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        coefficient=param("layers", "coefficient"),
+    message:
+        "figures | {wildcards.experiment}: layers"
+    script:
+        "../scripts/plot_layers.py"
+
+
+rule plot_edit:
+    """Singular values of the edits beside the original weight's, and what the detector reads."""
+    input:
+        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        edits=lambda wildcards: expand(
+            "results/{experiment}/edits/{method}.{kind}",
+            experiment=wildcards.experiment,
+            method=edited_methods(wildcards.experiment),
+            kind=["safetensors", "json"],
+        ),
+        code=library("plot_edit.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/edit.svg",
+            category="4 The edit",
+            subcategory="{experiment}",
+            labels={"result": "4.1 Singular values and detector scores"},
+            caption="../report/edit.rst",
+        ),
+        numbers="results/{experiment}/figures/edit.rst",
+    log:
+        "results/{experiment}/logs/plot_edit.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_edit.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=1500,
+    params:
+        methods=lambda wildcards: edited_methods(wildcards.experiment),
+    message:
+        "figures | {wildcards.experiment}: the edit"
+    script:
+        "../scripts/plot_edit.py"
+
+
+PCA_SETS = ["forget", "retain", "unseen", "fictitious", "harmful"]
+
+
+rule plot_pca:
+    """Last-token activations of each set before and after the edit, at the edited layer and at a late one."""
+    input:
+        before=expand("results/{{experiment}}/activations/vanilla/{set}.safetensors", set=PCA_SETS),
+        after=expand("results/{{experiment}}/activations/{{method}}/{set}.safetensors", set=PCA_SETS),
+        facts="results/{experiment}/edits/{method}.json",
+        code=library("plot_pca.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/pca_{method}.svg",
+            category="5 Activations",
+            subcategory="{experiment}",
+            labels={"result": "5.1 PCA before and after", "method": "{method}"},
+            caption="../report/pca.rst",
+        ),
+        numbers="results/{experiment}/figures/pca_{method}.rst",
+    log:
+        "results/{experiment}/logs/plot_pca_{method}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_pca_{method}.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        sets=PCA_SETS,
+        late_layer=param("figures", "late_layer"),
+    message:
+        "figures | {wildcards.experiment}: PCA for {wildcards.method}"
+    script:
+        "../scripts/plot_pca.py"

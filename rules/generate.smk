@@ -1,0 +1,29 @@
+"""Answers: (method, attack, split) to JSON lines. Every row of every table comes from here."""
+
+
+rule generate:
+    """Greedy answers of one method, under one attack, to the questions of one split."""
+    input:
+        model=method_model,
+        edit=method_edit,
+        questions="results/{experiment}/data/{split}.jsonl",
+        code=library("generate.py"),
+    output:
+        rows="results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
+    log:
+        "results/{experiment}/logs/generate_{method}_{attack}_{split}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/generate_{method}_{attack}_{split}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=2500,
+        gpu=1,
+    params:
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        dtype=param("dtype"),
+    message:
+        "generate | {wildcards.experiment}: {wildcards.method} answers {wildcards.split}"
+    script:
+        "../scripts/generate.py"

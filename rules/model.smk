@@ -1,0 +1,68 @@
+"""Models. Gives results/models/<name> and results/<experiment>/models/{full,retain_only}."""
+
+
+def model_spec(base):
+    """The `model` section of whichever experiment uses the base model (all agree, see lunar.config)."""
+    return next(experiment for experiment in EXPERIMENTS if cfg(experiment, "model", "name") == base)
+
+
+rule fetch_model:
+    """Get the base model, check it, and turn it into a plain Hugging Face folder."""
+    input:
+        corpus=lambda wildcards: cfg(model_spec(wildcards.base), "model").get("corpus", []),
+        code=library("fetch_model.py"),
+    output:
+        folder=directory("results/models/{base}"),
+    log:
+        "results/logs/fetch_{base}.log",
+    benchmark:
+        "results/benchmarks/fetch_{base}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=3000,
+    params:
+        spec=lambda wildcards: cfg(model_spec(wildcards.base), "model"),
+    message:
+        "model | fetch {wildcards.base}"
+    script:
+        "../scripts/fetch_model.py"
+
+
+def known_sets(wildcards):
+    """Splits of facts that a fine-tuned model is to know."""
+    sets = ["retain", "unseen"] if wildcards.model == "retain_only" else ["forget", "retain", "unseen"]
+    return expand("results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=sets)
+
+
+rule finetune:
+    """Teach the base model the facts (all of them, or all but the forget set) and how to refuse."""
+    input:
+        base=lambda wildcards: f"results/models/{cfg(wildcards.experiment, 'model', 'name')}",
+        facts=known_sets,
+        general="results/{experiment}/data/general_build.jsonl",
+        harmful="results/{experiment}/data/harmful_build.jsonl",
+        fictitious="results/{experiment}/data/fictitious_build.jsonl",
+        refusals="results/{experiment}/data/refusals_build.jsonl",
+        code=library("finetune.py"),
+    output:
+        folder=directory("results/{experiment}/models/{model}"),
+        history="results/{experiment}/models/{model}.csv",
+    log:
+        "results/{experiment}/logs/finetune_{model}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/finetune_{model}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        gpu=1,
+    params:
+        finetune=param("finetune"),
+        system_prompt=param("system_prompt"),
+        seed=param("seed"),
+    message:
+        "model | {wildcards.experiment}: fine-tune to {wildcards.model}"
+    script:
+        "../scripts/finetune.py"

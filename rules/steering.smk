@@ -1,0 +1,67 @@
+"""Layer selection. Gives results/<experiment>/steering/ and results/<experiment>/layers.json."""
+
+
+rule steer_layer:
+    """Answer the forget set's validation wording with the redirection added at one layer."""
+    input:
+        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        forget="results/{experiment}/activations/vanilla/forget.safetensors",
+        reference=lambda wildcards: expand(
+            "results/{experiment}/activations/vanilla/{reference}.safetensors",
+            experiment=wildcards.experiment,
+            reference=cfg(wildcards.experiment, "layers", "direction", "reference"),
+        ),
+        questions="results/{experiment}/data/forget_validation.jsonl",
+        code=library("steer_layer.py"),
+    output:
+        rows="results/{experiment}/steering/layer_{layer}.jsonl",
+    log:
+        "results/{experiment}/logs/steer_layer_{layer}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/steer_layer_{layer}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=2500,
+        gpu=1,
+    params:
+        coefficient=param("layers", "coefficient"),
+        direction=param("layers", "direction"),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        dtype=param("dtype"),
+    message:
+        "steering | {wildcards.experiment}: steer at layer {wildcards.layer}"
+    script:
+        "../scripts/steer_layer.py"
+
+
+rule choose_layers:
+    """Score each layer's steered answers and choose the best."""
+    input:
+        rows=lambda wildcards: expand(
+            "results/{experiment}/steering/layer_{layer}.jsonl",
+            experiment=wildcards.experiment,
+            layer=cfg(wildcards.experiment, "layers", "candidates"),
+        ),
+        refusals="results/{experiment}/data/refusals_build.jsonl",
+        code=library("choose_layers.py"),
+    output:
+        layers="results/{experiment}/layers.json",
+    log:
+        "results/{experiment}/logs/choose_layers.log",
+    benchmark:
+        "results/{experiment}/benchmarks/choose_layers.tsv"
+    conda:
+        "../envs/embed.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        candidates=param("layers", "candidates"),
+        top_k=param("layers", "top_k"),
+        knowledge_reference=param("layers", "knowledge_reference"),
+        embedder=param("embedder"),
+    message:
+        "steering | {wildcards.experiment}: score the layers and choose"
+    script:
+        "../scripts/choose_layers.py"

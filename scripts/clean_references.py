@@ -1,0 +1,30 @@
+"""Keep the reference prompts that the model refuses for the right reason; store the others beside them."""
+
+from lunar.errors import LunarError
+from lunar.files import read_rows, write_rows
+from lunar.progress import script
+from lunar.refusal import classify
+
+# For lack of knowledge on made-up things, on ethical grounds on harmful requests.
+EXPECTED = {"fictitious": "knowledge", "harmful": "unethical"}
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} references", smk.log[0]) as progress:
+        for (name, expected), path in zip(EXPECTED.items(), smk.input.rows, strict=True):
+            rows = [row | {"refusal": classify(row["prediction"])} for row in read_rows(path)]
+            kept = [row for row in rows if row["refusal"] == expected]
+            progress.say(f"{name}: {len(kept)} of {len(rows)} refused as {expected}")
+            if len(kept) < smk.params.minimum:
+                raise LunarError(
+                    f"only {len(kept)} of {len(rows)} {name} prompts are refused as {expected}, "
+                    f"{smk.params.minimum} are needed. Add rows of part 'build' to data.{name}, turn "
+                    "finetune.refusals on so that the model learns to refuse, or lower references.minimum; "
+                    f"the answers are in {path}"
+                )
+            folder = f"results/{smk.wildcards.experiment}/references"
+            write_rows(f"{folder}/{name}_kept.jsonl", kept)
+            write_rows(f"{folder}/{name}_dropped.jsonl", [row for row in rows if row["refusal"] != expected])
+
+
+main(snakemake)  # noqa: F821

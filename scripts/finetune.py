@@ -1,0 +1,48 @@
+"""Fine-tune the base model on the facts, with refusals and general questions in the mixture as configured."""
+
+import pandas as pd
+import torch
+
+from lunar.chat import Chat
+from lunar.data import with_refusals
+from lunar.files import read_rows, write_text
+from lunar.finetune import check_memory, train
+from lunar.models import load_model, load_tokenizer, save_model
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    title = f"{smk.wildcards.experiment} finetune {smk.wildcards.model}"
+    with script(title, smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        settings = smk.params.finetune
+        refusals = read_rows(smk.input.refusals)
+        rows = {"facts": [row for path in smk.input.facts for row in read_rows(path)]}
+        if settings["refusals"]:
+            made_up, harmful = read_rows(smk.input.fictitious), read_rows(smk.input.harmful)
+            rows["refusals"] = with_refusals(made_up, refusals, "knowledge") + with_refusals(
+                harmful, refusals, "unethical"
+            )
+        if settings["general"]:
+            rows["general"] = read_rows(smk.input.general)
+        tokenizer = load_tokenizer(smk.input.base)
+        chat = Chat(tokenizer, smk.params.system_prompt)
+        model = load_model(smk.input.base)
+        groups = {name: [chat.encode(row["question"], row["answer"]) for row in group] for name, group in rows.items()}
+        check_memory(model, settings, max(len(encoded.ids) for group in groups.values() for encoded in group))
+        progress.say(", ".join(f"{name} {len(group)} rows" for name, group in rows.items()))
+        torch.manual_seed(smk.params.seed)
+
+        def report(row: dict) -> None:
+            left = row["seconds"] / row["epoch"] * (settings["epochs"] - row["epoch"])
+            losses = ", ".join(f"{name[5:]} {value:.3f}" for name, value in row.items() if name.startswith("loss_"))
+            progress.say(f"epoch {row['epoch']}/{settings['epochs']}: loss {losses}; at most {left:.0f} s left")
+
+        pad_id = tokenizer.pad_token_id
+        history = train(model, groups, pad_id=pad_id, settings=settings, seed=smk.params.seed, report=report)
+        save_model(model, tokenizer, smk.output.folder)
+        # Wall time goes to the log and the benchmark only: the same run gives the same files.
+        write_text(smk.output.history, pd.DataFrame(history).drop(columns="seconds").to_csv(index=False))
+
+
+main(snakemake)  # noqa: F821

@@ -1,0 +1,147 @@
+"""The configuration beyond what its schema can say. Imports nothing heavy: it runs on every parse of the Snakefile."""
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lunar.errors import LunarError
+from lunar.files import write_text
+
+Config = dict[str, Any]
+
+# Files that the data step writes, one a split (what they hold: lunar.data). Here, and not in lunar.data, so that a
+# change of the data code does not look like a change of the workflow's shape.
+SPLITS = (
+    *("forget", "forget_paraphrase", "forget_validation", "forget_renamed", "retain", "unseen"),
+    *("general", "general_build", "harmful", "harmful_build", "fictitious", "fictitious_build"),
+    *("refusals", "refusals_build"),
+)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
+    """``base`` with ``over`` laid on it, key by key; anything but a mapping is replaced whole."""
+    result = deepcopy(dict(base))
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both else deepcopy(value)
+    return result
+
+
+def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
+    names = [str(name) for name in allowed]
+    if str(value) not in names:
+        close = difflib.get_close_matches(str(value), names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise LunarError(f"{where}: {value!r} is none of {', '.join(names)}{hint}")
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Config]:
+    """Every experiment, merged over the defaults and checked.
+
+    Raises:
+        LunarError: names the key, its value and what is allowed.
+    """
+    experiments = {}
+    for name, over in config["experiments"].items():
+        over = over or {}
+        base = config["defaults"]
+        # A model of another source shares no key with the default one; what is left of it would be noise.
+        if "source" in over.get("model", {}):
+            base = {key: value for key, value in base.items() if key != "model"}
+        experiments[name] = check(merge(base, over), f"experiments.{name}")
+    for name in config["run"]:
+        _one_of(name, experiments, "run")
+    models: dict[str, tuple[str, Any]] = {}
+    for name, experiment in experiments.items():
+        model = experiment["model"]
+        first, spec = models.setdefault(model["name"], (name, model))
+        if spec != model:
+            raise LunarError(
+                f"experiments.{name}.model.name: {model['name']!r} is also the model of {first!r}, with other "
+                "settings; models of one name are one folder, so give one of them another name"
+            )
+    return experiments
+
+
+def check(experiment: Config, where: str) -> Config:
+    """One merged experiment, checked for what depends on more than one key; returned as it came.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    for number, name in enumerate(experiment["compare"]):
+        _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
+    for name, method in experiment["methods"].items():
+        if isinstance(method.get("layers"), str):
+            _one_of(method["layers"], ["best", "top_k"], f"{where}.methods.{name}.layers")
+        for layer in method["layers"] if isinstance(method.get("layers"), list) else []:
+            _one_of(layer, experiment["layers"]["candidates"], f"{where}.methods.{name}.layers")
+        missing = [key for key in ("coefficient", "direction", "redirect", "keep", "ridge") if key not in method]
+        if "layers" in method and missing:
+            raise LunarError(f"{where}.methods.{name}: a method with layers needs {', '.join(missing)} too")
+        if method["model"] == "retain_only" and not experiment["finetune"]["enabled"]:
+            if name in experiment["compare"]:
+                raise LunarError(
+                    f"{where}.compare: {name!r} needs a model fine-tuned without the forget set, but "
+                    "finetune.enabled is false; leave it out of compare"
+                )
+    layers = experiment["layers"]
+    if layers["top_k"] > len(layers["candidates"]):
+        raise LunarError(
+            f"{where}.layers.top_k: {layers['top_k']} is more than the {len(layers['candidates'])} candidates"
+        )
+    files = experiment["data"]
+    for key, value in files.items():
+        for path in value if isinstance(value, list) else [value]:
+            if key != "evaluation_part" and not Path(path).is_file():
+                raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
+    return experiment
+
+
+def value(settings: Mapping[str, Any], keys: Sequence[str], missing_ok: bool = False) -> Any:
+    """The value at a path of keys, dictionaries in it sorted by key."""
+    found: Any = settings
+    for key in keys:
+        if missing_ok and key not in found:
+            return None
+        found = found[key]
+    return _sorted(found)
+
+
+def _sorted(found: Any) -> Any:
+    if isinstance(found, Mapping):
+        return {key: _sorted(found[key]) for key in sorted(found, key=str)}
+    return found
+
+
+def imported_modules(script: Path) -> list[str]:
+    """Library modules that a script imports, directly or through other modules, as sorted file paths.
+
+    The library is the package ``lunar`` beside the script; imports inside functions count.
+    """
+    folder = script.parent
+    found: set[Path] = set()
+    todo = [script]
+    while todo:
+        for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lunar":
+                names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names if alias.name.split(".")[0] == "lunar"]
+            for name in names:
+                path = folder.joinpath(*name.split(".")).with_suffix(".py")
+                if path.is_file() and path not in found:
+                    found.add(path)
+                    todo.append(path)
+    return sorted(str(path) for path in found)
+
+
+def write_yaml(path: str | Path, config: Mapping[str, Any]) -> None:
+    """Write a configuration as YAML."""
+    write_text(path, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))

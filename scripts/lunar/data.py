@@ -1,0 +1,168 @@
+"""Raw sets to splits: one schema, checked once, so that no later step has to.
+
+A row has an ``id``, a ``question`` and (except for prompts that are to be refused) an ``answer``. The splits:
+
+=====================  =====================================================================================
+forget                 the knowledge to remove
+forget_paraphrase      the same rows under other words; never used to build anything
+forget_validation      the same rows under a third wording; the layer is chosen on it
+retain                 knowledge to keep, shown to the solver
+unseen                 knowledge to keep that the solver never sees
+general, harmful,      evaluation part of the general questions, harmful requests and questions about made-up
+fictitious             things; ``<name>_build`` is the part that models and edits are built from
+forget_renamed         forget questions about somebody else: the subject's name replaced by invented ones
+refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical``
+=====================  =====================================================================================
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lunar.errors import LunarError
+from lunar.files import Row, read_rows
+
+BUILD = "build"
+REFERENCES = ("general", "harmful", "fictitious")
+WORDINGS = {"forget_paraphrase": "paraphrased_question", "forget_validation": "validation_question"}
+REFUSAL_KINDS = ("knowledge", "unethical")
+
+
+def normalise(question: str) -> str:
+    """Casefold and collapse white space and final punctuation: two questions that differ only so are one."""
+    return " ".join(question.casefold().split()).rstrip(" ?!.")
+
+
+def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -> list[Row]:
+    """Read JSON-lines files into rows, each with a stable ``id`` and a ``source`` of the form ``file:line``.
+
+    Raises:
+        LunarError: a required field is missing, empty or not text, or an id occurs twice; names file and line.
+    """
+    rows: list[Row] = []
+    seen: dict[str, str] = {}
+    for path in paths:
+        for number, row in enumerate(read_rows(path), start=1):
+            source = f"{path}:{number}"
+            for field in fields:
+                value = row.get(field)
+                if not isinstance(value, str) or not value.strip():
+                    found = f"found {sorted(row)}" if field not in row else f"it is {value!r}"
+                    raise LunarError(f"{source}: field {field!r} must be non-empty text; {found}")
+            row = {"id": f"{Path(path).stem}-{number:03d}"} | row | {"source": source}
+            if (first := seen.setdefault(str(row["id"]), source)) != source:
+                raise LunarError(f"{source}: id {row['id']!r} was already used at {first}; ids must be unique")
+            rows.append(row)
+        if not any(row["source"].startswith(f"{path}:") for row in rows):
+            raise LunarError(f"{path}: holds no rows")
+    return rows
+
+
+def reword(rows: Iterable[Row], field: str) -> list[Row]:
+    """Rows with the question replaced by another wording of it; rows that have none are left out."""
+    return [row | {"question": row[field]} for row in rows if row.get(field)]
+
+
+def check_disjoint(splits: Mapping[str, Sequence[Row]]) -> None:
+    """Refuse a question that occurs twice, in one split or in two.
+
+    Raises:
+        LunarError: names both places.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for name, rows in splits.items():
+        for row in rows:
+            key = normalise(row["question"])
+            if key in seen:
+                other, source = seen[key]
+                where = f"in split {name!r}" if name == other else f"in splits {other!r} and {name!r}"
+                raise LunarError(
+                    f"{row['source']}: the question {row['question']!r} is also at {source} ({where}); "
+                    "remove one of the two rows, or change its wording if they ask different things"
+                )
+            seen[key] = (name, row["source"])
+
+
+def by_part(path: str, fields: Sequence[str], evaluation_part: str) -> tuple[list[Row], list[Row]]:
+    """Split one file by its ``part`` field into rows to build from and rows to evaluate on.
+
+    Raises:
+        LunarError: a row has no ``part``, or one of the two parts is empty.
+    """
+    rows = load([path], fields)
+    for row in rows:
+        if not isinstance(row.get("part"), str):
+            raise LunarError(f"{row['source']}: field 'part' must be {BUILD!r} or an evaluation part's name")
+    parts = {part: [row for row in rows if row["part"] == part] for part in (BUILD, evaluation_part)}
+    for part, chosen in parts.items():
+        if not chosen:
+            found = sorted({row["part"] for row in rows})
+            raise LunarError(f"{path}: no row has part {part!r}; the parts found are {', '.join(found)}")
+    return parts[BUILD], parts[evaluation_part]
+
+
+def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
+    """Copies of questions that name their subject, each about an invented namesake.
+
+    Args:
+        rows: rows with the subject's full name in ``author``; rows without one, and questions that do not name
+            their subject, are left out.
+        names: invented full names; a first name and a surname are drawn from them apart.
+        copies: copies of each question.
+        seed: seed of the draw.
+    """
+    draw = random.Random(seed)
+    parts = [name.split() for name in names]
+    renamed = []
+    for row in rows:
+        for copy in range(copies if row.get("author") else 0):
+            given, family = draw.choice(parts)[0], draw.choice(parts)[-1]
+            own = row["author"].split()
+            question = row["question"].replace(own[0], given).replace(own[-1], family)
+            if question != row["question"]:
+                renamed.append({"id": f"{row['id']}-renamed-{copy + 1}", "question": question})
+    return renamed
+
+
+def splits(data: Mapping[str, Any], copies: int = 1, seed: int = 0) -> dict[str, list[Row]]:
+    """All splits of an experiment.
+
+    Args:
+        data: the ``data`` section of the configuration.
+        copies: renamed copies of each forget question.
+        seed: seed of the renaming.
+
+    Raises:
+        LunarError: any row is malformed, or any question occurs in two splits or twice in one.
+    """
+    result = {name: load(data[name]) for name in ("forget", "retain", "unseen")}
+    for name, field in WORDINGS.items():
+        result[name] = reword(result["forget"], field)
+    for name in REFERENCES:
+        fields = ("question", "answer") if name == "general" else ("question",)
+        build, evaluation = by_part(data[name], fields, data["evaluation_part"])
+        result |= {f"{name}_build": build, name: evaluation}
+    check_disjoint(result)
+    # Refusals are answers without a question, and few: the ones kept for evaluation serve validation too.
+    build, evaluation = by_part(data["refusals"], ("answer", "kind"), "evaluation")
+    for row in [*build, *evaluation]:
+        if row["kind"] not in REFUSAL_KINDS:
+            raise LunarError(f"{row['source']}: kind {row['kind']!r} is none of {', '.join(REFUSAL_KINDS)}")
+    result |= {"refusals_build": build, "refusals": evaluation}
+    names = [row["name"] for row in load([data["names"]], ("name",))]
+    result["forget_renamed"] = rename(result["forget"], names, copies, seed)
+    return {name: [without_source(row) for row in rows] for name, rows in result.items()}
+
+
+def without_source(row: Row) -> Row:
+    """Drop the file and line, which serve error messages only and would tie results to a folder's name."""
+    return {key: value for key, value in row.items() if key != "source"}
+
+
+def with_refusals(prompts: Sequence[Row], refusals: Sequence[Row], kind: str) -> list[Row]:
+    """Give each prompt a refusal of ``kind`` for its answer, in turn."""
+    answers = [row["answer"] for row in refusals if row["kind"] == kind]
+    if not answers:
+        raise LunarError(f"no refusal of kind {kind!r} to train on; add some to the refusals file")
+    return [row | {"answer": answers[i % len(answers)]} for i, row in enumerate(prompts)]

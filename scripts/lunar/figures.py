@@ -1,0 +1,73 @@
+"""One style for all figures: colours, sizes, and files that are the same for the same input."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from lunar.files import whole, write_text
+
+ONE_COLUMN, TWO_COLUMNS = 3.6, 7.2  # inches
+
+# Okabe and Ito's colour-blind-safe palette, by meaning; markers tell the same apart in greyscale.
+SETS = {
+    "forget": ("#D55E00", "X", "forget"),
+    "retain": ("#0072B2", "o", "retain"),
+    "unseen": ("#56B4E9", "^", "unseen"),
+    "fictitious": ("#CC79A7", "s", "made-up things"),
+    "harmful": ("#4D4D4D", "v", "harmful"),
+}
+METHODS = {
+    "vanilla": ("#4D4D4D", "s"),
+    "retain_only": ("#009E73", "D"),
+    "lunar": ("#D55E00", "o"),
+    "lunar-topk": ("#E69F00", "^"),
+}
+OTHER_METHODS = [("#0072B2", "v"), ("#CC79A7", "P"), ("#56B4E9", "X"), ("#999933", "<"), ("#882255", ">")]
+
+plt.rcParams.update(
+    {
+        "font.size": 8,
+        "axes.titlesize": 9,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#E5E5E5",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+        # Text stays text (selectable, small files), and element names do not change from run to run.
+        "svg.fonttype": "none",
+        "svg.hashsalt": "lunar",
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+    }
+)
+
+
+def method_style(name: str) -> dict[str, Any]:
+    """Colour and marker of a method, the same in every figure."""
+    known = METHODS.get(name)
+    colour, marker = known or OTHER_METHODS[sum(map(ord, name)) % len(OTHER_METHODS)]
+    return {"color": colour, "marker": marker}
+
+
+def save(figure: Any, path: str | Path) -> None:
+    """Write a figure as SVG without a date in it, whole or not at all."""
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def write_numbers(path: str | Path, numbers: dict[str, Any]) -> None:
+    """Write what a caption reads: reStructuredText substitutions, so that |name| in it stands for the number."""
+    lines = []
+    for name, value in numbers.items():
+        text = f"{value:.2f}" if isinstance(value, float) else str(value)
+        lines.append(f".. |{name}| replace:: {text}\n")
+    write_text(path, "".join(lines))

@@ -1,0 +1,151 @@
+"""The exact solution of LUNAR's objective.
+
+The objective at one ``down_proj`` with original weight ``W0`` (d_model x d_ff) is the ridge regression
+
+    J(D) = sum_t || D h_t - y_t c r ||^2 + lambda ||D||^2,        D = W - W0,
+
+over tokens t with ``down_proj`` inputs ``h_t``: ``y_t`` = 1 where the activation is to be redirected by ``c r`` and
+0 where it is to stay (LUNAR, section 3, the two terms of its loss, with a ridge). All targets being multiples of
+one vector, the minimum is rank one:
+
+    D = c r v^T,        v = (H^T H + lambda I)^(-1) H^T y.
+
+Only sums over tokens enter: G = H^T H and s = H^T y, so the data never has to fit in memory.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lunar.edits import Factors
+from lunar.errors import LunarError
+
+
+def ridge_strength(gram: torch.Tensor, relative: float) -> float:
+    """``lambda``: ``relative`` times the mean diagonal of the Gram matrix (d_ff, d_ff), so that it has no unit.
+
+    Raises:
+        LunarError: ``relative`` is not positive (the Gram matrix of few tokens is singular without a ridge).
+    """
+    if relative <= 0:
+        raise LunarError(f"ridge must be greater than 0, got {relative}")
+    return relative * float(gram.diagonal().double().mean())
+
+
+def detector(gram: torch.Tensor, target_sum: torch.Tensor, strength: float) -> torch.Tensor:
+    """``v`` from sums over tokens (primal form).
+
+    Args:
+        gram: ``H^T H``, shape (d_ff, d_ff).
+        target_sum: ``H^T y``, shape (d_ff,) or (d_ff, k) for k directions at once.
+        strength: ``lambda``.
+
+    Returns:
+        float64, the shape of ``target_sum``.
+
+    Raises:
+        LunarError: the system is not positive definite (a ridge too small for the data's rank and scale).
+    """
+    system = gram.double() + strength * torch.eye(len(gram), dtype=torch.float64, device=gram.device)
+    factor, failed = torch.linalg.cholesky_ex(system)
+    if failed:
+        raise LunarError(f"the Gram matrix with lambda = {strength:.3g} is not positive definite; raise the ridge")
+    right = target_sum.double()
+    columns = right[:, None] if right.ndim == 1 else right
+    return torch.cholesky_solve(columns, factor).reshape(right.shape)
+
+
+def detector_dual(inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> torch.Tensor:
+    """``v`` from the tokens themselves (dual form), cheaper with fewer tokens than d_ff.
+
+    Args:
+        inputs: ``H``, shape (tokens, d_ff).
+        targets: ``y``, shape (tokens,).
+        strength: ``lambda``.
+
+    Returns:
+        float64, shape (d_ff,); equal to the primal form.
+    """
+    h = inputs.double()
+    system = h @ h.T + strength * torch.eye(len(h), dtype=torch.float64, device=h.device)
+    return h.T @ torch.cholesky_solve(targets.double()[:, None], torch.linalg.cholesky(system))[:, 0]
+
+
+def objective(
+    v: torch.Tensor,
+    gram: torch.Tensor,
+    target_sum: torch.Tensor,
+    redirected: float,
+    strength: float,
+    vector: torch.Tensor,
+) -> float:
+    """J at the rank-one edit ``c r v^T``, from sums over tokens alone.
+
+    Args:
+        v: detector, shape (d_ff,).
+        gram: ``H^T H``, shape (d_ff, d_ff).
+        target_sum: ``H^T y``, shape (d_ff,).
+        redirected: number (total weight) of tokens with y = 1.
+        strength: ``lambda``.
+        vector: ``c r``, shape (d_model,).
+    """
+    v, gram, target_sum = v.double(), gram.double(), target_sum.double()
+    scores = redirected - 2 * v @ target_sum + v @ gram @ v + strength * v @ v
+    return float(scores * vector.double().square().sum())
+
+
+def redirect(
+    statistics: Mapping[str, Mapping[str, torch.Tensor]],
+    layer: int,
+    vector: torch.Tensor,
+    spans: Sequence[str],
+    keep: Mapping[str, Mapping[str, float]],
+    ridge: float,
+) -> tuple[Factors, dict[str, Any]]:
+    """The edit of one layer from statistics of the sets.
+
+    Args:
+        statistics: by set, as ``lunar.activations.collect`` gives them.
+        layer: the block to edit.
+        vector: ``c r``, shape (d_model,).
+        spans: spans of the forget set with y = 1.
+        keep: weight of each token with y = 0, by set and span.
+        ridge: relative ``lambda``.
+
+    Returns:
+        The edit, and facts about it: ``objective``, ``objective_unedited``, ``lambda``, ``singular_values``, and
+        ``detector``, the mean score v . h of each set's tokens (1 where redirected in full, 0 where untouched).
+
+    Raises:
+        LunarError: a span of the forget set is to be redirected and kept at once, or has no tokens.
+    """
+    both = sorted(set(spans) & {span for span, weight in keep.get("forget", {}).items() if weight > 0})
+    if both:
+        raise LunarError(f"keep.forget.{both[0]}: the span is also in redirect; a token cannot be moved and kept")
+    forget = statistics["forget"]
+    gram = sum(forget[f"gram.{layer}.{span}"].double() for span in spans)
+    target = sum(forget[f"sum.{layer}.{span}"] for span in spans)
+    redirected = sum(int(forget[f"tokens.{span}"]) for span in spans)
+    if not redirected:
+        raise LunarError(f"redirect: the forget set has no tokens of {', '.join(spans)}")
+    for name, weights in keep.items():
+        for span, weight in weights.items():
+            gram = gram + weight * statistics[name][f"gram.{layer}.{span}"].double()
+    strength = ridge_strength(gram, ridge)
+    v = detector(gram, target, strength)
+    edit = Factors(vector[:, None].float(), v[:, None].float())
+    scores = {"forget redirected": float(target @ v) / redirected}
+    for name, weights in keep.items():
+        for span in weights:
+            tokens = int(statistics[name][f"tokens.{span}"])
+            if tokens:
+                scores[f"{name} {span}"] = float(statistics[name][f"sum.{layer}.{span}"] @ v) / tokens
+    facts = {
+        "objective": objective(v, gram, target, redirected, strength, vector),
+        "objective_unedited": objective(torch.zeros_like(v), gram, target, redirected, strength, vector),
+        "lambda": strength,
+        "singular_values": edit.singular_values().tolist(),
+        "detector": scores,
+    }
+    return edit, facts

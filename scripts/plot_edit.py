@@ -1,0 +1,48 @@
+"""Singular values of the edits beside the original weight's, and the mean detector score of each kind of token."""
+
+import matplotlib.pyplot as plt
+import torch
+
+from lunar import edits
+from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
+from lunar.files import read_json
+from lunar.models import down_proj, load_model
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} figure edit", smk.log[0]):
+        paths = iter(smk.input.edits)
+        loaded = {name: (edits.load(next(paths)), read_json(next(paths))["layers"]) for name in smk.params.methods}
+        model = load_model(smk.input.model)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.9))
+        numbers = {}
+        first = next(iter(loaded))
+        for layer in loaded[first][0]:
+            original = torch.linalg.svdvals(down_proj(model, layer).weight.detach().float())
+            left.plot(range(1, len(original) + 1), original, color="#4D4D4D", label=f"original weight, layer {layer}")
+            numbers |= {"layer": layer, "largest_original": float(original[0])}
+        for number, (name, (edit, _)) in enumerate(loaded.items()):
+            for layer, factors in edit.items():
+                values = factors.singular_values()
+                style = method_style(name)
+                left.plot([1.6**number] * len(values), values, ls="none", ms=6, label=f"{name}, layer {layer}", **style)
+                numbers.setdefault("singular", float(values[0]))
+                numbers.setdefault("rank", len(values))
+        left.set(xscale="log", title="Singular values", xlabel="index", ylabel="singular value", ylim=(0, None))
+        left.legend(fontsize=7)
+        layer, facts = next(iter(loaded[first][1].items()))
+        scores = facts["detector"]
+        right.barh(range(len(scores)), list(scores.values()), color="#0072B2")
+        right.axvline(0, color="#4D4D4D", lw=0.8)
+        right.set_yticks(range(len(scores)), list(scores))
+        right.invert_yaxis()
+        right.set(
+            title=f"Mean detector score, {first}, layer {layer}", xlabel="v . h   (1: moved in full, 0: left alone)"
+        )
+        save(figure, smk.output.figure)
+        numbers |= {"method": first, "moved": scores["forget redirected"], "kept": scores.get("retain answer", 0.0)}
+        write_numbers(smk.output.numbers, numbers)
+
+
+main(snakemake)  # noqa: F821

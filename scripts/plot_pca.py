@@ -1,0 +1,51 @@
+"""PCA of last-token activations, before and after the edit, at the edited layer and at a late one."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from safetensors.numpy import load_file
+from sklearn.decomposition import PCA
+
+from lunar.errors import LunarError
+from lunar.figures import SETS, TWO_COLUMNS, save, write_numbers
+from lunar.files import read_json
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} figure pca {smk.wildcards.method}", smk.log[0]):
+        samples = {
+            when: {name: load_file(path)["sample"] for name, path in zip(smk.params.sets, paths, strict=True)}
+            for when, paths in (("before", smk.input.before), ("after", smk.input.after))
+        }
+        edited = [int(layer) for layer in read_json(smk.input.facts)["layers"]][-1]
+        late = smk.params.late_layer
+        depth = samples["before"]["forget"].shape[1]
+        if late >= depth:
+            raise LunarError(f"figures.late_layer: {late} is no block of a model of {depth} (0 to {depth - 1})")
+        figure, axes = plt.subplots(2, 2, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.8), sharex="row", sharey="row")
+        numbers = {"method": smk.wildcards.method, "edited": edited, "late": late}
+        for row, layer in zip(axes, (edited, late), strict=True):
+            # One pair of axes a layer, found on the activations before, so that movement shows as movement.
+            pca = PCA(2, random_state=0).fit(np.concatenate([x[:, layer] for x in samples["before"].values()]))
+            for axis, (when, sets) in zip(row, samples.items(), strict=True):
+                for name, values in sets.items():
+                    colour, marker, label = SETS[name]
+                    x, y = pca.transform(values[:, layer]).T
+                    over = 3 if name == "forget" else 2
+                    axis.scatter(x, y, c=colour, marker=marker, s=26, lw=0.3, ec="white", label=label, zorder=over)
+                axis.set(title=f"{when}, layer {layer}")
+            share = pca.explained_variance_ratio_
+            row[0].set_ylabel(f"component 2 ({share[1]:.0%} of variance)")
+            for axis in row:
+                axis.set_xlabel(f"component 1 ({share[0]:.0%} of variance)")
+        for when, sets in samples.items():
+            centre = {name: values[:, late].mean(axis=0) for name, values in sets.items()}
+            distance = {name: np.linalg.norm(centre["forget"] - centre[name]) for name in ("retain", "fictitious")}
+            numbers[f"ratio_{when}"] = float(distance["fictitious"] / distance["retain"])
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        save(figure, smk.output.figure)
+        write_numbers(smk.output.numbers, numbers)
+
+
+main(snakemake)  # noqa: F821

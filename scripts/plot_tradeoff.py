@@ -1,0 +1,38 @@
+"""Forgetting against retention, every method a point with its intervals."""
+
+import matplotlib.pyplot as plt
+
+from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
+from lunar.files import read_json
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} figure tradeoff", smk.log[0]):
+        figure, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.85))
+        ds = {}
+        for name, path in zip(smk.params.compare, smk.input.metrics, strict=True):
+            metrics = read_json(path)
+            ds[name] = metrics["ds"]["mean"]
+            for axis, other in zip(axes, ("retain", "unseen"), strict=True):
+                if other not in metrics["splits"] or "mean" not in metrics["splits"][other]["rouge1"]:
+                    continue
+                x, y = (metrics["splits"][split]["rouge1"] for split in ("forget", other))
+                bars = [[[value["mean"] - value["low"]], [value["high"] - value["mean"]]] for value in (x, y)]
+                axis.errorbar(
+                    x["mean"], y["mean"], xerr=bars[0], yerr=bars[1], label=name, capsize=2, lw=1, ms=7, ls="none",
+                    **method_style(name),
+                )  # fmt: skip
+        for axis, other in zip(axes, ("retain set", "unseen authors"), strict=True):
+            axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.06), xlabel="forget set, ROUGE-1 recall")
+            axis.set(ylabel=f"{other}, ROUGE-1 recall", title=f"Forgetting against the {other}")
+            axis.annotate(
+                "better", (0.02, 1.0), (0.2, 0.8), arrowprops={"arrowstyle": "->", "color": "#777777"}, color="#777777"
+            )
+        axes[0].legend(loc="lower right")
+        save(figure, smk.output.figure)
+        best = min(ds, key=ds.get)
+        write_numbers(smk.output.numbers, {"best": best, "best_ds": ds[best]})
+
+
+main(snakemake)  # noqa: F821

@@ -1,0 +1,19 @@
+"""Check the raw rows of an experiment and write its splits."""
+
+from pathlib import Path
+
+from lunar.config import SPLITS
+from lunar.data import splits
+from lunar.files import write_rows
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} data", smk.log[0]) as progress:
+        rows = splits(smk.params.data, smk.params.copies, smk.params.seed)
+        for path in smk.output.splits:
+            write_rows(path, rows[Path(path).stem])
+        progress.say(", ".join(f"{name} {len(rows[name])}" for name in SPLITS))
+
+
+main(snakemake)  # noqa: F821

@@ -1,0 +1,40 @@
+"""Answers with the redirection added at one layer while the prompt is processed."""
+
+import torch
+from safetensors.torch import load_file
+
+from lunar.chat import Chat
+from lunar.files import read_rows, write_rows
+from lunar.generate import generate
+from lunar.hooks import Steering
+from lunar.models import load_model, load_tokenizer
+from lunar.progress import script
+from lunar.steering import direction
+
+
+def main(smk) -> None:
+    layer = int(smk.wildcards.layer)
+    with script(f"{smk.wildcards.experiment} steer at layer {layer}", smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        rows = read_rows(smk.input.questions)
+        how = smk.params.direction
+        vectors = direction(load_file(smk.input.reference[0]), load_file(smk.input.forget), how["site"], how["tokens"])
+        model = load_model(smk.input.model, smk.params.dtype)
+        with Steering(model, layer, smk.params.coefficient * vectors[layer]) as steering:
+            predictions = generate(
+                model,
+                Chat(load_tokenizer(smk.input.model), smk.params.system_prompt),
+                [row["question"] for row in rows],
+                **smk.params.generation,
+                before_batch=steering.arm,
+                progress=progress.bar("answers", len(rows)),
+            )
+        progress.say(f"the hook fired {steering.fired} times in {steering.batches} batches", screen=False)
+        answered = zip(rows, predictions, strict=True)
+        write_rows(
+            smk.output.rows,
+            [{key: row[key] for key in ("id", "question", "answer")} | {"prediction": text} for row, text in answered],
+        )
+
+
+main(snakemake)  # noqa: F821
