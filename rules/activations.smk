@@ -63,7 +63,7 @@ rule collect_activations:
     threads: 2
     resources:
         mem_mb=3500,
-        gpu=1,
+        gpu=GPU,
     params:
         # Gram sums are for the solve, which starts from vanilla; directions alone need the references.
         gram_layers=lambda wildcards: (

@@ -3,6 +3,7 @@
 Imports only the parts of the library that need no torch: this runs whenever the Snakefile is parsed.
 """
 
+import shutil
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -19,6 +20,9 @@ try:
     EXPERIMENTS = settings.resolve(config)
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
+
+# Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
+GPU = int(shutil.which("nvidia-smi") is not None)
 
 
 wildcard_constraints:

@@ -18,7 +18,7 @@ rule generate:
         "../envs/model.yaml"
     resources:
         mem_mb=2500,
-        gpu=1,
+        gpu=GPU,
     params:
         generation=param("generation"),
         system_prompt=param("system_prompt"),

@@ -57,7 +57,7 @@ rule finetune:
     threads: 2
     resources:
         mem_mb=6000,
-        gpu=1,
+        gpu=GPU,
     params:
         finetune=param("finetune"),
         system_prompt=param("system_prompt"),

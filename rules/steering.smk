@@ -23,7 +23,7 @@ rule steer_layer:
         "../envs/model.yaml"
     resources:
         mem_mb=2500,
-        gpu=1,
+        gpu=GPU,
     params:
         coefficient=param("layers", "coefficient"),
         direction=param("layers", "direction"),

@@ -23,7 +23,12 @@ def bfloat16_gains() -> bool:
 
 
 def freeze(model: Any, first_layer: int) -> list[torch.nn.Parameter]:
-    """Freeze embeddings, head, final norm and the blocks below ``first_layer``; return what trains."""
+    """Freeze embeddings, head, final norm and the blocks below ``first_layer``; return what trains.
+
+    With ``first_layer`` 0 nothing is frozen, which a model of random weights needs.
+    """
+    if first_layer == 0:
+        return list(model.requires_grad_(True).parameters())
     model.requires_grad_(False)
     upper = blocks(model)[first_layer:]
     upper.requires_grad_(True)

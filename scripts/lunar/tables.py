@@ -134,10 +134,9 @@ HEADLINE = (
     ("DS", None, None),
     ("forget", "forget", "rouge1"),
     ("refused", "forget", "refusal"),
-    ("paraphrased, refused", "forget_paraphrase", "refusal"),
     ("retain", "retain", "rouge1"),
     ("unseen", "unseen", "rouge1"),
-    ("general, refused", "general", "refusal"),
+    ("general refused", "general", "refusal"),
 )
 
 
