@@ -83,3 +83,43 @@ def edited_methods(experiment):
     """The compared methods that edit a model."""
     methods = EXPERIMENTS[experiment]["methods"]
     return [name for name in cfg(experiment, "compare") if "layers" in methods[name]]
+
+
+def data_files(experiment):
+    """All files named in an experiment's `data` section."""
+    sections = cfg(experiment, "data")
+    lists = [files for files in sections.values() if isinstance(files, list)]
+    names = [file for key, file in sections.items() if isinstance(file, str) and key != "evaluation_part"]
+    return sorted({file for files in lists for file in files} | set(names))
+
+
+def base_model(base):
+    """The `model` section of the experiments that use the base model (all agree, see lunar.config)."""
+    return next(cfg(name, "model") for name in EXPERIMENTS if cfg(name, "model", "name") == base)
+
+
+def known_sets(wildcards):
+    """Splits of facts that a fine-tuned model is to know."""
+    sets = ["retain", "unseen"] if wildcards.model == "retain_only" else ["forget", "retain", "unseen"]
+    return expand("results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=sets)
+
+
+def statistics_needed(wildcards):
+    """The sets of statistics that a method's solve reads, by name."""
+    settings_ = method(wildcards)
+    sets = {"forget", settings_["direction"]["reference"], *settings_["keep"]}
+    folder = f"results/{wildcards.experiment}/activations/vanilla"
+    return {name: f"{folder}/{name}.safetensors" for name in sorted(sets)}
+
+
+def report_files(experiment):
+    """The final files of one experiment."""
+    folder = f"results/{experiment}"
+    figures = ["tradeoff", "layers"]
+    if cfg(experiment, "finetune", "enabled"):
+        figures.append("finetune")
+    if edited_methods(experiment):
+        figures.append("edit")
+    figures += [f"pca_{name}" for name in edited_methods(experiment)]
+    tables = ["tables/main.csv", "tables/generations.html"]
+    return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]

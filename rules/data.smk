@@ -22,11 +22,3 @@ rule prepare_data:
         "data | {wildcards.experiment}: check the rows and write the splits"
     script:
         "../scripts/prepare_data.py"
-
-
-def data_files(experiment):
-    """All files named in an experiment's `data` section."""
-    sections = cfg(experiment, "data")
-    lists = [files for files in sections.values() if isinstance(files, list)]
-    names = [file for key, file in sections.items() if isinstance(file, str) and key != "evaluation_part"]
-    return sorted({file for files in lists for file in files} | set(names))

@@ -1,7 +1,7 @@
 """Metrics and tables. Gives results/<experiment>/metrics/<method>/<attack>.json and results/<experiment>/tables/."""
 
 
-rule evaluate:
+rule evaluate_answers:
     """Every metric of one (method, attack), with bootstrap intervals."""
     input:
         rows=lambda wildcards: expand(
@@ -9,7 +9,7 @@ rule evaluate:
             split=cfg(wildcards.experiment, "splits"),
             **wildcards,
         ),
-        code=library("evaluate.py"),
+        code=library("evaluate_answers.py"),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
     log:
@@ -25,10 +25,10 @@ rule evaluate:
     message:
         "evaluate | {wildcards.experiment}: {wildcards.method}"
     script:
-        "../scripts/evaluate.py"
+        "../scripts/evaluate_answers.py"
 
 
-rule tabulate:
+rule tabulate_metrics:
     """Join the metrics of all compared methods into one table, in four renderings, and write the summary."""
     input:
         metrics=lambda wildcards: expand(
@@ -39,7 +39,7 @@ rule tabulate:
         layers="results/{experiment}/layers.json",
         template="report/templates/table.html.j2",
         style="report/templates/style.css",
-        code=library("tabulate.py"),
+        code=library("tabulate_metrics.py"),
     output:
         csv="results/{experiment}/tables/main.csv",
         markdown="results/{experiment}/tables/main.md",
@@ -62,7 +62,7 @@ rule tabulate:
     message:
         "evaluate | {wildcards.experiment}: write the table"
     script:
-        "../scripts/tabulate.py"
+        "../scripts/tabulate_metrics.py"
 
 
 rule show_generations:

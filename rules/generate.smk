@@ -1,13 +1,13 @@
 """Answers: (method, attack, split) to JSON lines. Every row of every table comes from here."""
 
 
-rule generate:
+rule generate_answers:
     """Greedy answers of one method, under one attack, to the questions of one split."""
     input:
         model=method_model,
         edit=method_edit,
         questions="results/{experiment}/data/{split}.jsonl",
-        code=library("generate.py"),
+        code=library("generate_answers.py"),
     output:
         rows="results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
     log:
@@ -26,4 +26,4 @@ rule generate:
     message:
         "generate | {wildcards.experiment}: {wildcards.method} answers {wildcards.split}"
     script:
-        "../scripts/generate.py"
+        "../scripts/generate_answers.py"

@@ -1,15 +1,10 @@
 """Models. Gives results/models/<name> and results/<experiment>/models/{full,retain_only}."""
 
 
-def model_spec(base):
-    """The `model` section of whichever experiment uses the base model (all agree, see lunar.config)."""
-    return next(experiment for experiment in EXPERIMENTS if cfg(experiment, "model", "name") == base)
-
-
 rule fetch_model:
     """Get the base model, check it, and turn it into a plain Hugging Face folder."""
     input:
-        corpus=lambda wildcards: cfg(model_spec(wildcards.base), "model").get("corpus", []),
+        corpus=lambda wildcards: base_model(wildcards.base).get("corpus", []),
         code=library("fetch_model.py"),
     output:
         folder=directory("results/models/{base}"),
@@ -22,17 +17,11 @@ rule fetch_model:
     resources:
         mem_mb=3000,
     params:
-        spec=lambda wildcards: cfg(model_spec(wildcards.base), "model"),
+        spec=lambda wildcards: base_model(wildcards.base),
     message:
         "model | fetch {wildcards.base}"
     script:
         "../scripts/fetch_model.py"
-
-
-def known_sets(wildcards):
-    """Splits of facts that a fine-tuned model is to know."""
-    sets = ["retain", "unseen"] if wildcards.model == "retain_only" else ["forget", "retain", "unseen"]
-    return expand("results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=sets)
 
 
 rule finetune:

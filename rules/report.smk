@@ -1,19 +1,6 @@
 """The report, over all experiments of `run`. Gives results/report.html and results/config.yaml, the configuration in full."""
 
 
-def report_files(experiment):
-    """The final files of one experiment."""
-    folder = f"results/{experiment}"
-    figures = ["tradeoff", "layers"]
-    if cfg(experiment, "finetune", "enabled"):
-        figures.append("finetune")
-    if edited_methods(experiment):
-        figures.append("edit")
-    figures += [f"pca_{name}" for name in edited_methods(experiment)]
-    tables = ["tables/main.csv", "tables/generations.html"]
-    return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
-
-
 rule write_report:
     """Collect what is marked for the report in one file that opens offline."""
     input:
@@ -22,11 +9,11 @@ rule write_report:
     output:
         report="results/report.html",
         config="results/config.yaml",
-    params:
-        run=config["run"],
     log:
         "results/logs/write_report.log",
     localrule: True
+    params:
+        run=config["run"],
     message:
         "report | write results/report.html"
     run:

@@ -1,14 +1,6 @@
 """Edits. Needs the chosen layers and vanilla's statistics; gives results/<experiment>/edits/<method>.safetensors."""
 
 
-def statistics_needed(wildcards):
-    """The sets of statistics that a method's solve reads, by name."""
-    settings_ = method(wildcards)
-    sets = {"forget", settings_["direction"]["reference"], *settings_["keep"]}
-    folder = f"results/{wildcards.experiment}/activations/vanilla"
-    return {name: f"{folder}/{name}.safetensors" for name in sorted(sets)}
-
-
 rule unlearn:
     """Solve the redirection exactly at the method's layers and store it as two vectors a layer."""
     input:

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from lunar.errors import LunarError
+
+# Stands in for a text to find where the template puts it: no template or system prompt holds this private character.
+MARK = "\ue000"
 
 # The template is two spans: what stands before the question is the same in every prompt, what stands after it has
 # read the question, and the answer starts there.
@@ -38,7 +42,7 @@ class Chat:
         system_prompt: text of the system message; ``None`` leaves it to the template.
 
     Raises:
-        LunarError: the tokenizer has no chat template, or no offsets.
+        LunarError: the tokenizer has no chat template, or no offsets, or the template refuses the system prompt.
     """
 
     tokenizer: Any
@@ -51,8 +55,13 @@ class Chat:
             raise LunarError(f"{name}: the tokenizer has no chat template; use a chat model or set one in its folder")
         if not self.tokenizer.is_fast:
             raise LunarError(f"{name}: a fast tokenizer (tokenizer.json) is needed")
-        answered = self._render("Q", "A")
-        tail = answered[answered.rindex("A") + 1 :].strip()
+        try:
+            tail = self._render("Q", MARK).rpartition(MARK)[2].strip()
+        except TemplateError as error:
+            raise LunarError(
+                f"{name}: the chat template refuses the conversation ({error}); some have no place for a system "
+                "message, then set system_prompt to null"
+            ) from error
         end = self.tokenizer(tail, add_special_tokens=False)["input_ids"][:1] if tail else []
         self.end_ids = [*dict.fromkeys([*end, self.tokenizer.eos_token_id])]
 
@@ -71,8 +80,9 @@ class Chat:
         """
         question = question.strip()
         text = self._render(question)
-        start = text.rindex(question)
-        stop = start + len(question)
+        # Searching for the question itself would go wrong where the template holds the same words ("assistant").
+        stop = len(text) - len(self._render(MARK).rpartition(MARK)[2])
+        start = stop - len(question)
         tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids = list(tokens["input_ids"])
         spans = [

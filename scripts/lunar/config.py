@@ -74,6 +74,8 @@ def check(experiment: Config, where: str) -> Config:
     Raises:
         LunarError: as ``resolve``.
     """
+    if set(experiment["methods"].get("vanilla", {})) != {"model"}:
+        raise LunarError(f"{where}.methods.vanilla: must be there, with a model and no edit; all else starts from it")
     for number, name in enumerate(experiment["compare"]):
         _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
     for name, method in experiment["methods"].items():

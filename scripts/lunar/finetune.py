@@ -107,8 +107,8 @@ def train(
         report: called with each epoch's row.
 
     Returns:
-        One row an epoch: ``epoch``, ``step``, ``seconds``, ``lr`` and the mean answer-token loss of each group, as
-        seen during the epoch (each batch before its own update).
+        One row an epoch: ``epoch``, ``step``, ``seconds`` and the mean answer-token loss of each group, as seen during
+        the epoch (each batch before its own update).
     """
     order = random.Random(seed)
     parameters = freeze(model, settings["first_layer"])

@@ -94,7 +94,7 @@ def test_whole_folder_keeps_the_old_one_on_failure(tmp_path: Path) -> None:
 
 def test_rows_come_back_as_written(tmp_path: Path) -> None:
     # U+2028 and U+0085 end a line for str.splitlines, but not in JSON lines.
-    rows = [{"question": "Señor  \x85?"}, {"nested": {"a": [1, None, 0.1]}}]
+    rows = [{"question": "Señor \u2028 \x85?"}, {"nested": {"a": [1, None, 0.1]}}]
     path = tmp_path / "rows.jsonl"
     write_rows(path, rows)
     assert read_rows(path) == rows

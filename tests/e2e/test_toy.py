@@ -1,0 +1,154 @@
+"""The toy experiment through the whole workflow, its results asserted."""
+
+import csv
+import json
+import re
+import shutil
+
+import pytest
+from conftest import run_snakemake
+from safetensors.numpy import load_file
+
+RUN = "results/toy"
+METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk"]
+
+
+@pytest.fixture(scope="module")
+def table(toy):
+    with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    return {
+        name: {key: float(value) for key, value in row.items() if re.match(r"^-?[\d.]+$", value)}
+        for name, row in rows.items()
+    }
+
+
+def test_the_model_knows_its_data_and_how_to_refuse(table):
+    vanilla = table["vanilla"]
+    assert vanilla["forget_rouge1"] >= 0.9
+    assert vanilla["retain_rouge1"] >= 0.9
+    assert vanilla["unseen_rouge1"] >= 0.9
+    assert vanilla["harmful_refusal"] >= 0.9
+    assert vanilla["fictitious_refusal"] >= 0.9
+    assert vanilla["general_refusal"] <= 0.1
+
+
+def test_retain_only_never_saw_the_forget_set(table):
+    assert table["retain_only"]["retain_rouge1"] >= 0.9
+    assert table["retain_only"]["forget_rouge1"] <= table["vanilla"]["forget_rouge1"] - 0.3
+
+
+def test_lunar_forgets_and_retains(table):
+    assert table["lunar"]["forget_rouge1"] <= 0.5
+    assert table["lunar"]["retain_rouge1"] >= 0.9
+    assert table["lunar"]["ds"] < table["vanilla"]["ds"] - 30
+
+
+def test_table_is_complete(toy, table):
+    assert list(table) == METHODS
+    with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
+        header = next(csv.reader(file))
+    assert header[:3] == ["method", "attack", "ds"]
+    for column in ("forget_rouge1", "forget_rougeL", "unseen_refusal", "general_degenerate"):
+        assert {column, f"{column}_low", f"{column}_high"} <= set(header)
+    for name in METHODS:
+        assert table[name]["forget_rouge1_low"] <= table[name]["forget_rouge1"] <= table[name]["forget_rouge1_high"]
+
+
+def test_generations_have_the_promised_fields(toy):
+    rows = [json.loads(line) for line in (toy / RUN / "generations/lunar/none/forget.jsonl").open(encoding="utf-8")]
+    assert len(rows) == 6
+    assert all(list(row) == ["id", "question", "answer", "prediction"] for row in rows)
+
+
+def test_the_edit_is_two_vectors_a_layer(toy):
+    chosen = json.loads((toy / RUN / "layers.json").read_text(encoding="utf-8"))
+    edit = load_file(toy / RUN / "edits/lunar.safetensors")
+    assert {name: value.shape for name, value in edit.items()} == {
+        f"{chosen['best']}.left": (128, 1),
+        f"{chosen['best']}.right": (256, 1),
+    }
+    topk = load_file(toy / RUN / "edits/lunar-topk.safetensors")
+    assert {int(name.split(".")[0]) for name in topk} == set(chosen["top_k"])
+
+
+def test_solve_lowers_the_objective(toy):
+    facts = json.loads((toy / RUN / "edits/lunar.json").read_text(encoding="utf-8"))
+    for layer in facts["layers"].values():
+        assert layer["objective"] < layer["objective_unedited"]
+
+
+def test_references_are_split_in_kept_and_dropped(toy):
+    for kind in ("fictitious", "harmful"):
+        build = (toy / RUN / f"data/{kind}_build.jsonl").read_text(encoding="utf-8").splitlines()
+        fates = [
+            (toy / RUN / f"references/{kind}_{fate}.jsonl").read_text().splitlines() for fate in ("kept", "dropped")
+        ]
+        assert len(fates[0]) + len(fates[1]) == len(build)
+        assert len(fates[0]) >= 5
+
+
+def test_report_opens_offline(toy):
+    report = (toy / "results/report.html").read_text(encoding="utf-8")
+    assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', report)
+    for text in ("1.1 Every metric by split and method", "3.1 Layer scores", "5.1 PCA before and after"):
+        assert text in report
+    assert "System Message" not in report  # docutils reports a broken caption in the text itself
+
+
+def test_every_job_left_a_log_and_a_benchmark(toy):
+    logs = {path.stem for path in (toy / RUN / "logs").glob("*.log")}
+    assert logs == {path.stem for path in (toy / RUN / "benchmarks").glob("*.tsv")}
+    assert "generate_lunar_none_forget" in logs
+
+
+def test_second_run_has_nothing_to_do(toy):
+    outcome = run_snakemake(toy)
+    assert outcome.returncode == 0
+    assert "Nothing to be done" in outcome.stdout
+
+
+def planned(folder, *arguments):
+    """Rules of a dry run, with their number of jobs."""
+    outcome = run_snakemake(folder, "--dry-run", *arguments)
+    assert outcome.returncode == 0, outcome.stdout
+    table = outcome.stdout.rpartition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+
+
+AFTER_TABLE = {"tabulate_metrics": 1, "plot_tradeoff": 1, "write_report": 1, "all": 1}
+
+
+def test_a_change_reruns_only_what_depends_on_it(toy_copy):
+    config = toy_copy / "config.yaml"
+    original = config.read_text(encoding="utf-8")
+
+    caption = toy_copy / "report/layers.rst"
+    text = caption.read_text(encoding="utf-8")
+    caption.write_text(text + "\nOne more sentence.\n", encoding="utf-8")
+    assert planned(toy_copy) == {"write_report": 1, "all": 1}
+    caption.write_text(text, encoding="utf-8")
+
+    config.write_text(original.replace("resamples: 500", "resamples: 400"), encoding="utf-8")
+    assert planned(toy_copy) == {"evaluate_answers": 4} | AFTER_TABLE
+
+    config.write_text(original.replace("coefficient: 1.5", "coefficient: 1.4"), encoding="utf-8")
+    assert planned(toy_copy) == {
+        "unlearn": 1,
+        "generate_answers": 7,
+        "collect_activations": 5,
+        "evaluate_answers": 1,
+        "plot_edit": 1,
+        "plot_pca": 1,
+        "show_generations": 1,
+    } | AFTER_TABLE  # fmt: skip
+    config.write_text(original, encoding="utf-8")
+
+
+def test_what_is_made_again_is_the_same(toy_copy):
+    tables = {path: path.read_bytes() for path in sorted((toy_copy / RUN / "tables").iterdir())}
+    for folder in ("edits", "generations/lunar", "activations", "tables"):
+        shutil.rmtree(toy_copy / RUN / folder)
+    outcome = run_snakemake(toy_copy)
+    assert outcome.returncode == 0, outcome.stdout[-3000:]
+    assert {path: path.read_bytes() for path in tables} == tables

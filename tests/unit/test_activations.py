@@ -1,0 +1,142 @@
+"""Statistics of a set against a plain loop over single conversations."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lunar.activations import collect
+from lunar.chat import SPANS
+from lunar.models import blocks, down_proj
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def conversations(chat, rows):
+    """Of very different lengths, so that batches are padded; one without an answer."""
+    encoded = [chat.encode(row["question"], row["answer"]) for row in rows]
+    return [*encoded, chat.encode("Who works as a baker or as a doctor, and who keeps a goose at home in Birkdale?")]
+
+
+@torch.no_grad()
+def _plain(model, conversations) -> dict[str, torch.Tensor]:
+    """The same statistics for every layer, one unpadded conversation and one token at a time, in float64."""
+    layers = range(len(blocks(model)))
+    seen: dict[tuple[str, int], torch.Tensor] = {}
+    handles = [
+        module.register_forward_hook(lambda m, args, out, key=key: seen.__setitem__(key, out[0].double()))
+        for la in layers
+        for key, module in ((("residual", la), blocks(model)[la]), (("down_proj", la), down_proj(model, la)))
+    ]
+    handles += [
+        down_proj(model, la).register_forward_pre_hook(
+            lambda m, args, la=la: seen.__setitem__(("in", la), args[0][0].double())
+        )
+        for la in layers
+    ]
+    result = {f"tokens.{span}": torch.tensor(0) for span in SPANS}
+    for la in layers:
+        result |= {f"gram.{la}.{span}": torch.zeros(40, 40, dtype=torch.float64) for span in SPANS}
+        result |= {f"sum.{la}.{span}": torch.zeros(40, dtype=torch.float64) for span in SPANS}
+    means = {f"mean.{site}.{tokens}": [] for site in ("residual", "down_proj") for tokens in ("last", "prompt")}
+    for c in conversations:
+        model(torch.tensor([c.ids]))
+        for token, number in enumerate(c.spans):
+            result[f"tokens.{SPANS[number]}"] += 1
+            for la in layers:
+                h = seen["in", la][token]
+                result[f"gram.{la}.{SPANS[number]}"] += torch.outer(h, h)
+                result[f"sum.{la}.{SPANS[number]}"] += h
+        for site in ("residual", "down_proj"):
+            prompt = torch.stack([seen[site, la][: c.prompt_length] for la in layers])
+            means[f"mean.{site}.last"].append(prompt[:, -1])
+            means[f"mean.{site}.prompt"].append(prompt.mean(1))
+    for handle in handles:
+        handle.remove()
+    result["sample"] = torch.stack(means["mean.residual.last"]).float()
+    return result | {key: torch.stack(values).mean(0) for key, values in means.items()}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
+@pytest.mark.parametrize("pad_id", [1, 50])
+def test_equals_a_plain_loop(llama, conversations, batch_size: int, pad_id: int) -> None:
+    done: list[int] = []
+    found = collect(
+        llama,
+        conversations,
+        pad_id=pad_id,
+        batch_size=batch_size,
+        gram_layers=[0, 2],
+        sample=100,
+        progress=done.append,
+    )
+    expected = _plain(llama, conversations)
+    # Only the layers asked for have Gram matrices.
+    assert found.keys() == {key for key in expected if not key.startswith(("gram.1.", "sum.1."))}
+    for key, value in found.items():
+        torch.testing.assert_close(value.double(), expected[key].double(), rtol=1e-4, atol=1e-4, msg=lambda m: key + m)
+    assert found["gram.0.answer"].dtype == torch.float32
+    assert found["sum.0.answer"].dtype == found["mean.residual.last"].dtype == torch.float64
+    assert done[-1] == len(conversations)
+
+
+def test_every_family(make_model, family: str, conversations) -> None:
+    model = make_model(family)
+    found = collect(model, conversations, pad_id=1, batch_size=3, gram_layers=[1])
+    expected = _plain(model, conversations)
+    for key in ("mean.residual.last", "mean.down_proj.prompt", "gram.1.question"):
+        torch.testing.assert_close(found[key].double(), expected[key], rtol=1e-4, atol=1e-4)
+
+
+def test_token_counts(llama, conversations) -> None:
+    found = collect(llama, conversations, pad_id=1, batch_size=4)
+    assert not [key for key in found if key.startswith(("gram", "sum"))]
+    for number, span in enumerate(SPANS):
+        assert int(found[f"tokens.{span}"]) == sum(c.spans.count(number) for c in conversations) > 0
+
+
+@pytest.mark.parametrize("sample", [0, 1, 3])
+def test_sample_is_the_first_prompts_in_order(llama, conversations, sample: int) -> None:
+    found = collect(llama, conversations, pad_id=1, batch_size=2, sample=sample)["sample"]
+    assert found.shape == (sample, 3, 16)
+    torch.testing.assert_close(found, _plain(llama, conversations)["sample"][:sample], rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16(make_model, conversations) -> None:
+    found = collect(make_model(dtype=torch.bfloat16), conversations, pad_id=1, batch_size=2, gram_layers=[0])
+    expected = collect(make_model(), conversations, pad_id=1, batch_size=2, gram_layers=[0])
+    torch.testing.assert_close(found["gram.0.question"], expected["gram.0.question"], rtol=0.1, atol=1.0)
+
+
+MEMORY = """
+import json, resource, sys
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+from lunar.activations import collect
+from lunar.chat import Encoded
+
+size = dict(hidden_size=32, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=50, **size)).eval()
+one = Encoded(list(range(50)) * 3, [0] * 10 + [1] * 70 + [2] * 20 + [3] * 50, 100)
+for n in (60, 480):
+    result = collect(model, [one] * n, pad_id=0, batch_size=10, gram_layers=[0, 1], sample=5)
+    returned = sum(value.nbytes for value in result.values())
+    print(json.dumps([n, returned, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_tokens() -> None:
+    """Peak memory of one process after 60 and after 480 conversations of 150 tokens.
+
+    Keeping the inputs of both projections would take 129 MB more, keeping residual streams alone 16 MB a layer.
+    """
+    command = [sys.executable, "-c", MEMORY]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(SCRIPTS)})
+    (few, small, before), (many, large, after) = map(json.loads, outcome.stdout.splitlines())
+    assert many == 8 * few
+    assert small == large
+    assert after - before < 8 * 1024  # kilobytes
