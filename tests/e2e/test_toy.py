@@ -16,11 +16,9 @@ METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk"]
 @pytest.fixture(scope="module")
 def table(toy):
     with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
-        rows = {row["method"]: row for row in csv.DictReader(file)}
-    return {
-        name: {key: float(value) for key, value in row.items() if re.match(r"^-?[\d.]+$", value)}
-        for name, row in rows.items()
-    }
+        rows = list(csv.DictReader(file))
+    number = re.compile(r"-?[\d.]+")
+    return {row["method"]: {key: float(value) for key, value in row.items() if number.fullmatch(value)} for row in rows}
 
 
 def test_the_model_knows_its_data_and_how_to_refuse(table):
@@ -80,12 +78,12 @@ def test_solve_lowers_the_objective(toy):
 
 def test_references_are_split_in_kept_and_dropped(toy):
     for kind in ("fictitious", "harmful"):
-        build = (toy / RUN / f"data/{kind}_build.jsonl").read_text(encoding="utf-8").splitlines()
-        fates = [
-            (toy / RUN / f"references/{kind}_{fate}.jsonl").read_text().splitlines() for fate in ("kept", "dropped")
-        ]
-        assert len(fates[0]) + len(fates[1]) == len(build)
-        assert len(fates[0]) >= 5
+        build, kept, dropped = (
+            (toy / RUN / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+            for name in (f"data/{kind}_build", f"references/{kind}_kept", f"references/{kind}_dropped")
+        )
+        assert len(kept) + len(dropped) == len(build)
+        assert len(kept) >= 5
 
 
 def test_report_opens_offline(toy):
