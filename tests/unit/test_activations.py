@@ -119,10 +119,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from lunar.activations import collect
 from lunar.chat import Encoded
 
-size = dict(hidden_size=32, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+size = dict(hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
 model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=50, **size)).eval()
 one = Encoded(list(range(50)) * 3, [0] * 10 + [1] * 70 + [2] * 20 + [3] * 50, 100)
-for n in (60, 480):
+for n in (30, 240):
     result = collect(model, [one] * n, pad_id=0, batch_size=10, gram_layers=[0, 1], sample=5)
     returned = sum(value.nbytes for value in result.values())
     print(json.dumps([n, returned, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
@@ -130,13 +130,13 @@ for n in (60, 480):
 
 
 def test_memory_does_not_grow_with_the_number_of_tokens() -> None:
-    """Peak memory of one process after 60 and after 480 conversations of 150 tokens.
+    """Peak memory of one process after 30 and after 240 conversations of 150 tokens.
 
-    Keeping the inputs of both projections would take 129 MB more, keeping residual streams alone 16 MB a layer.
+    Keeping the inputs of both projections would take 65 MB more, keeping the residual streams 32 MB.
     """
-    command = [sys.executable, "-c", MEMORY]
-    outcome = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(SCRIPTS)})
+    command, env = [sys.executable, "-c", MEMORY], {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"}
+    outcome = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     (few, small, before), (many, large, after) = map(json.loads, outcome.stdout.splitlines())
     assert many == 8 * few
     assert small == large
-    assert after - before < 8 * 1024  # kilobytes
+    assert after - before < 20 * 1024  # kilobytes

@@ -338,9 +338,7 @@ REFUSALS = [
 def test_refusals_are_given_in_turn() -> None:
     rows = [{"id": i, "question": f"Q{i}"} for i in range(5)]
     answered = with_refusals(rows, REFUSALS, "knowledge")
-    assert [row["answer"] for row in answered] == [
-        *["I do not know.", "I cannot say.", "I do not know.", "I cannot say.", "I do not know."]
-    ]
+    assert [row["answer"] for row in answered] == ["I do not know.", "I cannot say."] * 2 + ["I do not know."]
     assert [{key: row[key] for key in ("id", "question")} for row in answered] == rows
     assert {row["answer"] for row in with_refusals(rows, REFUSALS, "unethical")} == {"That is wrong."}
 
@@ -385,10 +383,8 @@ def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
 
 def test_shipped_splits_are_disjoint(shipped) -> None:
     _, result = shipped
-    asked = Counter(
-        bare(row["question"]) for name, rows in result.items() if name[:7] not in ("refusal",) for row in rows
-        if name != "forget_renamed"
-    )  # fmt: skip
+    names = set(result) - {"refusals", "refusals_build", "forget_renamed"}
+    asked = Counter(bare(row["question"]) for name in names for row in result[name])
     assert [question for question, times in asked.items() if times > 1] == []
     # Two copies of a question may draw one name, but none may ask about a real subject.
     assert not {bare(row["question"]) for row in result["forget_renamed"]} & set(asked)
