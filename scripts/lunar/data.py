@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from lunar.errors import LunarError
-from lunar.files import Row, read_rows
+from lunar.files import Row, read_numbered_rows
 
 BUILD = "build"
 REFERENCES = ("general", "harmful", "fictitious")
 WORDINGS = {"forget_paraphrase": "paraphrased_question", "forget_validation": "validation_question"}
+OPTIONAL = ("author", *WORDINGS.values())
 REFUSAL_KINDS = ("knowledge", "unethical")
 
 
@@ -38,18 +39,23 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
     """Read JSON-lines files into rows, each with a stable ``id`` and a ``source`` of the form ``file:line``.
 
     Raises:
-        LunarError: a required field is missing, empty or not text, or an id occurs twice; names file and line.
+        LunarError: a required field is missing, empty or not text, an optional one is given but is not text, or an id
+            occurs twice; names file and line.
     """
     rows: list[Row] = []
     seen: dict[str, str] = {}
     for path in paths:
-        for number, row in enumerate(read_rows(path), start=1):
+        for number, row in read_numbered_rows(path):
             source = f"{path}:{number}"
             for field in fields:
                 value = row.get(field)
                 if not isinstance(value, str) or not value.strip():
                     found = f"found {sorted(row)}" if field not in row else f"it is {value!r}"
                     raise LunarError(f"{source}: field {field!r} must be non-empty text; {found}")
+            for field in OPTIONAL:
+                value = row.get(field)
+                if value and not (isinstance(value, str) and value.strip()):
+                    raise LunarError(f"{source}: field {field!r} must be text where it is given; it is {value!r}")
             row = {"id": f"{Path(path).stem}-{number:03d}"} | row | {"source": source}
             if (first := seen.setdefault(str(row["id"]), source)) != source:
                 raise LunarError(f"{source}: id {row['id']!r} was already used at {first}; ids must be unique")

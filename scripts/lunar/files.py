@@ -74,6 +74,15 @@ def read_rows(path: str | Path) -> list[Row]:
     """Read JSON lines.
 
     Raises:
+        LunarError: as ``read_numbered_rows``.
+    """
+    return [row for _, row in read_numbered_rows(path)]
+
+
+def read_numbered_rows(path: str | Path) -> list[tuple[int, Row]]:
+    """Read JSON lines, each with its line in the file; blank lines are skipped but counted.
+
+    Raises:
         LunarError: the file is missing, is not UTF-8, or a line is not a JSON object; names file and line.
     """
     path = Path(path)
@@ -81,7 +90,7 @@ def read_rows(path: str | Path) -> list[Row]:
         raw = path.read_bytes()
     except OSError as error:
         raise LunarError(f"{path}: cannot be read ({error.strerror})") from error
-    rows: list[Row] = []
+    rows: list[tuple[int, Row]] = []
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -93,5 +102,5 @@ def read_rows(path: str | Path) -> list[Row]:
             raise LunarError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from error
         if not isinstance(row, dict):
             raise LunarError(f"{path}:{number}: expected a JSON object with named fields, got {line[:40]!r}")
-        rows.append(row)
+        rows.append((number, row))
     return rows

@@ -75,7 +75,9 @@ def check_memory(model: Any, settings: Mapping[str, Any], longest: int) -> None:
     """
     if model.device.type != "cpu":
         return
-    trained = sum(p.numel() for block in blocks(model)[settings["first_layer"] :] for p in block.parameters())
+    # With first_layer 0 embeddings and head train, too (see `freeze`).
+    upper = blocks(model)[settings["first_layer"] :] if settings["first_layer"] else model
+    trained = sum(p.numel() for p in upper.parameters())
     tokens = settings["batch_size"] * longest
     activations = tokens * (len(blocks(model)) * 40 * model.config.hidden_size + 3 * model.config.vocab_size)
     need = 4 * (3 * trained + activations)

@@ -66,8 +66,9 @@ def script(title: str, log: str | Path) -> Iterator[Progress]:
     except LunarError as error:
         progress.say(f"error: {error}")
         raise SystemExit(1) from None
-    except Exception:
+    except Exception as error:
         progress.say(traceback.format_exc(), screen=False)
-        progress.say(f"failed: {traceback.format_exc(limit=0).strip()} (traceback in {log})")
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        progress.say(f"failed: {reason} (traceback in {log})")
         raise SystemExit(1) from None
     progress.say(f"done in {time.monotonic() - started:.0f} s")

@@ -78,7 +78,7 @@ def test_equals_a_plain_loop(llama, conversations, batch_size: int, pad_id: int)
     # Only the layers asked for have Gram matrices.
     assert found.keys() == {key for key in expected if not key.startswith(("gram.1.", "sum.1."))}
     for key, value in found.items():
-        torch.testing.assert_close(value.double(), expected[key].double(), rtol=1e-4, atol=1e-4, msg=lambda m: key + m)
+        torch.testing.assert_close(value.double(), expected[key].double(), rtol=1e-4, atol=1e-4, msg=key)
     assert found["gram.0.answer"].dtype == torch.float32
     assert found["sum.0.answer"].dtype == found["mean.residual.last"].dtype == torch.float64
     assert done[-1] == len(conversations)

