@@ -139,6 +139,11 @@ def test_facts_decide_the_early_stop(make_model, conversations) -> None:
     assert {len(history), len(swapped)} == {1, 2}
 
 
+def test_early_stop_at_exactly_the_loss(make_model, conversations) -> None:
+    loss = _train(make_model(), {"facts": conversations}, epochs=1)[0]["loss_facts"]
+    assert len(_train(make_model(), {"facts": conversations}, stop_at_loss=loss)) == 1
+
+
 def test_same_seed_same_weights(make_model, conversations) -> None:
     models = [make_model() for _ in range(3)]
     for model, seed in zip(models, (3, 3, 4), strict=True):
