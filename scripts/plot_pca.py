@@ -17,6 +17,8 @@ def main(smk) -> None:
             when: {name: load_file(path)["sample"] for name, path in zip(smk.params.sets, paths, strict=True)}
             for when, paths in (("before", smk.input.before), ("after", smk.input.after))
         }
+        # A set may be empty: an experiment of one's own needs no unseen rows.
+        samples = {when: {name: x for name, x in sets.items() if len(x)} for when, sets in samples.items()}
         edited = [int(layer) for layer in read_json(smk.input.facts)["layers"]][-1]
         late = smk.params.late_layer
         depth = samples["before"]["forget"].shape[1]

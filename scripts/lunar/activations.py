@@ -96,5 +96,5 @@ def collect(
     result = {f"gram.{layer}.{span}": value.float() for (layer, span), value in gram.items()}
     result |= {f"sum.{layer}.{span}": value for (layer, span), value in sums.items()}
     result |= {f"tokens.{span}": torch.tensor(number) for span, number in count.items()}
-    result |= {f"mean.{site}.{tokens}": value / len(conversations) for (site, tokens), value in means.items()}
+    result |= {f"mean.{site}.{tokens}": value / max(1, len(conversations)) for (site, tokens), value in means.items()}
     return result | {"sample": kept}

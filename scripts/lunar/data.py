@@ -155,6 +155,14 @@ def splits(data: Mapping[str, Any], copies: int = 1, seed: int = 0) -> dict[str,
     for row in [*build, *evaluation]:
         if row["kind"] not in REFUSAL_KINDS:
             raise LunarError(f"{row['source']}: kind {row['kind']!r} is none of {', '.join(REFUSAL_KINDS)}")
+    check_disjoint(
+        {
+            part: [row | {"question": row["answer"]} for row in rows]
+            for part, rows in (("refusals_build", build), ("refusals", evaluation))
+        }
+    )
+    # Without a wording of its own to validate on, the layer is chosen on the forget questions, as in the paper.
+    result["forget_validation"] = result["forget_validation"] or result["forget"]
     result |= {"refusals_build": build, "refusals": evaluation}
     names = [row["name"] for row in load([data["names"]], ("name",))]
     result["forget_renamed"] = rename(result["forget"], names, copies, seed)

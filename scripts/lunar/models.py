@@ -46,10 +46,11 @@ def load_tokenizer(path: str | Path) -> Any:
 
 def load_model(path: str | Path, dtype: str = "float32") -> Any:
     """The causal language model of a local folder, in evaluation mode, on the GPU when there is one."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), local_files_only=True)
-    model.generation_config.max_length = None
+    # Decoding is stated by the workflow alone: some models bring a temperature or a repetition penalty of their own.
+    model.generation_config = GenerationConfig()
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
