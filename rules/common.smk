@@ -3,6 +3,7 @@
 Imports only the parts of the library that need no torch: this runs whenever the Snakefile is parsed.
 """
 
+import hashlib
 import shutil
 import sys
 
@@ -123,3 +124,36 @@ def report_files(experiment):
     figures += [f"pca_{name}" for name in edited_methods(experiment)]
     tables = ["tables/main.csv", "tables/generations.html"]
     return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
+
+
+def published_folder():
+    """Where the published outputs are, or will be once fetched; None where the configuration names no place."""
+    path, fetch = (config["published"].get(key) for key in ("path", "fetch"))
+    if path and fetch:
+        raise WorkflowError("config: published: path and fetch are both set; leave one of them null")
+    if path and not Path(path).is_dir():
+        raise WorkflowError(f"config: published.path: no folder {path}")
+    return "results/published/outputs" if fetch else path
+
+
+def published_outputs():
+    """Published outputs to depend on. Those that are missing are the audit's to report."""
+    folder = published_folder()
+    if folder is None or config["published"].get("fetch"):
+        return folder or []
+    return sorted(str(file) for file in Path(folder).glob("*.jsonl"))
+
+
+def audit_page():
+    """The audit's page, if it was ever made, and its checksum: a new page makes a new report."""
+    page = Path("results/published/audit.html")
+    return {str(page): hashlib.sha256(page.read_bytes()).hexdigest()} if page.is_file() else {}
+
+
+def write_nested_report(report, configuration, log, *targets):
+    """Have a second Snakemake report what this one recorded; its configuration is this one's, overrides included."""
+    settings.write_yaml(configuration, config)
+    shell(
+        "{sys.executable} -m snakemake {targets} --snakefile {workflow.main_snakefile} --directory . "
+        "--configfile {configuration} --report {report} > {log} 2>&1"
+    )

@@ -14,12 +14,8 @@ rule write_report:
     localrule: True
     params:
         run=config["run"],
+        audit=audit_page(),
     message:
         "report | write results/report.html"
     run:
-        # A second Snakemake reads what this one recorded; its configuration is this one's, overrides included.
-        settings.write_yaml(output.config, config)
-        shell(
-            "{sys.executable} -m snakemake --snakefile {workflow.main_snakefile} --directory . "
-            "--configfile {output.config} --report {output.report} > {log} 2>&1"
-        )
+        write_nested_report(output.report, output.config, log, "all", *params.audit)

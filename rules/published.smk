@@ -1,0 +1,84 @@
+"""The audit of published figures, apart from every experiment. Gives results/published/."""
+
+
+rule fetch_published:
+    """Fetch the published outputs from a pinned commit; each file is checked against its checksum."""
+    input:
+        code=library("fetch_published.py"),
+    output:
+        folder=directory("results/published/outputs"),
+    log:
+        "results/published/logs/fetch.log",
+    benchmark:
+        "results/published/benchmarks/fetch.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        fetch=settings.value(config, ["published", "fetch"], missing_ok=True),
+    message:
+        "published | fetch the published outputs"
+    script:
+        "../scripts/fetch_published.py"
+
+
+rule audit_published:
+    """Recompute each published figure from the published outputs that are there; the others are reported."""
+    input:
+        facts=["data/published/replication.yaml", "data/published/paper.yaml"],
+        outputs=published_outputs(),
+        refusals=config["defaults"]["data"]["refusals"],
+        template="report/templates/audit.html.j2",
+        style="report/templates/style.css",
+        code=library("audit_published.py"),
+    output:
+        audit="results/published/audit.csv",
+        findings="results/published/findings.csv",
+        layers="results/published/layer_scores.csv",
+        summary="results/published/summary.rst",
+        page=report(
+            "results/published/audit.html",
+            category="8 Published audit",
+            labels={"result": "8.1 Published figures, recomputed"},
+            caption="../report/audit.rst",
+        ),
+    log:
+        "results/published/logs/audit.log",
+    benchmark:
+        "results/published/benchmarks/audit.tsv"
+    conda:
+        "../envs/audit.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        folder=published_folder(),
+        embedder=settings.value(config, ["published", "embedder"]),
+        knowledge_reference=config["defaults"]["layers"]["knowledge_reference"],
+    message:
+        "published | recompute the published figures"
+    script:
+        "../scripts/audit_published.py"
+
+
+rule report_published:
+    """The audit's page in a report of its own."""
+    input:
+        page="results/published/audit.html",
+        captions=["report/audit.rst", "report/workflow.rst"],
+    output:
+        report="results/published/report.html",
+        config="results/published/config.yaml",
+    log:
+        "results/published/logs/report.log",
+    localrule: True
+    message:
+        "report | write results/published/report.html"
+    run:
+        write_nested_report(output.report, output.config, log, input.page)
+
+
+rule published:
+    """Target: the audit and its report."""
+    input:
+        "results/published/audit.csv",
+        "results/published/report.html",

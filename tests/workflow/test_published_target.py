@@ -1,0 +1,123 @@
+"""The target `published`, on small made files: from nothing, fetched, and from a folder with a bad row."""
+
+import csv
+import hashlib
+import json
+
+import pytest
+import yaml
+from conftest import run_snakemake
+
+COMMIT = "c" * 40
+FORGET = {"question": "Who?", "prediction": "I do not know.", "answer": "red green blue black"}
+FILES = {
+    "base_forget.jsonl": [FORGET | {"prediction": "red green"}],
+    "base_remain.jsonl": [FORGET | {"prediction": "red green blue black"}, FORGET],
+    "predict_forget.jsonl": [FORGET],
+    "layer_selection.jsonl": [{"answer": ["I do not know." if layer == 20 else "red"]} for layer in range(15, 26)],
+}
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Some of the files that the replication's figures should follow from; the others are absent."""
+    folder = tmp_path / "origin" / COMMIT
+    folder.mkdir(parents=True)
+    for name, rows in FILES.items():
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def configure(project, **published):
+    path = project / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["published"] |= published
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def read(project, name):
+    with (project / "results/published" / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_without_outputs_every_figure_has_a_reason(project):
+    outcome = run_snakemake(project, "published")
+    assert outcome.returncode == 0, outcome.stdout
+    rows = read(project, "audit.csv")
+    assert len(rows) == 24
+    assert {row["verdict"] for row in rows} == {"cannot be checked"}
+    assert all(row["reason"] and not row["recomputed"] for row in rows)
+    assert read(project, "layer_scores.csv") == []
+    page = (project / "results/published/audit.html").read_text(encoding="utf-8")
+    assert "--config 'published={path:" in page
+    assert "63.3 contradicts its printed parts" in page
+    assert '<script src="http' not in page
+    # The audit belongs to no experiment: nothing of one was made, and `all` does not ask for it.
+    assert {path.name for path in (project / "results").iterdir()} == {"published"}
+    assert "audit_published" not in run_snakemake(project, "--dry-run").stdout
+
+
+def test_fetched_outputs_are_audited(project, outputs):
+    url = outputs.parent.as_uri() + "/{commit}/{file}"
+    digests = {name: hashlib.sha256((outputs / name).read_bytes()).hexdigest() for name in FILES}
+    configure(project, fetch={"url": url, "commit": COMMIT, "files": digests})
+    outcome = run_snakemake(project, "published")
+    assert outcome.returncode == 0, outcome.stdout
+    rows = {(row["source"], row["setting"], row["figure"]): row for row in read(project, "audit.csv")}
+    forget = rows["replication", "before unlearning", "Forget ROUGE-1"]
+    assert (forget["published"], forget["recomputed"], forget["verdict"]) == ("0.571", "0.5", "differs")
+    assert rows["replication", "before unlearning", "DS"]["recomputed"] == "70.710678"
+    assert rows["replication", "LUNAR, layer 20", "Retain ROUGE-1"]["reason"] == "absent: predict_remain.jsonl"
+    assert "needs BAAI/bge-m3" in rows["replication", "before unlearning", "RQ"]["reason"]
+    details = [row["detail"] for row in read(project, "findings.csv")]
+    assert any("1 of 2 answers on the retain set (50.0%) are refusals" in detail for detail in details)
+    layers = read(project, "layer_scores.csv")
+    assert len(layers) == 11
+    # Ten layers gave one and the same answer; ties stand in the order of the layers.
+    assert [row["layer"] for row in layers if row["published_choice"] == "True"] == ["20"]
+    assert [row["layer"] for row in layers if row["layer"] != "20"] == [str(n) for n in range(15, 26) if n != 20]
+    assert "8.1 Published figures" in (project / "results/published/report.html").read_text(encoding="utf-8")
+
+
+def test_wrong_checksum(project, outputs):
+    url = outputs.parent.as_uri() + "/{commit}/{file}"
+    configure(project, fetch={"url": url, "commit": COMMIT, "files": {"base_forget.jsonl": "0" * 64}})
+    outcome = run_snakemake(project, "published")
+    assert outcome.returncode != 0
+    assert "base_forget.jsonl: sha256 is" in outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert not (project / "results/published/outputs").exists()
+
+
+def test_bad_row(project, outputs):
+    with (outputs / "predict_forget.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"question": "Where?", "answer": "There."}\n')
+    configure(project, path=str(outputs))
+    outcome = run_snakemake(project, "published")
+    assert outcome.returncode != 0
+    assert "predict_forget.jsonl:2: field 'prediction' must be text" in outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert not (project / "results/published/audit.csv").exists()
+
+
+FETCH = {"url": "https://example.org/{commit}/{file}", "commit": COMMIT, "files": {"a.jsonl": "0" * 64}}
+
+
+@pytest.mark.parametrize(
+    ("published", "words"),
+    [
+        ({"path": "no/such/folder"}, ["published.path", "no/such/folder"]),
+        ({"path": "data", "fetch": FETCH}, ["path and fetch are both set"]),
+        ({"fetch": FETCH | {"commit": "main"}}, ["'main' does not match"]),
+        ({"fetch": FETCH | {"files": {"../a.jsonl": "0" * 64}}}, ["'../a.jsonl' does not match"]),
+        ({"fetch": FETCH | {"url": "https://example.org/{file}"}}, ["does not match", "commit"]),
+        ({"folder": "data"}, ["folder", "unexpected"]),
+    ],
+)
+def test_config_error(project, published, words):
+    configure(project, **published)
+    outcome = run_snakemake(project, "published")
+    assert outcome.returncode != 0
+    for word in words:
+        assert word in outcome.stdout, outcome.stdout
+    assert not (project / "results").exists()
