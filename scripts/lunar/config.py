@@ -83,6 +83,8 @@ def check(experiment: Config, where: str) -> Config:
             _one_of(method["layers"], ["best", "top_k"], f"{where}.methods.{name}.layers")
         for layer in method["layers"] if isinstance(method.get("layers"), list) else []:
             _one_of(layer, experiment["layers"]["candidates"], f"{where}.methods.{name}.layers")
+        if "model" not in method:
+            raise LunarError(f"{where}.methods.{name}.model: missing; say which fine-tuned model it starts from")
         missing = [key for key in ("coefficient", "direction", "redirect", "keep", "ridge") if key not in method]
         if "layers" in method and missing:
             raise LunarError(f"{where}.methods.{name}: a method with layers needs {', '.join(missing)} too")

@@ -1,6 +1,6 @@
 """The audit's page joins the report of the experiments once it was made, and nothing else is made again for it."""
 
-from conftest import run_snakemake
+from clone import run_snakemake
 
 
 def test_audit_in_report(toy_copy):

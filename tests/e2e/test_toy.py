@@ -6,8 +6,9 @@ import re
 import shutil
 
 import pytest
-from conftest import run_snakemake
 from safetensors.numpy import load_file
+
+from clone import run_snakemake
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk"]

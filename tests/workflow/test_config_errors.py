@@ -4,7 +4,8 @@ import json
 
 import pytest
 import yaml
-from conftest import ROOT, run_snakemake
+
+from clone import ROOT, run_snakemake
 
 EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["experiments"]
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 import yaml
-from conftest import run_snakemake
+
+from clone import run_snakemake
 
 COMMIT = "c" * 40
 FORGET = {"question": "Who?", "prediction": "I do not know.", "answer": "red green blue black"}

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_snakemake, tracked_files
+
+from clone import ROOT, run_snakemake, tracked_files
 
 BIN = Path(sys.executable).parent
 
