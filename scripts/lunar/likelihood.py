@@ -74,7 +74,8 @@ def score_answers(
     results: list[list[Tokens]] = [[] for _ in items]
     size = max(1, batch_size // max(map(len, answers)))
     done = 0
-    for batch in batches_by_length([len(prompt) for prompt in prompts], size):
+    # Most of the work is in the answers, so questions whose answers are of one length go together.
+    for batch in batches_by_length([max(map(len, group)) for group in answers], size):
         ids, mask = pad([prompts[i] for i in batch], pad_id, "left")
         first = model(
             input_ids=ids.to(model.device),

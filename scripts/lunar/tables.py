@@ -263,8 +263,8 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
             lines.append(f"     - {text}")
     lines += [
         "",
-        "DS is lower for better; forget quality is the p-value of a test against a model that never knew; forget, retain and "
-        "unseen are ROUGE-1 recall, refused are shares of questions.",
+        "DS is lower for better; forget quality is the p-value of a test against a model that never knew; forget, "
+        "retain and unseen are ROUGE-1 recall, refused are shares of questions.",
     ]
     if "vanilla" in metrics:
         known = _value(metrics, "vanilla", "forget", "rouge1")
