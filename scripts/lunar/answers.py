@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar.errors import LunarError
-from lunar.files import Row, read_rows
+from lunar.files import Row, read_numbered_rows
 
 FIELDS = ("id", "question", "answer", "prediction")
 Rows = Sequence[Mapping[str, Any]]
@@ -18,13 +18,14 @@ def read_answers(path: str | Path, data: Rows) -> list[Row]:
         LunarError: a field is missing or not text, an id is not the data's at this place, or there are more or fewer
             rows than the data has; names file and line.
     """
-    rows = read_rows(path)
-    for number, row in enumerate(rows, start=1):
+    numbered = read_numbered_rows(path)
+    for number, row in numbered:
         for field in FIELDS:
             if not isinstance(row.get(field), str):
                 found = f"it is {row[field]!r}" if field in row else f"found {sorted(row)}"
                 raise LunarError(f"{path}:{number}: field {field!r} must be text; {found}")
-    check_ids(path, rows, data, range(1, len(rows) + 1))
+    lines, rows = [number for number, _ in numbered], [row for _, row in numbered]
+    check_ids(path, rows, data, lines)
     return rows
 
 
@@ -59,7 +60,7 @@ def read_parts(path: str | Path, data: Mapping[str, Rows], fields: Sequence[str]
     """
     parts: dict[str, list[Row]] = {split: [] for split in data}
     lines: dict[str, list[int]] = {split: [] for split in data}
-    for number, row in enumerate(read_rows(path), start=1):
+    for number, row in read_numbered_rows(path):
         if row.get("split") not in parts:
             raise LunarError(f"{path}:{number}: split {row.get('split')!r} is none of {', '.join(parts)}")
         for field in fields:

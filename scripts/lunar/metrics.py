@@ -25,10 +25,8 @@ Row = Mapping[str, Any]
 NEEDS: dict[str, tuple[str, Callable[[Row], bool]]] = {
     "answer": ("the split has no gold answers", lambda row: bool(row.get("answer"))),
     "likelihood": ("no likelihoods were computed", lambda row: bool(row.get("likelihood"))),
-    "alternatives": (
-        "not every row has a paraphrased and perturbed answers",
-        lambda row: bool(row["likelihood"]["paraphrased"] and row["likelihood"]["perturbed"]),
-    ),
+    "perturbed": ("not every row has perturbed answers", lambda row: bool(row["likelihood"]["perturbed"])),
+    "paraphrased": ("not every row has a paraphrased answer", lambda row: bool(row["likelihood"]["paraphrased"])),
     "embeddings": ("no embeddings were computed", lambda row: "similarity" in row),
 }
 
@@ -276,7 +274,12 @@ def thr(row: Row) -> float:
     return float(np.mean(np.asarray(row["likelihood"]["answer"]["rank"]) <= 100))
 
 
-_ALTERNATIVES = ("answer", "likelihood", "alternatives")
+_ALTERNATIVES = ("answer", "likelihood", "perturbed", "paraphrased")
+
+
+def _ratio(right: Mapping[str, Any], wrong: Sequence[Mapping[str, Any]]) -> float:
+    """Mean length-normalised probability of wrong answers over that of a right one."""
+    return float(np.mean([math.exp(mean_logprob(tokens)) for tokens in wrong])) / math.exp(mean_logprob(right))
 
 
 @metric("Truth ratio R", better="refusal", needs=_ALTERNATIVES, source="TOFU, section 2.2: mean P(wrong) / P(right)")
@@ -285,19 +288,23 @@ def truth_ratio(row: Row) -> float:
 
     The arithmetic mean, as the paper has it; the published code averages losses instead, a geometric mean.
     """
-    perturbed = [math.exp(mean_logprob(tokens)) for tokens in row["likelihood"]["perturbed"]]
-    return float(np.mean(perturbed)) / math.exp(mean_logprob(row["likelihood"]["paraphrased"]))
+    return _ratio(row["likelihood"]["paraphrased"], row["likelihood"]["perturbed"])
 
 
 @metric(
-    "Truth ratio, max(0, 1-R)",
+    "Truth ratio, max(0, 1-R), gold",
     better="knowledge",
-    needs=_ALTERNATIVES,
-    source="TOFU, section 2.2, the form in model utility",
+    needs=("answer", "likelihood", "perturbed"),
+    source="TOFU, section 2.2, the form in model utility; the gold answer is right, as on its world facts",
 )
 def truth_ratio_utility(row: Row) -> float:
-    """TOFU's truth ratio as a score: 1 where wrong answers have no probability, 0 where they have the right one's."""
-    return max(0.0, 1.0 - truth_ratio(row))
+    """TOFU's truth ratio as a score: 1 where wrong answers have no probability, 0 where they have the right one's.
+
+    The right answer is the gold one, as TOFU has it on real authors and world facts, not the paraphrased one, as on its
+    retain set. The project's perturbed answers have the gold answer's form, and a model that memorised that form finds
+    any words in it likelier than the truth in other words: R itself is above 1 on facts that it knows by heart.
+    """
+    return max(0.0, 1.0 - _ratio(row["likelihood"]["answer"], row["likelihood"]["perturbed"]))
 
 
 @metric(
@@ -546,7 +553,7 @@ def harmonic_mean(values: np.ndarray) -> np.ndarray:
     "model_utility",
     "Model utility",
     better="higher",
-    source="TOFU, section 2.2: harmonic mean of ROUGE-L, probability and max(0, 1-R) on the sets to be kept",
+    source="TOFU, section 2.2: harmonic mean of ROUGE-L, probability and max(0, 1-R), gold, on the sets to be kept",
 )
 def _model_utility(study: Study, references: Mapping[str, Study]) -> Estimate:
     members = {}
@@ -583,7 +590,7 @@ def membership(study: Study, score: Callable[[Mapping[str, Any]], float]) -> Est
     shows; general questions would not do, being shorter and easier for any model. Questions are resampled, each
     with its gold and its perturbed answers.
     """
-    rows = [row["likelihood"] for row in study.rows("forget", _ALTERNATIVES)]
+    rows = [row["likelihood"] for row in study.rows("forget", ("answer", "likelihood", "perturbed"))]
     members = np.array([score(row["answer"]) for row in rows])
     others = [np.array([score(tokens) for tokens in row["perturbed"]]) for row in rows]
     # Wins of question i's gold answer over the perturbed answers of question j, and how many those are.

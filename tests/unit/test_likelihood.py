@@ -65,16 +65,18 @@ def test_no_questions(llama: Any, chat: Chat) -> None:
 
 
 def test_rows_say_which_answer_is_which(llama: Any, chat: Chat) -> None:
+    others = {"paraphrased_answer": "So.", "perturbed_answers": ["No.", "A."]}
     rows = [
-        {"id": "a", "question": "Why?", "answer": "Yes.", "paraphrased_answer": "So.", "perturbed_answers": ["No.", "A."]},
+        {"id": "a", "question": "Why?", "answer": "Yes.", **others},
         {"id": "b", "question": "Who?", "answer": "Tom Rook.", "perturbed_answers": ["Etta Crane."]},
         {"id": "c", "question": "Where?", "answer": "In Birkdale."},
-    ]  # fmt: skip
+    ]
     scored = score_rows(llama, chat, rows, batch_size=8)
+    texts = [["Yes.", "So.", "No.", "A."], ["Tom Rook.", "Etta Crane."], ["In Birkdale."]]
     alone = [
-        [score_answers(llama, chat, [(row["question"], [text])], batch_size=1)[0][0] for text in texts]
-        for row, texts in zip(rows, (["Yes.", "So.", "No.", "A."], ["Tom Rook.", "Etta Crane."], ["In Birkdale."]))
-    ]  # fmt: skip
+        [score_answers(llama, chat, [(row["question"], [text])], batch_size=1)[0][0] for text in group]
+        for row, group in zip(rows, texts, strict=True)
+    ]
     ranks = [
         [
             one["answer"]["rank"],

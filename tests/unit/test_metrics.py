@@ -197,9 +197,10 @@ def likely(gold: float, right: float | None, wrong: list[float], identity: str =
 @pytest.mark.parametrize(
     ("right", "wrong", "ratio", "utility", "share"),
     [
-        (0.8, [0.2, 0.4], 0.375, 0.625, 0.8 / 1.1),
-        (0.5, [0.5], 1.0, 0.0, 0.5),
-        (0.1, [0.4], 4.0, 0.0, 0.2),
+        (0.8, [0.2, 0.4], 0.375, 2 / 3, 0.8 / 1.1),
+        (0.5, [0.9], 1.8, 0.0, 1 / 2.8),
+        (0.1, [0.4], 4.0, 1 - 4 / 9, 0.2),
+        (0.5, [0.95], 1.9, 0.0, 1 / 2.9),
         (1.0, [1e-30], 1e-30, 1.0, 1.0),
     ],
 )
@@ -309,12 +310,17 @@ def test_forget_quality_needs_the_model_that_never_knew() -> None:
 
 
 def test_without_perturbed_answers_there_is_a_reason() -> None:
-    bare = [likely(0.9, 0.8, []), likely(0.9, None, [0.1])]
-    for rows in (bare[:1], bare[1:], [*KNOWS, bare[0]]):
-        found = evaluate({"forget": rows}, 10, 0, {"retain_only": {"forget": NEVER}})
-        reason = {"reason": "not every row has a paraphrased and perturbed answers"}
-        assert found["splits"]["forget"]["truth_ratio"] == found["forget_quality"] == found["min_k_auc"] == reason
-        assert found["splits"]["forget"]["probability"]["mean"] > 0
+    for bare, reason in (
+        (likely(0.9, 0.8, []), "not every row has perturbed answers"),
+        (likely(0.9, None, [0.1]), "not every row has a paraphrased answer"),
+    ):
+        for rows in ([bare], [*KNOWS, bare]):
+            found = evaluate({"forget": rows}, 10, 0, {"retain_only": {"forget": NEVER}})
+            forget = found["splits"]["forget"]
+            assert forget["truth_ratio"] == forget["truth_ratio_open"] == found["forget_quality"] == {"reason": reason}
+            assert forget["probability"]["mean"] > 0
+            # These compare with the gold answer.
+            assert ("mean" in found["min_k_auc"]) == ("mean" in forget["truth_ratio_utility"]) == ("para" in reason)
 
 
 def test_model_utility_is_the_harmonic_mean_of_its_members() -> None:
