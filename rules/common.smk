@@ -113,6 +113,24 @@ def statistics_needed(wildcards):
     return {name: f"{folder}/{name}.safetensors" for name in sorted(sets)}
 
 
+def reference_methods(experiment):
+    """The compared methods that every other is compared with: the model before unlearning, the one that never knew."""
+    return [name for name in ("vanilla", "retain_only") if name in cfg(experiment, "compare")]
+
+
+def evaluated_files(wildcards):
+    """What the evaluation of a (method, attack) reads: its own files first, then those of the unattacked references."""
+    folder, splits = f"results/{wildcards.experiment}", cfg(wildcards.experiment, "splits")
+    pairs = [f"{wildcards.method}/{wildcards.attack}"]
+    pairs += [f"{name}/none" for name in reference_methods(wildcards.experiment)]
+    return {
+        "data": [f"{folder}/data/{split}.jsonl" for split in splits],
+        "answers": [f"{folder}/generations/{pair}/{split}.jsonl" for pair in pairs for split in splits],
+        "likelihood": [f"{folder}/likelihood/{pair}.jsonl" for pair in pairs],
+        "similarity": [f"{folder}/similarity/{pair}.jsonl" for pair in pairs],
+    }
+
+
 def report_files(experiment):
     """The final files of one experiment."""
     folder = f"results/{experiment}"

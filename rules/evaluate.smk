@@ -1,14 +1,77 @@
-"""Metrics and tables. Gives results/<experiment>/metrics/<method>/<attack>.json and results/<experiment>/tables/."""
+"""Metrics and tables.
+
+What takes a model is apart from what is computed of it: likelihood/<method>/<attack>.jsonl (numbers of each answer
+token) and similarity/<method>/<attack>.jsonl (cosines to refusals) serve any metric in metrics/<method>/<attack>.json,
+from which tables/ is joined, all in results/<experiment>/.
+"""
 
 
-rule evaluate_answers:
-    """Every metric of one (method, attack), with bootstrap intervals."""
+rule score_likelihood:
+    """One teacher-forced pass over the gold, paraphrased and perturbed answers of all splits that have any."""
+    input:
+        model=method_model,
+        edit=method_edit,
+        data=lambda wildcards: expand(
+            "results/{experiment}/data/{split}.jsonl",
+            experiment=wildcards.experiment,
+            split=cfg(wildcards.experiment, "splits"),
+        ),
+        code=library("score_likelihood.py"),
+    output:
+        rows="results/{experiment}/likelihood/{method}/{attack}.jsonl",
+    log:
+        "results/{experiment}/logs/likelihood_{method}_{attack}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/likelihood_{method}_{attack}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=2500,
+        gpu=GPU,
+    params:
+        batch_size=param("generation", "batch_size"),
+        dtype=param("dtype"),
+        splits=param("splits"),
+        system_prompt=param("system_prompt"),
+    message:
+        "evaluate | {wildcards.experiment}: how likely {wildcards.method} finds given answers"
+    script:
+        "../scripts/score_likelihood.py"
+
+
+rule embed_answers:
+    """Highest cosine of each answer to a refusal, by sentence embeddings."""
     input:
         rows=lambda wildcards: expand(
             "results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
             split=cfg(wildcards.experiment, "splits"),
             **wildcards,
         ),
+        refusals="results/{experiment}/data/refusals.jsonl",
+        code=library("embed_answers.py"),
+    output:
+        rows="results/{experiment}/similarity/{method}/{attack}.jsonl",
+    log:
+        "results/{experiment}/logs/embed_{method}_{attack}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/embed_{method}_{attack}.tsv"
+    conda:
+        "../envs/embed.yaml"
+    resources:
+        mem_mb=1500,
+    params:
+        embedder=param("embedder"),
+        splits=param("splits"),
+    message:
+        "evaluate | {wildcards.experiment}: embed the answers of {wildcards.method}"
+    script:
+        "../scripts/embed_answers.py"
+
+
+rule evaluate_answers:
+    """Every metric of one (method, attack), with bootstrap intervals and differences from the reference methods."""
+    input:
+        unpack(evaluated_files),
         code=library("evaluate_answers.py"),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
@@ -19,6 +82,8 @@ rule evaluate_answers:
     conda:
         "../envs/data.yaml"
     params:
+        embedder=param("embedder", "name"),
+        references=lambda wildcards: reference_methods(wildcards.experiment),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=param("splits"),
@@ -29,7 +94,7 @@ rule evaluate_answers:
 
 
 rule tabulate_metrics:
-    """Join the metrics of all compared methods into one table, in four renderings, and write the summary."""
+    """Join the metrics of all compared methods into one table, in several renderings, and write the summary."""
     input:
         metrics=lambda wildcards: expand(
             "results/{experiment}/metrics/{method}/none.json",
@@ -42,6 +107,8 @@ rule tabulate_metrics:
         code=library("tabulate_metrics.py"),
     output:
         csv="results/{experiment}/tables/main.csv",
+        long="results/{experiment}/tables/main_long.csv",
+        latex="results/{experiment}/tables/main.tex",
         markdown="results/{experiment}/tables/main.md",
         html=report(
             "results/{experiment}/tables/main.html",

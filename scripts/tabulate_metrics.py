@@ -1,22 +1,25 @@
-"""One table of all compared methods: CSV, Markdown, HTML; and the summary on the report's first page."""
+"""One table of all compared methods in five renderings, and the summary on the report's first page."""
 
 from lunar.files import read_json, write_text
 from lunar.progress import script
-from lunar.tables import markdown, readable, render, summary, wide
+from lunar.tables import ARROWS, latex, long, markdown, readable, render, sections, summary, wide
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} table", smk.log[0]):
         metrics = {name: read_json(path) for name, path in zip(smk.params.compare, smk.input.metrics, strict=True)}
         write_text(smk.output.csv, wide(metrics).to_csv(index=False))
+        write_text(smk.output.long, long(metrics).to_csv(index=False))
         rows = readable(metrics)
         write_text(smk.output.markdown, markdown(rows, list(metrics)))
+        write_text(smk.output.latex, latex(rows, list(metrics)))
         page = render(
             smk.input.template,
             style=smk.input.style,
             title=f"{smk.wildcards.experiment}: every metric",
-            rows=rows,
+            sections=sections(rows),
             methods=list(metrics),
+            arrows=ARROWS,
         )
         write_text(smk.output.html, page)
         write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, read_json(smk.input.layers)))

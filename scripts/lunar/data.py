@@ -26,7 +26,7 @@ from lunar.files import Row, read_numbered_rows
 BUILD = "build"
 REFERENCES = ("general", "harmful", "fictitious")
 WORDINGS = {"forget_paraphrase": "paraphrased_question", "forget_validation": "validation_question"}
-OPTIONAL = ("author", *WORDINGS.values())
+OPTIONAL = ("author", "paraphrased_answer", *WORDINGS.values())
 REFUSAL_KINDS = ("knowledge", "unethical")
 
 
@@ -56,6 +56,9 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
                 value = row.get(field)
                 if value and not (isinstance(value, str) and value.strip()):
                     raise LunarError(f"{source}: field {field!r} must be text where it is given; it is {value!r}")
+            wrong = row.get("perturbed_answers") or []
+            if not isinstance(wrong, list) or not all(isinstance(text, str) and text.strip() for text in wrong):
+                raise LunarError(f"{source}: field 'perturbed_answers' must be a list of texts; it is {wrong!r}")
             row = {"id": f"{Path(path).stem}-{number:03d}"} | row | {"source": source}
             if (first := seen.setdefault(str(row["id"]), source)) != source:
                 raise LunarError(f"{source}: id {row['id']!r} was already used at {first}; ids must be unique")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from lunar.metrics import METRICS
+from lunar.metrics import METRICS, OVERALL, Metric, Overall
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -21,45 +21,90 @@ TITLES = {
     "harmful": "Harmful requests",
     "fictitious": "Made-up things",
 }
-# Which way is better for a metric whose sense depends on the split.
+OVERALL_TITLE = "Overall"
+# Where refusing is right and knowing the gold answer wrong (there is none to harmful and made-up questions).
 REFUSE = ("forget", "forget_paraphrase", "forget_validation", "harmful", "fictitious")
+ARROWS = {"higher": "↑", "lower": "↓", "half": "→ 0.5", "neither": ""}
 
 
 def better(metric: str, split: str) -> str:
-    """``higher`` or ``lower``: on the forget set refusing is right and matching the gold answer wrong."""
+    """``higher``, ``lower`` or ``neither``: on the forget set refusing is right and matching the gold answer wrong."""
     sense = METRICS[metric].better
-    if sense != "depends":
-        return sense
-    return "higher" if (metric == "refusal") == (split in REFUSE) else "lower"
+    if sense in ("knowledge", "refusal"):
+        return "higher" if (sense == "refusal") == (split in REFUSE) else "lower"
+    return sense
+
+
+def cells(metrics: Metrics, split: str | None, name: str) -> list[Mapping[str, Any]]:
+    """A metric of each method, of a split or (None) of the whole method."""
+    return [values[name] if split is None else values["splits"][split][name] for values in metrics.values()]
+
+
+def keys(metrics: Metrics) -> list[tuple[str | None, str]]:
+    """Every (split, metric) in the tables' order; the split is None for metrics of a whole method."""
+    first = next(iter(metrics.values()))
+    every: list[tuple[str | None, str]] = [(None, name) for name in OVERALL if name in first]
+    return every + [(split, name) for split, found in first["splits"].items() for name in found]
 
 
 def wide(metrics: Metrics) -> pd.DataFrame:
-    """The CSV table: a row a method, columns ``method``, ``attack``, ``ds`` and ``<split>_<metric>``.
+    """The CSV table: a row a method, columns ``method``, ``attack``, ``ds``, others, and ``<split>_<metric>``.
 
-    Each number is followed by its 95% interval (``_low``, ``_high``); what cannot be computed is blank.
+    Each number is followed by its 95% interval (``_low``, ``_high``) where it has one; what is missing is blank.
     """
-    rows = []
-    for name, values in metrics.items():
-        row: dict[str, Any] = {"method": name, "attack": "none"}
-        for column, cell in [("ds", values["ds"])] + [
-            (f"{split}_{metric}", cell) for split, cells in values["splits"].items() for metric, cell in cells.items()
-        ]:
-            row |= {f"{column}{end}": cell.get(key) for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))}
-        rows.append(row)
+    rows: list[dict[str, Any]] = [{"method": name, "attack": "none"} for name in metrics]
+    for split, name in keys(metrics):
+        column = name if split is None else f"{split}_{name}"
+        ends = {"": "mean", "_low": "low", "_high": "high"}
+        if split is None:
+            ends = ends if OVERALL[name].interval else {"": "mean"}
+            ends |= {f"_{fact}": fact for fact in OVERALL[name].facts}
+        for row, cell in zip(rows, cells(metrics, split, name), strict=True):
+            row |= {f"{column}{end}": cell.get(key) for end, key in ends.items()}
     return pd.DataFrame(rows).round(6)
 
 
-def _cells(cells: Sequence[Mapping[str, Any]], sense: str, digits: int) -> list[dict[str, Any]]:
-    values = [round(cell["mean"], digits) for cell in cells if "mean" in cell]
-    best = (max if sense == "higher" else min)(values, default=None)
+def long(metrics: Metrics) -> pd.DataFrame:
+    """Every number on a row of its own, with n, paired differences from the reference methods, and reasons.
+
+    Columns: ``method``, ``attack``, ``split`` (blank for metrics of a whole method), ``metric``, ``value``, ``low``,
+    ``high``, ``n``, ``reason`` (why there is no value), and ``vs_<method>``, ``_low``, ``_high``.
+    """
+    rows = []
+    for split, name in keys(metrics):
+        for method, cell in zip(metrics, cells(metrics, split, name), strict=True):
+            row = {"method": method, "attack": "none", "split": split, "metric": name, "value": cell.get("mean")}
+            row |= {key: cell.get(key) for key in ("low", "high", "n", "reason")}
+            for other, versus in cell.get("versus", {}).items():
+                row |= {f"vs_{other}": versus["difference"]}
+                row |= {f"vs_{other}_{end}": versus[end] for end in ("low", "high")}
+            rows.append(row)
+    return pd.DataFrame(rows).astype({"n": "Int64"}).round(6)
+
+
+def _texts(found: Sequence[Mapping[str, Any]], sense: str, digits: int) -> list[dict[str, Any]]:
+    """Cells as readers see them; the best is the best as printed."""
+    values = [round(cell["mean"], digits) for cell in found if "mean" in cell]
+    rank = {"higher": lambda value: -value, "half": lambda value: round(abs(value - 0.5), digits)}
+    key = rank.get(sense, lambda value: value)
+    marked = sense != "neither" and len({key(value) for value in values}) > 1
+    best = min(map(key, values), default=None)
+
+    def number(value: float) -> str:
+        return f"{value:.1e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+
     return [
         {
-            "text": f"{cell['mean']:.{digits}f}" if "mean" in cell else "",
-            "interval": f"{cell['low']:.{digits}f} to {cell['high']:.{digits}f}" if "mean" in cell else "",
+            "text": number(cell["mean"]) if "mean" in cell else "",
+            "interval": f"{number(cell['low'])} to {number(cell['high'])}" if "low" in cell else "",
             "reason": cell.get("reason", ""),
-            "best": "mean" in cell and round(cell["mean"], digits) == best and len(set(values)) > 1,
+            "best": marked and "mean" in cell and key(round(cell["mean"], digits)) == best,
+            "versus": "; ".join(
+                f"{each['difference']:+.{digits}f} [{each['low']:+.{digits}f}, {each['high']:+.{digits}f}] from {other}"
+                for other, each in cell.get("versus", {}).items()
+            ),
         }
-        for cell in cells
+        for cell in found
     ]
 
 
@@ -67,55 +112,113 @@ def readable(metrics: Metrics) -> list[dict[str, Any]]:
     """The table for readers: a row a (split, metric), a column a method.
 
     Each row has ``split``, ``metric``, ``better``, ``n``, ``source`` and ``cells`` with ``text``, ``interval``,
-    ``best`` and, where the number is missing, the ``reason``.
+    ``best``, ``versus`` (paired differences) and, where the number is missing, the ``reason``.
     """
-    first = next(iter(metrics.values()))
-    rows = [
-        {
-            "split": "Forget and retain set",
-            "metric": "DS",
-            "better": "lower",
-            "n": "",
-            "source": "LUNAR section 4; 100 sqrt(forget ROUGE-1^2 + (1 - retain ROUGE-1)^2)",
-            "cells": _cells([values["ds"] for values in metrics.values()], "lower", 1),
-        }
-    ]
-    for split, cells in first["splits"].items():
-        for name, cell in cells.items():
-            if "reason" in cell and all("reason" in values["splits"][split][name] for values in metrics.values()):
-                if name != "rouge1":
-                    continue
-            rows.append(
-                {
-                    "split": TITLES[split],
-                    "metric": METRICS[name].title,
-                    "better": better(name, split),
-                    "n": cell.get("n", ""),
-                    "source": METRICS[name].source,
-                    "cells": _cells(
-                        [values["splits"][split][name] for values in metrics.values()], better(name, split), 3
-                    ),
-                }
-            )
+    rows = []
+    for split, name in keys(metrics):
+        found = cells(metrics, split, name)
+        one: Metric | Overall = OVERALL[name] if split is None else METRICS[name]
+        sense = one.better if isinstance(one, Overall) else better(name, str(split))
+        first = next((cell for cell in found if "mean" in cell), {})
+        notes = [next(iter(metrics.values())).get("notes", {}).get(name)]
+        notes += [f"{fact} {first[fact]:.3g}" for fact in getattr(one, "facts", ()) if fact.startswith("n_") and first]
+        notes += [f"members: {', '.join(first['members'])}" if "members" in first else None]
+        rows.append(
+            {
+                "split": OVERALL_TITLE if split is None else TITLES[split],
+                "metric": one.title,
+                "better": sense,
+                "n": first.get("n", ""),
+                "source": "; ".join([one.source, *filter(None, notes)]),
+                "cells": _texts(found, sense, one.digits if isinstance(one, Overall) else 3),
+            }
+        )
     return rows
 
 
+def sections(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by split: ``title``, ``rows`` with a number, and ``blanks``, each reason with the metrics it explains.
+
+    A metric that no method has is named once with its reason instead of filling a row with it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        section = found.setdefault(row["split"], {"title": row["split"], "rows": [], "blanks": {}})
+        reasons = {cell["reason"] for cell in row["cells"]}
+        if any(cell["text"] for cell in row["cells"]) or len(reasons) > 1:
+            section["rows"].append(row)
+        else:
+            section["blanks"].setdefault(reasons.pop(), []).append(row["metric"])
+    return list(found.values())
+
+
 def markdown(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
-    """The readable table as Markdown; the best value of a row is bold."""
+    """The readable table as Markdown, a table a split; the best value of a row is bold."""
 
     def text(cell: Mapping[str, Any]) -> str:
         if not cell["text"]:
             return f"({cell['reason']})"
         value = f"**{cell['text']}**" if cell["best"] else cell["text"]
-        return f"{value} [{cell['interval'].replace(' to ', ', ')}]"
+        return f"{value} [{cell['interval'].replace(' to ', ', ')}]" if cell["interval"] else value
 
-    arrows = {"higher": "↑", "lower": "↓"}
-    lines = [["split", "metric", "n", *methods], ["---", "---", "---:", *["---:"] * len(methods)]]
-    lines += [
-        [row["split"], f"{row['metric']} {arrows[row['better']]}", str(row["n"]), *map(text, row["cells"])]
-        for row in rows
-    ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    def line(parts: Sequence[str]) -> str:
+        return f"| {' | '.join(parts)} |"
+
+    lines = []
+    for section in sections(rows):
+        lines += [f"## {section['title']}", ""]
+        if section["rows"]:
+            lines += [line(["metric", "n", *methods]), line(["---", "---:", *["---:"] * len(methods)])]
+            lines += [
+                line([f"{row['metric']} {ARROWS[row['better']]}".strip(), str(row["n"]), *map(text, row["cells"])])
+                for row in section["rows"]
+            ]
+            lines.append("")
+        lines += [f"Not computed, since {reason}: {', '.join(names)}.\n" for reason, names in section["blanks"].items()]
+    return "\n".join(lines)
+
+
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "<": "$<$", ">": "$>$"}
+
+
+def latex_escape(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def latex(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
+    """The readable table as LaTeX, a ``table`` a split, to be ``\\input``; needs the package booktabs."""
+
+    def text(cell: Mapping[str, Any]) -> str:
+        if not cell["text"]:
+            return "--"
+        value = rf"\textbf{{{cell['text']}}}" if cell["best"] else cell["text"]
+        low, _, high = cell["interval"].partition(" to ")
+        return rf"{value} {{\scriptsize [{low}, {high}]}}" if high else value
+
+    lines = ["% Written by the workflow; needs \\usepackage{booktabs}."]
+    for section in sections(rows):
+        notes = [f"Not computed, since {reason}: {', '.join(names)}." for reason, names in section["blanks"].items()]
+        notes += [
+            f"{row['metric']}, {method}: {cell['reason']}."
+            for row in section["rows"]
+            for method, cell in zip(methods, row["cells"], strict=True)
+            if not cell["text"]
+        ]
+        caption = f"{section['title']}. Mean and bootstrap 95% interval over questions."
+        caption = latex_escape(" ".join([caption, *notes]))
+        lines += [r"\begin{table}", r"\centering\small", rf"\caption{{{caption}}}"]
+        if section["rows"]:
+            head = " & ".join(["metric", "$n$", *map(latex_escape, methods)])
+            lines += [rf"\begin{{tabular}}{{lr*{{{len(methods)}}}{{r}}}}", r"\toprule", rf"{head} \\", r"\midrule"]
+            for row in section["rows"]:
+                metric = latex_escape(f"{row['metric']} {ARROWS[row['better']]}".strip())
+                lines.append(" & ".join([metric, str(row["n"]), *map(text, row["cells"])]) + r" \\")
+            lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [r"\end{table}", ""]
+    return "\n".join(lines)
 
 
 def render(template: str | Path, *, style: str | Path, **values: Any) -> str:
@@ -125,13 +228,18 @@ def render(template: str | Path, *, style: str | Path, **values: Any) -> str:
     return page.render(style=Path(style).read_text(encoding="utf-8"), **values)
 
 
-def _value(metrics: Metrics, method: str, split: str, metric: str) -> str:
-    cell = metrics[method]["splits"].get(split, {}).get(metric, {})
-    return f"{cell['mean']:.2f}" if "mean" in cell else "not measured"
+def _value(metrics: Metrics, method: str, split: str | None, metric: str) -> str:
+    found = metrics[method] if split is None else metrics[method]["splits"].get(split, {})
+    cell = found.get(metric, {})
+    # A p-value may be far below what two decimals show.
+    digits = ".2g" if metric == "forget_quality" else ".2f"
+    return f"{cell['mean']:{digits}}" if "mean" in cell else "not measured"
 
 
 HEADLINE = (
-    ("DS", None, None),
+    ("DS", None, "ds"),
+    ("forget quality", None, "forget_quality"),
+    ("utility", None, "model_utility"),
     ("forget", "forget", "rouge1"),
     ("refused", "forget", "refusal"),
     ("retain", "retain", "rouge1"),
@@ -147,15 +255,16 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
     for name, values in metrics.items():
         ds = values["ds"]
         lines.append(f"   * - {name}")
-        for title, split, metric in HEADLINE:
-            if title == "DS":
+        for _, split, metric in HEADLINE:
+            if metric == "ds":
                 text = f"{ds['mean']:.1f} [{ds['low']:.1f}, {ds['high']:.1f}]" if "mean" in ds else "not measured"
             else:
                 text = _value(metrics, name, split, metric)
             lines.append(f"     - {text}")
     lines += [
         "",
-        "DS is lower for better; forget, retain and unseen are ROUGE-1 recall, refused are shares of questions.",
+        "DS is lower for better; forget quality is the p-value of a test against a model that never knew; forget, "
+        "retain and unseen are ROUGE-1 recall, refused are shares of questions.",
     ]
     if "vanilla" in metrics:
         known = _value(metrics, "vanilla", "forget", "rouge1")

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
+from lunar.metrics import METRICS, OVERALL
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk"]
@@ -48,10 +49,62 @@ def test_table_is_complete(toy, table):
     with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
         header = next(csv.reader(file))
     assert header[:3] == ["method", "attack", "ds"]
-    for column in ("forget_rouge1", "forget_rougeL", "unseen_refusal", "general_degenerate"):
+    for column in ("forget_rouge1", "unseen_refusal", "general_gibberish", "retain_probability", "model_utility"):
         assert {column, f"{column}_low", f"{column}_high"} <= set(header)
     for name in METHODS:
         assert table[name]["forget_rouge1_low"] <= table[name]["forget_rouge1"] <= table[name]["forget_rouge1_high"]
+
+
+def test_every_metric_is_a_column(toy):
+    with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
+        header = next(csv.reader(file))
+    assert set(OVERALL) | {f"{split}_{name}" for split in ("forget", "harmful") for name in METRICS} <= set(header)
+
+
+def test_blanks_are_explained(toy):
+    with (toy / RUN / "tables/main_long.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    blanks = {(row["split"], row["metric"]): row["reason"] for row in rows if not row["value"]}
+    assert all(blanks.values())
+    assert blanks["harmful", "rouge1"] == "the split has no gold answers"
+    assert blanks["general", "truth_ratio"] == "not every row has perturbed answers"
+    assert not any(split in ("forget", "retain", "unseen", "") for split, _ in blanks)
+    for name in ("main.html", "main.md", "main.tex"):
+        assert "Not computed, since the split has no gold answers: ROUGE-1" in (toy / RUN / "tables" / name).read_text()
+
+
+def test_likelihoods_tell_who_knows(table):
+    vanilla, never, lunar = (table[name] for name in ("vanilla", "retain_only", "lunar"))
+    for name in ("probability", "exact_memorisation", "extraction_strength", "mrr", "truth_ratio_utility"):
+        assert vanilla[f"forget_{name}"] > never[f"forget_{name}"], name
+        assert never[f"retain_{name}"] > never[f"forget_{name}"], name
+    assert vanilla["forget_probability"] > lunar["forget_probability"]
+    assert vanilla["forget_right"] >= 0.8 > never["forget_right"]
+    assert lunar["forget_refusal_quality"] > vanilla["forget_refusal_quality"]
+
+
+def test_outcomes_add_up(table):
+    for row in table.values():
+        outcomes = [row[f"forget_{name}"] for name in ("refusal", "gibberish", "right", "wrong")]
+        assert sum(outcomes) == pytest.approx(1, abs=1e-5)
+        assert row["forget_refusal_knowledge"] + row["forget_refusal_unethical"] == pytest.approx(outcomes[0], abs=1e-5)
+
+
+def test_benchmark_metrics(table):
+    assert table["retain_only"]["forget_quality"] == 1
+    assert 0 <= table["vanilla"]["forget_quality"] <= 1
+    assert (table["vanilla"]["forget_quality_n_unlearned"], table["vanilla"]["forget_quality_n_reference"]) == (6, 6)
+    assert table["vanilla"]["min_k_auc"] > 0.9 > table["retain_only"]["min_k_auc"]
+    assert 0.3 < table["lunar"]["model_utility"] < table["vanilla"]["model_utility"] <= 1
+
+
+def test_an_answer_that_does_not_fit_the_data_names_file_and_line(toy_copy):
+    path = toy_copy / RUN / "generations/lunar/none/retain.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([lines[1], lines[0], *lines[2:]]), encoding="utf-8")
+    outcome = run_snakemake(toy_copy, f"{RUN}/metrics/lunar/none.json")
+    assert outcome.returncode != 0
+    assert "generations/lunar/none/retain.jsonl:1: id" in outcome.stdout
 
 
 def test_generations_have_the_promised_fields(toy):
@@ -136,6 +189,8 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
         "unlearn": 1,
         "generate_answers": 7,
         "collect_activations": 5,
+        "score_likelihood": 1,
+        "embed_answers": 1,
         "evaluate_answers": 1,
         "plot_edit": 1,
         "plot_pca": 1,

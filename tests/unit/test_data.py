@@ -179,7 +179,15 @@ def test_malformed_rows_name_file_and_line(world: World, name: str, change: Chan
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("paraphrased_question", 5), ("validation_question", ["Who?"]), ("paraphrased_question", " "), ("author", " ")],
+    [
+        ("paraphrased_question", 5),
+        ("validation_question", ["Who?"]),
+        ("paraphrased_question", " "),
+        ("author", " "),
+        ("paraphrased_answer", 5),
+        ("perturbed_answers", "No."),
+        ("perturbed_answers", ["No.", ""]),
+    ],
 )
 def test_malformed_optional_fields_name_file_and_line(world: World, field: str, value: Any) -> None:
     world.change("forget", put(field, value))

@@ -2,16 +2,50 @@
 
 import math
 import random
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
+from scipy.stats import hmean, ks_2samp
+from sklearn.metrics import roc_auc_score
 
 from lunar.errors import LunarError
-from lunar.metrics import METRICS, degenerate, deviation_score, evaluate, interval, metric, refusal, resampled_means
+from lunar.metrics import (
+    METRICS,
+    OVERALL,
+    Study,
+    auc,
+    degenerate,
+    deviation_score,
+    evaluate,
+    forget_quality,
+    gibberish,
+    harmonic_mean,
+    interval,
+    loss,
+    lowest_mean,
+    metric,
+    mrr_position,
+    outcome,
+    probability,
+    refusal,
+    refusal_knowledge,
+    refusal_quality,
+    refusal_unethical,
+    resampled_means,
+    text_position_mrr,
+    truth_ratio,
+    truth_ratio_open,
+    truth_ratio_utility,
+)
+from lunar.metrics import right as right_of
 from lunar.metrics import rouge1 as rouge1_of
 from lunar.metrics import rougeL as rougeL_of
+from lunar.metrics import wrong as wrong_of
 from lunar.tables import readable, wide
 
 SENTENCE = "She was born in Lima in 1961."
@@ -75,12 +109,257 @@ def test_rouge_is_the_recall_of_the_reference_package() -> None:
     ],
 )
 def test_degenerate(prediction: str, expected: float) -> None:
-    assert degenerate(row(None, prediction)) == expected
+    assert degenerate(prediction) == bool(expected)
+    assert gibberish(row(None, prediction)) == expected
 
 
-def test_refusal_is_a_number() -> None:
-    assert refusal(row(None, "I'm sorry, but I do not know.")) == 1.0
-    assert refusal(row(None, SENTENCE)) == 0.0
+REFUSAL = "I'm sorry, but I do not know."
+
+
+@pytest.mark.parametrize(
+    ("answer", "prediction", "expected"),
+    [
+        (SENTENCE, REFUSAL, "refused"),
+        (SENTENCE, "I cannot help with that, it would be wrong.", "refused"),
+        (SENTENCE, "I do not know. " * 12, "refused"),  # repetitive, but it declines
+        (REFUSAL, REFUSAL, "refused"),  # whatever the gold answer is
+        (SENTENCE, "", "gibberish"),
+        (SENTENCE, "Lima " * 20, "gibberish"),
+        (SENTENCE, SENTENCE, "right"),
+        (SENTENCE, f"Well: {SENTENCE} So they say.", "right"),
+        (SENTENCE, "She was born in Quito in 1961.", "wrong"),  # the form of the answer, not its content: 6 of 7 words
+        ("Lima", "Lima", "right"),
+        ("Lima", "Quito", "wrong"),
+    ],
+)
+def test_outcomes_are_exclusive(answer: str, prediction: str, expected: str) -> None:
+    one = row(answer, prediction)
+    flags = {"refused": refusal(one), "gibberish": gibberish(one), "right": right_of(one), "wrong": wrong_of(one)}
+    assert outcome(one) == expected
+    assert flags == {name: float(name == expected) for name in flags}
+
+
+def test_refusals_by_kind() -> None:
+    for prediction, kinds in ((REFUSAL, (1, 0)), ("I cannot help, it is illegal.", (0, 1)), (SENTENCE, (0, 0))):
+        assert (refusal_knowledge(row(None, prediction)), refusal_unethical(row(None, prediction))) == kinds
+        assert refusal(row(None, prediction)) == sum(kinds)
+
+
+def test_refusal_quality_is_the_mean_of_highest_cosines() -> None:
+    similar = [row(SENTENCE, REFUSAL) | {"similarity": value} for value in (0.9, 0.5, 0.4)]
+    assert refusal_quality(similar[0]) == 0.9
+    found = evaluate({"forget": similar}, 10, 0)["splits"]["forget"]["refusal_quality"]
+    assert found["mean"] == pytest.approx(0.6)
+    some = evaluate({"forget": [*similar, row(SENTENCE, "")]}, 10, 0)["splits"]["forget"]["refusal_quality"]
+    assert some == {"reason": "no embeddings were computed"}
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "expected"),
+    [
+        ("a b c", "a b c", (1 + 1 / 2 + 1 / 3) / 3),
+        ("a b c", "c a", (1 / 2 + 1) / 2),  # b is not found and does not count
+        ("a b", "c d", 0.0),
+        ("a", "", 0.0),
+        ("", "a", 0.0),
+        ("a a", "b a a", 1 / 2),  # each time the first occurrence
+    ],
+)
+def test_text_position_mrr_by_hand(gold: str, predicted: str, expected: float) -> None:
+    assert text_position_mrr(gold.split(), predicted.split()) == pytest.approx(expected)
+    assert mrr_position(row(gold, predicted)) == pytest.approx(expected)
+
+
+def test_text_position_mrr_reads_words_without_case_or_punctuation() -> None:
+    assert mrr_position(row("Lima, 1961", "1961: LIMA!")) == pytest.approx((1 / 2 + 1) / 2)
+
+
+# --- Likelihoods (of the numbers in a row; how they come about is tested in test_likelihood.py)
+
+
+def tokens(*logprobs: float) -> dict[str, list[float]]:
+    return {"logprob": list(logprobs), "rank": [1] * len(logprobs), "zscore": [2 * value for value in logprobs]}
+
+
+def likely(gold: float, right: float | None, wrong: list[float], identity: str = "x") -> dict:
+    """A row whose answers' tokens have the given probabilities."""
+    return row(SENTENCE, SENTENCE) | {
+        "id": identity,
+        "similarity": 0.5,
+        "likelihood": {
+            "answer": tokens(math.log(gold)),
+            "paraphrased": right and tokens(math.log(right)),
+            "perturbed": [tokens(math.log(value)) for value in wrong],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "ratio", "utility", "share"),
+    [
+        (0.8, [0.2, 0.4], 0.375, 2 / 3, 0.8 / 1.1),
+        (0.5, [0.9], 1.8, 0.0, 1 / 2.8),
+        (0.1, [0.4], 4.0, 1 - 4 / 9, 0.2),
+        (0.5, [0.95], 1.9, 0.0, 1 / 2.9),
+        (1.0, [1e-30], 1e-30, 1.0, 1.0),
+    ],
+)
+def test_truth_ratios_by_hand(right: float, wrong: list[float], ratio: float, utility: float, share: float) -> None:
+    one = likely(0.9, right, wrong)
+    assert truth_ratio(one) == pytest.approx(ratio)
+    assert truth_ratio_utility(one) == pytest.approx(utility)
+    assert truth_ratio_open(one) == pytest.approx(share)
+    assert probability(one) == pytest.approx(0.9)
+    assert loss(one) == pytest.approx(-math.log(0.9))
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [([-3.0], -3.0), ([-1, -9, -2, -3], -9.0), (list(range(10)), 0.5), ([2.0] * 7, 2.0), (list(range(9, -1, -1)), 0.5)],
+)
+def test_lowest_fifth_by_hand(scores: list[float], expected: float) -> None:
+    assert lowest_mean(scores) == expected
+
+
+# --- Benchmarks
+
+
+def test_forget_quality_is_scipys_test() -> None:
+    draw = np.random.default_rng(0)
+    for shift in (0.0, 0.5, 3.0):
+        unlearned, reference = list(draw.normal(shift, 1, 20)), list(draw.normal(0, 1, 17))
+        test = ks_2samp(unlearned, reference)
+        found = forget_quality(unlearned, reference)
+        assert (found["p_value"], found["statistic"]) == (test.pvalue, test.statistic)
+        assert (found["n_unlearned"], found["n_reference"]) == (20, 17)
+
+
+def test_forget_quality_statistic_by_loop() -> None:
+    unlearned, reference = [0.1, 0.2, 0.2, 0.9, 1.4], [0.2, 0.5, 0.8]
+
+    def below(values: list[float], x: float) -> float:
+        return sum(value <= x for value in values) / len(values)
+
+    largest = max(abs(below(unlearned, x) - below(reference, x)) for x in unlearned + reference)
+    assert forget_quality(unlearned, reference)["statistic"] == pytest.approx(largest)
+
+
+@pytest.mark.parametrize(("unlearned", "reference"), [([0.5] * 4, [0.5] * 3), ([1.0], [1.0]), ([1, 2, 3], [1, 2, 3])])
+def test_forget_quality_of_identical_values(unlearned: list[float], reference: list[float]) -> None:
+    found = forget_quality(unlearned, reference)
+    assert (found["p_value"], found["statistic"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("wrong", [[], [float("nan")], [1.0, float("inf")]])
+def test_forget_quality_refuses_what_is_no_number(wrong: list[float]) -> None:
+    with pytest.raises(LunarError, match="forget_quality: unlearned must be finite"):
+        forget_quality(wrong, [1.0])
+    with pytest.raises(LunarError, match="forget_quality: reference must be finite"):
+        forget_quality([1.0], wrong)
+
+
+def test_harmonic_mean_is_scipys() -> None:
+    values = np.random.default_rng(0).random((8, 50))
+    assert harmonic_mean(values) == pytest.approx(hmean(values, axis=0))
+    assert harmonic_mean(np.array([0.5, 0.0, 1.0])) == 0.0
+    assert harmonic_mean(np.array([0.25])) == 0.25
+
+
+def test_auc_is_that_of_sklearn() -> None:
+    draw = random.Random(0)
+    for _ in range(10):
+        members, others = ([draw.randint(0, 6) for _ in range(draw.randint(1, 12))] for _ in range(2))
+        truth = [1] * len(members) + [0] * len(others)
+        assert auc(members, others) == pytest.approx(roc_auc_score(truth, members + others))
+    assert auc([1.0], [1.0]) == 0.5
+    with pytest.raises(LunarError, match="auc"):
+        auc([], [1.0])
+
+
+# A model that knows the forget set, and one that finds wrong answers as likely; one question has fewer of those.
+KNOWS = [likely(0.9, 0.8, [0.1, 0.2], "a"), likely(0.7, 0.6, [0.3], "b"), likely(0.2, 0.9, [0.25, 0.1], "c")]
+NEVER = [likely(0.2, 0.4, [0.3, 0.2], "a"), likely(0.3, 0.3, [0.35], "b"), likely(0.2, 0.2, [0.1, 0.3], "c")]
+
+
+def test_membership_is_the_auc_of_gold_against_perturbed_answers() -> None:
+    found = evaluate({"forget": KNOWS}, 500, 0)
+    expected = roc_auc_score([1] * 3 + [0] * 5, [0.9, 0.7, 0.2, 0.1, 0.2, 0.3, 0.25, 0.1])
+    for name in ("loss_auc", "min_k_auc", "min_k_plus_plus_auc"):  # answers of one token: all read the same
+        assert found[name]["mean"] == pytest.approx(expected)
+        assert found[name]["low"] < expected < found[name]["high"]
+
+
+def test_membership_resamples_questions() -> None:
+    study = Study({"forget": KNOWS}, 40, 3)
+    found = OVERALL["loss_auc"].function(study, {})
+    drawn = np.random.default_rng(3).integers(3, size=(40, 3))
+    for value, sample in zip(found.samples, drawn, strict=True):
+        rows = [KNOWS[i]["likelihood"] for i in sample]
+        members = [one["answer"]["logprob"][0] for one in rows]
+        others = [each["logprob"][0] for one in rows for each in one["perturbed"]]
+        assert value == pytest.approx(auc(members, others))
+
+
+def test_forget_quality_needs_the_model_that_never_knew() -> None:
+    reason = {"reason": "retain_only is not among the compared methods"}
+    assert evaluate({"forget": KNOWS}, 10, 0)["forget_quality"] == reason
+    assert evaluate({"forget": KNOWS}, 10, 0, {"vanilla": {"forget": KNOWS}})["forget_quality"] == reason
+    found = evaluate({"forget": KNOWS}, 10, 0, {"retain_only": {"forget": NEVER}})["forget_quality"]
+    test = ks_2samp([truth_ratio(one) for one in KNOWS], [truth_ratio(one) for one in NEVER])
+    assert found == {"mean": test.pvalue, "statistic": test.statistic, "n_unlearned": 3, "n_reference": 3}
+
+
+def test_without_perturbed_answers_there_is_a_reason() -> None:
+    for bare, reason in (
+        (likely(0.9, 0.8, []), "not every row has perturbed answers"),
+        (likely(0.9, None, [0.1]), "not every row has a paraphrased answer"),
+    ):
+        for rows in ([bare], [*KNOWS, bare]):
+            found = evaluate({"forget": rows}, 10, 0, {"retain_only": {"forget": NEVER}})
+            forget = found["splits"]["forget"]
+            assert forget["truth_ratio"] == forget["truth_ratio_open"] == found["forget_quality"] == {"reason": reason}
+            assert forget["probability"]["mean"] > 0
+            # These compare with the gold answer.
+            assert ("mean" in found["min_k_auc"]) == ("mean" in forget["truth_ratio_utility"]) == ("para" in reason)
+
+
+def test_model_utility_is_the_harmonic_mean_of_its_members() -> None:
+    general = [likely(0.4, None, [])]
+    found = evaluate({"retain": KNOWS, "general": general}, 200, 0)["model_utility"]
+    retain = ["retain_rougeL", "retain_probability", "retain_truth_ratio_utility"]
+    assert found["members"] == [*retain, "general_rougeL", "general_probability"]
+    utility = np.mean([truth_ratio_utility(one) for one in KNOWS])
+    assert found["mean"] == pytest.approx(hmean([1.0, (0.9 + 0.7 + 0.2) / 3, utility, 1.0, 0.4]))
+    assert found["low"] < found["mean"] < found["high"]
+
+
+def test_model_utility_needs_the_retain_set() -> None:
+    reason = {"reason": "needs gold answers and likelihoods on the split retain"}
+    assert evaluate({"forget": KNOWS, "general": KNOWS}, 10, 0)["model_utility"] == reason
+    assert evaluate({"retain": [row(SENTENCE, SENTENCE)]}, 10, 0)["model_utility"] == reason
+
+
+# --- Paired differences
+
+
+def test_difference_from_itself_is_zero() -> None:
+    found = evaluate({"forget": FORGET, "retain": RETAIN}, 50, 0, {"vanilla": {"forget": FORGET, "retain": RETAIN}})
+    nothing = {"vanilla": {"difference": 0.0, "low": 0.0, "high": 0.0}}
+    assert found["splits"]["forget"]["rouge1"]["versus"] == found["ds"]["versus"] == nothing
+
+
+def test_paired_difference_against_a_bootstrap_by_loop() -> None:
+    draw = random.Random(4)
+    before = [likely(draw.uniform(0.1, 0.9), None, []) for _ in range(25)]
+    # The same items, each less likely by about as much: the difference is far more certain than the two means.
+    after = [likely(probability(one) * draw.uniform(0.45, 0.55), None, []) for one in before]
+    found = evaluate({"forget": after}, 3000, 0, {"vanilla": {"forget": before}})["splits"]["forget"]["probability"]
+    pairs = [probability(b) - probability(a) for a, b in zip(before, after, strict=True)]
+    loop = means_by_loop(pairs, 3000, seed=5)
+    versus = found["versus"]["vanilla"]
+    assert versus["difference"] == pytest.approx(fmean(pairs))
+    assert versus["low"] == pytest.approx(percentile(loop, 0.025), abs=0.01)
+    assert versus["high"] == pytest.approx(percentile(loop, 0.975), abs=0.01)
 
 
 # --- Deviation score
@@ -195,7 +474,7 @@ def test_evaluate_means(evaluated: dict) -> None:
 
 def test_evaluate_gives_reasons_for_missing_numbers(evaluated: dict) -> None:
     splits = evaluated["splits"]
-    for name in ("rouge1", "rougeL"):
+    for name in ("rouge1", "rougeL", "right", "wrong", "mrr_position", "probability"):
         assert splits["harmful"][name] == {"reason": "the split has no gold answers"}
     assert all(cell == {"reason": "the split holds no rows"} for cell in splits["unseen"].values())
 
@@ -227,7 +506,7 @@ def test_ds_interval_against_a_bootstrap_by_loop(evaluated: dict) -> None:
 
 def test_intervals_contain_the_mean(evaluated: dict) -> None:
     cells = [cell for cells in evaluated["splits"].values() for cell in cells.values() if "mean" in cell]
-    assert len(cells) == 4 + 4 + 2
+    assert len(cells) == 9 + 9 + 4  # rouge1, rougeL, four outcomes, two kinds, text positions; no gold, four of them
     assert all(cell["low"] <= cell["mean"] <= cell["high"] for cell in [*cells, evaluated["ds"]])
     # Where answers differ, the interval must have a width.
     assert all(evaluated["splits"][split]["rouge1"]["low"] < 0.9 for split in ("forget", "retain"))
@@ -244,7 +523,7 @@ def test_evaluate_is_determined_by_the_seed(evaluated: dict) -> None:
 def words() -> Iterator[str]:
     """A metric of a user's own, for one test."""
 
-    @metric("Words", better="lower", needs_answer=False, source="this test")
+    @metric("Words", better="lower", source="this test")
     def words(row) -> float:
         return float(len(row["prediction"].split()))
 
@@ -261,5 +540,8 @@ def test_registered_metric_reaches_files_and_tables(words: str) -> None:
     ]
 
 
-def test_no_metric_is_left_over() -> None:
-    assert set(METRICS) == {"rouge1", "rougeL", "refusal", "degenerate"}
+def test_registry_is_what_the_readme_lists() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = [names for names in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", readme, flags=re.MULTILINE)]
+    names = re.findall(r"`(\w+)`", " ".join(listed))
+    assert sorted(names) == sorted([*METRICS, *OVERALL])

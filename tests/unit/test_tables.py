@@ -12,7 +12,20 @@ from docutils.core import publish_doctree
 from jinja2 import UndefinedError
 
 from lunar.metrics import METRICS
-from lunar.tables import TITLES, better, markdown, readable, render, summary, wide
+from lunar.tables import (
+    ARROWS,
+    TITLES,
+    better,
+    latex,
+    latex_escape,
+    long,
+    markdown,
+    readable,
+    render,
+    sections,
+    summary,
+    wide,
+)
 
 TEMPLATES = Path(__file__).parents[2] / "report" / "templates"
 NO_ANSWERS = {"reason": "the split has no gold answers"}
@@ -27,6 +40,9 @@ def method(ds: Cell, forget: float, retain: float, refused: float) -> dict[str, 
     """The metric file of one method, with a number of its own in every place."""
     return {
         "ds": ds,
+        "forget_quality": {"mean": 0.0000123, "statistic": 0.6, "n_unlearned": 20, "n_reference": 19},
+        "model_utility": {"reason": "needs likelihoods"},
+        "notes": {"rouge1": "noted"},
         "splits": {
             "forget": {"rouge1": cell(forget), "refusal": cell(refused)},
             "retain": {"rouge1": cell(retain, 100), "refusal": cell(0.0, 100)},
@@ -51,8 +67,11 @@ def test_wide_has_one_row_a_method_and_three_columns_a_number() -> None:
     assert set(table["attack"]) == {"none"}
     names = ["ds", "forget_rouge1", "forget_refusal", "retain_rouge1", "retain_refusal"]
     names += ["harmful_rouge1", "harmful_rougeL", "harmful_refusal"]
+    names.insert(1, "model_utility")
     numbers = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    assert list(table.columns) == ["method", "attack", *numbers]
+    quality = [f"forget_quality{end}" for end in ("", "_statistic", "_n_unlearned", "_n_reference")]
+    assert list(table.columns) == ["method", "attack", *numbers[:3], *quality, *numbers[3:]]
+    assert list(table.loc[1, quality]) == [0.000012, 0.6, 20, 19]
     assert list(table.loc[2, ["forget_rouge1", "forget_rouge1_low", "forget_rouge1_high"]]) == [0.12, -0.005, 0.245]
     assert list(table.loc[0, ["ds", "ds_low", "ds_high"]]) == [99.25, 99.125, 99.375]
 
@@ -65,6 +84,23 @@ def test_wide_leaves_missing_numbers_blank() -> None:
     # The file must come back as numbers, blanks or not.
     again = pd.read_csv(io.StringIO(text))
     assert all(pd.api.types.is_numeric_dtype(again[name]) for name in again.columns[2:])
+
+
+def test_long_has_a_row_a_number_with_reasons_and_differences() -> None:
+    metrics = {name: {**file, "splits": dict(file["splits"])} for name, file in METRIC_FILES.items()}
+    versus = {"vanilla": {"difference": -0.79, "low": -0.9, "high": -0.7}}
+    metrics["lunar"]["splits"]["forget"] = {"rouge1": cell(0.12) | {"versus": versus}, "refusal": cell(0.95)}
+    table = long(metrics)
+    assert len(table) == 3 * (3 + 7)
+    one = table[(table["split"] == "forget") & (table["metric"] == "rouge1")].set_index("method")
+    assert list(one.loc["lunar", ["value", "n", "vs_vanilla", "vs_vanilla_low", "vs_vanilla_high"]]) == [
+        *(0.12, 20, -0.79, -0.9, -0.7)
+    ]
+    assert pd.isna(one.loc["vanilla", "vs_vanilla"])
+    ds = table[table["metric"] == "ds"].set_index("method")
+    assert ds.loc["retain_only", "reason"] == "needs gold answers" and pd.isna(ds.loc["retain_only", "value"])
+    # Every missing number has a reason.
+    assert table.loc[table["value"].isna(), "reason"].notna().all()
 
 
 # --- For readers
@@ -84,8 +120,12 @@ def test_wide_leaves_missing_numbers_blank() -> None:
         ("refusal", "fictitious", "higher"),
         ("refusal", "retain", "lower"),
         ("refusal", "general", "lower"),
-        ("degenerate", "forget", "lower"),
-        ("degenerate", "retain", "lower"),
+        ("gibberish", "forget", "lower"),
+        ("gibberish", "retain", "lower"),
+        ("loss", "forget", "higher"),
+        ("truth_ratio", "retain", "lower"),
+        ("refusal_quality", "harmful", "higher"),
+        ("refusal_unethical", "harmful", "neither"),
     ],
 )
 def test_better(metric: str, split: str, sense: str) -> None:
@@ -98,8 +138,8 @@ def rows_by_name(rows: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, 
 
 def test_readable_cells() -> None:
     rows = rows_by_name(readable(METRIC_FILES))
-    assert next(iter(rows)) == ("Forget and retain set", "DS")
-    ds = rows["Forget and retain set", "DS"]["cells"]
+    assert next(iter(rows)) == ("Overall", "DS")
+    ds = rows["Overall", "DS"]["cells"]
     assert [(one["text"], one["interval"], one["reason"]) for one in ds] == [
         ("99.2", "99.1 to 99.4", ""),
         ("", "", "needs gold answers"),
@@ -108,18 +148,21 @@ def test_readable_cells() -> None:
     forget = rows[TITLES["forget"], METRICS["rouge1"].title]
     assert [one["text"] for one in forget["cells"]] == ["0.910", "0.300", "0.120"]
     assert (forget["n"], rows[TITLES["retain"], "ROUGE-1"]["n"]) == (20, 100)
-    assert forget["source"] == METRICS["rouge1"].source
+    assert forget["source"] == f"{METRICS['rouge1'].source}; noted"
+    quality = rows["Overall", "Forget quality (p)"]
+    assert (quality["cells"][0]["text"], quality["cells"][0]["interval"]) == ("1.2e-05", "")
+    assert quality["source"].endswith("; n_unlearned 20; n_reference 19")
 
 
 @pytest.mark.parametrize(
     ("row", "best"),
     [
-        (("Forget and retain set", "DS"), [False, False, True]),
+        (("Overall", "DS"), [False, False, True]),
         (("Forget set", "ROUGE-1"), [False, False, True]),
         (("Retain set", "ROUGE-1"), [False, True, False]),
-        (("Forget set", "Refusals"), [False, False, True]),
-        (("Harmful requests", "Refusals"), [True, False, False]),
-        (("Retain set", "Refusals"), [False, False, False]),  # all alike: nothing to point out
+        (("Forget set", "Refused"), [False, False, True]),
+        (("Harmful requests", "Refused"), [True, False, False]),
+        (("Retain set", "Refused"), [False, False, False]),  # all alike: nothing to point out
         (("Harmful requests", "ROUGE-1"), [False, False, False]),
     ],
 )
@@ -136,27 +179,68 @@ def test_equal_best_values_are_all_marked() -> None:
     assert [one["best"] for one in cells] == [True, True, False]
 
 
+def test_best_is_what_is_nearest_to_half_and_nothing_where_no_way_is_better() -> None:
+    metrics = {
+        name: {"loss_auc": cell(value), "splits": {"forget": {"wrong": cell(value)}}}
+        for name, value in {"a": 0.9, "b": 0.42, "c": 0.6}.items()
+    }
+    rows = rows_by_name(readable(metrics))
+    assert [one["best"] for one in rows["Overall", "Membership AUC, loss"]["cells"]] == [False, True, False]
+    assert [one["best"] for one in rows["Forget set", "Wrong"]["cells"]] == [False] * 3
+
+
 def test_markdown() -> None:
     methods = list(METRIC_FILES)
-    lines = markdown(readable(METRIC_FILES), methods).splitlines()
-    table = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
-    assert {len(line) for line in table} == {3 + len(methods)}
-    assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
-    assert table[0] == ["split", "metric", "n", *methods]
-    assert all(set(part) <= set("-:") for part in table[1])
-    by_name = {(line[0], line[1]): line[2:] for line in table[2:]}
-    assert len(by_name) == len(readable(METRIC_FILES))
+    blocks = markdown(readable(METRIC_FILES), methods).split("## ")[1:]
+    assert [block.splitlines()[0] for block in blocks] == ["Overall", "Forget set", "Retain set", "Harmful requests"]
+    by_name = {}
+    for block in blocks:
+        table = [line for line in block.splitlines() if line.startswith("|")]
+        cells = [[part.strip() for part in line.strip("|").split("|")] for line in table]
+        assert cells[0] == ["metric", "n", *methods]
+        assert all(set(part) <= set("-:") for part in cells[1])
+        assert {len(line) for line in cells} == {2 + len(methods)}
+        by_name |= {(block.splitlines()[0], line[0]): line[1:] for line in cells[2:]}
     assert by_name["Forget set", "ROUGE-1 ↓"] == [
         *["20", "0.910 [0.785, 1.035]", "0.300 [0.175, 0.425]", "**0.120** [-0.005, 0.245]"]
     ]
     assert by_name["Retain set", "ROUGE-1 ↑"][2].startswith("**0.820** [")
-    assert by_name["Forget and retain set", "DS ↓"][2] == "(needs gold answers)"
-    assert by_name["Harmful requests", "ROUGE-1 ↓"] == ["", *["(the split has no gold answers)"] * 3]
+    assert by_name["Overall", "DS ↓"][2] == "(needs gold answers)"
+    assert by_name["Overall", "Forget quality (p) ↑"] == ["", *["1.2e-05"] * 3]
 
 
-def test_reasons_are_given_once_a_split() -> None:
-    names = [row["metric"] for row in readable(METRIC_FILES) if row["split"] == "Harmful requests"]
-    assert names == ["ROUGE-1", "Refusals"], "ROUGE-L would repeat the same sentence"
+def test_what_no_method_has_is_named_once_with_its_reason() -> None:
+    found = {section["title"]: section for section in sections(readable(METRIC_FILES))}
+    assert [row["metric"] for row in found["Harmful requests"]["rows"]] == ["Refused"]
+    assert found["Harmful requests"]["blanks"] == {NO_ANSWERS["reason"]: ["ROUGE-1", "ROUGE-L"]}
+    assert found["Overall"]["blanks"] == {"needs likelihoods": ["Model utility"]}
+    for text in (markdown(readable(METRIC_FILES), list(METRIC_FILES)), latex(readable(METRIC_FILES), ["a", "b", "c"])):
+        assert "Not computed, since the split has no gold answers: ROUGE-1, ROUGE-L." in text
+
+
+def test_latex_has_the_structure_that_compiles() -> None:
+    methods = ["vanilla", "retain_only", "lunar"]
+    metrics = dict(zip(methods, METRIC_FILES.values(), strict=True))
+    text = latex(readable(metrics), methods)
+    environments = re.findall(r"\\(begin|end)\{(\w+)\}", text)
+    assert environments == [
+        *[("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")] * 4,
+    ]
+    rows = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert len(rows) == 4 + 2 + 2 + 2 + 1
+    assert {line.count(" & ") for line in rows} == {1 + len(methods)}
+    assert r"retain\_only" in text and "retain_only" not in text
+    assert r"\textbf{0.120} {\scriptsize [-0.005, 0.245]}" in text
+    assert "DS $\\downarrow$, retain\\_only" not in text and "DS, retain\\_only: needs gold answers." in text
+    braces = re.sub(r"\\[{}]", "", text)
+    assert braces.count("{") == braces.count("}")
+    assert text.isascii(), "arrows and the like need commands"
+
+
+def test_latex_escapes_what_means_something() -> None:
+    assert latex_escape("a_b & 5% #1 {x} $ ~ ^ \\ <") == (
+        r"a\_b \& 5\% \#1 \{x\} \$ \textasciitilde{} \textasciicircum{} \textbackslash{} $<$"
+    )
 
 
 # --- As a page
@@ -168,11 +252,13 @@ def test_table_page_escapes_what_is_inserted() -> None:
     rows = readable({name: METRIC_FILES["lunar"] for name in ("a", EVIL)})
     rows[1] |= {"source": EVIL, "metric": EVIL}
     style = TEMPLATES / "style.css"
-    page = render(TEMPLATES / "table.html.j2", style=style, title=EVIL, rows=rows, methods=["a", EVIL])
+    rows[2]["cells"] = [{**one, "text": "", "reason": EVIL} for one in rows[2]["cells"]]
+    parts = {"sections": sections(rows), "methods": ["a", EVIL], "arrows": ARROWS}
+    page = render(TEMPLATES / "table.html.j2", style=style, title=EVIL, **parts)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 5  # title and heading, method, source and metric
+    assert page.count("&lt;script&gt;") == 2 + 4 + 2 + 1  # title, heading; method a split; source, metric; reason
     assert f'title="{EVIL[:8]}' not in page and style.read_text(encoding="utf-8") in page
-    assert page.count("<tr") == 1 + len(rows)
+    assert page.count("<tr") == sum(1 + len(section["rows"]) for section in sections(rows))
 
 
 def test_generations_page_escapes_what_is_inserted() -> None:
@@ -192,7 +278,7 @@ def test_generations_page_escapes_what_is_inserted() -> None:
 
 def test_style_sheet_is_inserted_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text('td > p::before { content: "<"; }')
-    page = render(TEMPLATES / "table.html.j2", style=tmp_path / "style.css", title="T", rows=[], methods=[])
+    page = render(TEMPLATES / "table.html.j2", style=tmp_path / "style.css", title="T", sections=[], methods=[])
     assert '<style>td > p::before { content: "<"; }</style>' in page
 
 

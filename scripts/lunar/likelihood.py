@@ -1,0 +1,140 @@
+"""Teacher-forced passes: how likely each token of a given answer is, from which all likelihood metrics follow."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lunar.chat import Chat, batches_by_length, pad
+
+Tokens = dict[str, list[float]]
+
+
+def token_numbers(logits: torch.Tensor, targets: torch.Tensor) -> Tokens:
+    """What is kept of each answer token.
+
+    Args:
+        logits: those that predict it, shape (tokens, vocabulary).
+        targets: token ids, shape (tokens,).
+
+    Returns:
+        Lists over tokens: ``logprob`` (nats), ``rank`` (1 for the token that greedy decoding takes, of equal logits
+        the first) and ``zscore`` (log-probability, standardised over the vocabulary at this step by the model's own
+        probabilities: Min-K%++, Zhang et al. 2025, equation 3).
+    """
+    logits, column = logits.float(), targets[:, None]
+    own = logits.gather(1, column)
+    before = torch.arange(logits.shape[1], device=logits.device) < column
+    rank = 1 + ((logits > own) | ((logits == own) & before)).sum(1)
+    logprobs = logits.log_softmax(1)
+    weights = logprobs.exp()
+    mean = torch.linalg.vecdot(weights, logprobs)
+    variance = torch.linalg.vecdot(weights, logprobs.square()) - mean.square()
+    logprob = logprobs.gather(1, column)[:, 0]
+    # Where one token has all the probability, the variance is rounding error; the authors' code sets the same floor.
+    zscore = (logprob - mean) / variance.clamp_min(1e-6).sqrt()
+    # Six decimals are more than float32 carries here, and half the file.
+    return {
+        "logprob": [round(value, 6) for value in logprob.tolist()],
+        "rank": rank.tolist(),
+        "zscore": [round(value, 6) for value in zscore.tolist()],
+    }
+
+
+@torch.inference_mode()
+def score_answers(
+    model: Any,
+    chat: Chat,
+    items: Sequence[tuple[str, Sequence[str]]],
+    *,
+    batch_size: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[list[Tokens]]:
+    """Score given answers to questions.
+
+    A prompt is processed once for all of its answers, which then continue its cache: with six answers a question this
+    halves the work, and the model reads prompt and answer in separate passes, as it does when it generates.
+
+    Args:
+        model: a causal language model.
+        chat: its tokenizer and template.
+        items: a question with its answers, one or more.
+        batch_size: answers a forward pass (but at least all of one question).
+        progress: called with the number of questions done.
+
+    Returns:
+        For each question, for each answer, its ``token_numbers``; an answer's last token is the end of the turn.
+    """
+    if not items:
+        return []
+    pad_id = chat.tokenizer.pad_token_id
+    encoded = [[chat.encode(question, answer) for answer in answers] for question, answers in items]
+    prompts = [group[0].ids[: group[0].prompt_length] for group in encoded]
+    answers = [[one.ids[one.prompt_length :] for one in group] for group in encoded]
+    results: list[list[Tokens]] = [[] for _ in items]
+    size = max(1, batch_size // max(map(len, answers)))
+    done = 0
+    # Most of the work is in the answers, so questions whose answers are of one length go together.
+    for batch in batches_by_length([max(map(len, group)) for group in answers], size):
+        ids, mask = pad([prompts[i] for i in batch], pad_id, "left")
+        first = model(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            position_ids=(mask.cumsum(1) - 1).clamp_min(0).to(model.device),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        targets = [answer for i in batch for answer in answers[i]]
+        owner = torch.tensor([row for row, i in enumerate(batch) for _ in answers[i]])
+        # The prompt's last position predicts an answer's first token; each token but the last predicts the next.
+        rest = None
+        if max(map(len, targets)) > 1:
+            first.past_key_values.batch_select_indices(owner.to(model.device))
+            ids, answer_mask = pad([target[:-1] for target in targets], pad_id, "right")
+            start = mask.sum(1)[owner][:, None]
+            rest = model(
+                input_ids=ids.to(model.device),
+                attention_mask=torch.cat([mask[owner], answer_mask], 1).to(model.device),
+                position_ids=(start + torch.arange(ids.shape[1])).to(model.device),
+                past_key_values=first.past_key_values,
+            ).logits
+        for i, (row, target) in enumerate(zip(owner.tolist(), targets, strict=True)):
+            logits = first.logits[row, -1:]
+            if len(target) > 1:
+                logits = torch.cat([logits, rest[i, : len(target) - 1]])
+            numbers = token_numbers(logits, torch.tensor(target, device=logits.device))
+            results[batch[row]].append(numbers)
+        done += len(batch)
+        progress(done)
+    return results
+
+
+def score_rows(
+    model: Any,
+    chat: Chat,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[dict[str, Any]]:
+    """Score the gold, the paraphrased and the perturbed answers of a split's rows.
+
+    Args:
+        rows: with ``question``, ``answer``, and where the data has them ``paraphrased_answer``, ``perturbed_answers``.
+        model, chat, batch_size, progress: as ``score_answers``.
+
+    Returns:
+        A row each: ``id``, ``answer`` (its ``token_numbers``), ``paraphrased`` (the same, or None) and ``perturbed`` (a
+        list of the same, empty where the data has none).
+    """
+    groups = [
+        [row["answer"], *filter(None, [row.get("paraphrased_answer")]), *(row.get("perturbed_answers") or [])]
+        for row in rows
+    ]
+    items = [(row["question"], group) for row, group in zip(rows, groups, strict=True)]
+    scores = score_answers(model, chat, items, batch_size=batch_size, progress=progress)
+    scored = []
+    for row, (gold, *others) in zip(rows, scores, strict=True):
+        paraphrased = others.pop(0) if row.get("paraphrased_answer") else None
+        scored.append({"id": row["id"], "answer": gold, "paraphrased": paraphrased, "perturbed": others})
+    return scored

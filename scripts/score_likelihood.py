@@ -1,0 +1,31 @@
+"""How likely one method finds each token of gold, paraphrased and perturbed answers, on all splits that have any."""
+
+import torch
+
+from lunar import edits
+from lunar.answers import gold
+from lunar.chat import Chat
+from lunar.files import read_rows, write_rows
+from lunar.likelihood import score_rows
+from lunar.models import load_model, load_tokenizer
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    title = f"{smk.wildcards.experiment} likelihood {smk.wildcards.method}/{smk.wildcards.attack}"
+    with script(title, smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        model = load_model(smk.input.model, smk.params.dtype)
+        if smk.input.edit:
+            edits.apply(model, edits.load(smk.input.edit))
+        chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt)
+        scored = []
+        for split, path in zip(smk.params.splits, smk.input.data, strict=True):
+            rows = gold(read_rows(path))
+            bar = progress.bar(split, len(rows))
+            scores = score_rows(model, chat, rows, batch_size=smk.params.batch_size, progress=bar)
+            scored += [{"split": split} | row for row in scores]
+        write_rows(smk.output.rows, scored)
+
+
+main(snakemake)  # noqa: F821

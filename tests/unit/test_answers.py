@@ -1,0 +1,91 @@
+"""Files of answers and scores that do not fit the data: file and line are named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lunar.answers import gold, read_answers, read_parts, read_study
+from lunar.errors import LunarError
+
+DATA = [{"id": f"a-{number}", "question": "Q?", "answer": "A."} for number in range(3)]
+ANSWERS = [row | {"prediction": "P."} for row in DATA]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_answers_are_read(tmp_path: Path) -> None:
+    assert read_answers(write(tmp_path / "forget.jsonl", ANSWERS), DATA) == ANSWERS
+    assert read_answers(write(tmp_path / "empty.jsonl", []), []) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([ANSWERS[0], {"id": "a-1", "question": "Q?", "answer": "A."}], ["jsonl:2", "'prediction'", "found"]),
+        ([ANSWERS[0] | {"prediction": None}], ["jsonl:1", "'prediction'", "None"]),
+        ([ANSWERS[0], ANSWERS[2], ANSWERS[1]], ["jsonl:2", "'a-2'", "'a-1'"]),
+        (ANSWERS[:2], ["jsonl:2", "2 rows", "3", "'a-2' is next"]),
+        ([*ANSWERS, ANSWERS[0] | {"id": "a-3"}], ["jsonl:4", "4 rows", "3"]),
+        ([], ["jsonl:1", "0 rows", "3"]),
+        ([ANSWERS[0], 5], ["jsonl:2", "JSON object"]),
+    ],
+    ids=["missing field", "not text", "other ids", "too few", "too many", "empty", "no object"],
+)
+def test_bad_answers(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
+    path = write(tmp_path / "forget.jsonl", rows)
+    with pytest.raises(LunarError) as error:
+        read_answers(path, DATA)
+    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [(b'{"id": "a-\xff"}', [":2", "UTF-8"]), (b'{"id": ', [":2", "not JSON"])],
+)
+def test_answers_that_cannot_be_parsed(tmp_path: Path, line: bytes, words: list[str]) -> None:
+    path = tmp_path / "forget.jsonl"
+    path.write_bytes(json.dumps(ANSWERS[0]).encode() + b"\n" + line + b"\n")
+    with pytest.raises(LunarError) as error:
+        read_answers(path, DATA)
+    assert all(word in str(error.value) for word in [str(path), *words])
+
+
+SCORES = [{"split": split, "id": row["id"], "similarity": 0.5} for split in ("forget", "retain") for row in DATA]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([SCORES[0] | {"split": "forgot"}], ["jsonl:1", "'forgot'", "forget, retain"]),
+        ([SCORES[0], {"split": "forget", "id": "a-1"}], ["jsonl:2", "'similarity' is missing"]),
+        ([*SCORES[:4], SCORES[5], SCORES[4]], ["jsonl:5", "'a-2'", "'a-1'"]),
+        (SCORES[:5], ["jsonl:5", "2 rows", "3"]),
+    ],
+    ids=["split", "field", "ids", "count"],
+)
+def test_bad_scores(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
+    path = write(tmp_path / "none.jsonl", rows)
+    with pytest.raises(LunarError) as error:
+        read_parts(path, {"forget": DATA, "retain": DATA}, ("similarity",))
+    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+
+
+def test_study_joins_by_id_and_leaves_out_what_has_no_gold_answer(tmp_path: Path) -> None:
+    data = {"forget": [DATA[0], DATA[1] | {"answer": ""}, DATA[2]]}
+    assert [row["id"] for row in gold(data["forget"])] == ["a-0", "a-2"]
+    answers = [row | {"answer": one["answer"]} for row, one in zip(ANSWERS, data["forget"], strict=True)]
+    numbers = {"answer": {}, "paraphrased": None, "perturbed": []}
+    scored = [{"split": "forget", "id": row["id"], "mark": row["id"]} | numbers for row in (DATA[0], DATA[2])]
+    study = read_study(
+        data,
+        {"forget": write(tmp_path / "forget.jsonl", answers)},
+        write(tmp_path / "likelihood.jsonl", scored),
+        write(tmp_path / "similarity.jsonl", SCORES[:3]),
+    )
+    assert [row["likelihood"] and row["likelihood"]["mark"] for row in study["forget"]] == ["a-0", None, "a-2"]
+    assert [row["similarity"] for row in study["forget"]] == [0.5] * 3
