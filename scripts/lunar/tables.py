@@ -47,6 +47,11 @@ def keys(metrics: Metrics) -> list[tuple[str | None, str]]:
     return every + [(split, name) for split, found in first["splits"].items() for name in found]
 
 
+def _six_digits(value: Any) -> Any:
+    # Significant ones: a small p-value is not to be read as zero.
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def wide(metrics: Metrics) -> pd.DataFrame:
     """The CSV table: a row a method, columns ``method``, ``attack``, ``ds``, others, and ``<split>_<metric>``.
 
@@ -60,8 +65,8 @@ def wide(metrics: Metrics) -> pd.DataFrame:
             ends = ends if OVERALL[name].interval else {"": "mean"}
             ends |= {f"_{fact}": fact for fact in OVERALL[name].facts}
         for row, cell in zip(rows, cells(metrics, split, name), strict=True):
-            row |= {f"{column}{end}": cell.get(key) for end, key in ends.items()}
-    return pd.DataFrame(rows).round(6)
+            row |= {f"{column}{end}": _six_digits(cell.get(key)) for end, key in ends.items()}
+    return pd.DataFrame(rows)
 
 
 def long(metrics: Metrics) -> pd.DataFrame:
@@ -78,8 +83,8 @@ def long(metrics: Metrics) -> pd.DataFrame:
             for other, versus in cell.get("versus", {}).items():
                 row |= {f"vs_{other}": versus["difference"]}
                 row |= {f"vs_{other}_{end}": versus[end] for end in ("low", "high")}
-            rows.append(row)
-    return pd.DataFrame(rows).astype({"n": "Int64"}).round(6)
+            rows.append({key: _six_digits(value) for key, value in row.items()})
+    return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
 def _texts(found: Sequence[Mapping[str, Any]], sense: str, digits: int) -> list[dict[str, Any]]:
@@ -174,7 +179,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
                 for row in section["rows"]
             ]
             lines.append("")
-        lines += [f"Not computed, since {reason}: {', '.join(names)}.\n" for reason, names in section["blanks"].items()]
+        lines += [f"Not computed, since {reason}: {'; '.join(names)}.\n" for reason, names in section["blanks"].items()]
     return "\n".join(lines)
 
 
@@ -200,7 +205,7 @@ def latex(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
 
     lines = ["% Written by the workflow; needs \\usepackage{booktabs}."]
     for section in sections(rows):
-        notes = [f"Not computed, since {reason}: {', '.join(names)}." for reason, names in section["blanks"].items()]
+        notes = [f"Not computed, since {reason}: {'; '.join(names)}." for reason, names in section["blanks"].items()]
         notes += [
             f"{row['metric']}, {method}: {cell['reason']}."
             for row in section["rows"]

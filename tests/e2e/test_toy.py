@@ -19,7 +19,7 @@ METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk"]
 def table(toy):
     with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    number = re.compile(r"-?[\d.]+")
+    number = re.compile(r"-?[\d.]+(e-\d+)?")
     return {row["method"]: {key: float(value) for key, value in row.items() if number.fullmatch(value)} for row in rows}
 
 
