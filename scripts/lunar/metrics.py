@@ -99,11 +99,17 @@ def rougeL(row: Row) -> float:
 
 
 def degenerate(prediction: str) -> bool:
-    """Whether a text has no word, or has 12 words and more whose three-word sequences are half repeats."""
+    """Whether a text has no word, or repeats itself.
+
+    It repeats itself with 12 words and more whose three-word sequences are half repeats, or with a word of 20
+    characters and more that is made of four or fewer ("I'I'I'I'...").
+    """
     words = prediction.lower().split()
     if not any(character.isalnum() for character in prediction):
         return True
     trigrams = list(zip(words, words[1:], words[2:], strict=False))
+    if any(len(word) >= 20 and len(set(word)) <= 4 for word in words):
+        return True
     return len(words) >= 12 and len(set(trigrams)) < 0.5 * len(trigrams)
 
 

@@ -102,6 +102,9 @@ def test_rouge_is_the_recall_of_the_reference_package() -> None:
         ("她出生在利马。", 0.0),
         ("the " * 12, 1.0),
         ("The the THE " * 4, 1.0),
+        ("I'" * 10, 1.0),
+        ("I'" * 9, 0.0),  # 18 characters
+        ("a word of many letters: internationalisations", 0.0),
         ("the " * 11, 0.0),  # too short to tell a repetition from an emphasis
         ("a b c d " * 3, 1.0),  # 10 sequences, 4 of them different
         ("a b c d e a b c d e a b", 0.0),  # 10 sequences, 5 of them different: not below half
