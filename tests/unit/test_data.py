@@ -358,6 +358,8 @@ def test_no_refusal_of_the_kind() -> None:
 
 # --- The shipped sets
 
+COPIES = 3
+
 
 @pytest.fixture(scope="module", params=["authors-smollm2", "toy"])
 def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, list[Row]]]:
@@ -365,7 +367,7 @@ def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, l
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         experiment = resolve(yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8")))[request.param]
-        yield experiment["data"], splits(experiment["data"], experiment["activations"]["renamed_copies"])
+        yield experiment["data"], splits(experiment["data"], COPIES)
 
 
 def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
@@ -382,7 +384,7 @@ def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
         for row in rows_of(path)
         if any(part in row["question"] for part in row["author"].split())
     ]
-    expected["forget_renamed"] = 3 * len(named)
+    expected["forget_renamed"] = COPIES * len(named)
     assert sizes == expected
     assert min(sizes.values()) > 0
     if data["forget"] == ["data/authors/quintavalle.jsonl"]:
