@@ -4,6 +4,7 @@ Imports only the parts of the library that need no torch: this runs whenever the
 """
 
 import hashlib
+import re
 import shutil
 import sys
 
@@ -27,7 +28,7 @@ GPU = int(shutil.which("nvidia-smi") is not None)
 
 
 wildcard_constraints:
-    experiment="|".join(EXPERIMENTS),
+    experiment="|".join(map(re.escape, EXPERIMENTS)),
     base="[^/]+",
     model="full|retain_only",
     method="[^/]+",
@@ -131,6 +132,13 @@ def evaluated_files(wildcards):
     }
 
 
+def seed_tables(experiment):
+    """The tables of an experiment's seeds, by seed."""
+    first, *others = cfg(experiment, "seeds")
+    names = {first: experiment} | {seed: f"{experiment}@{seed}" for seed in others}
+    return {str(seed): f"results/{name}/tables/main.csv" for seed, name in names.items()}
+
+
 def report_files(experiment):
     """The final files of one experiment."""
     folder = f"results/{experiment}"
@@ -141,6 +149,8 @@ def report_files(experiment):
         figures.append("edit")
     figures += [f"pca_{name}" for name in edited_methods(experiment)]
     tables = ["tables/main.csv", "tables/generations.html"]
+    if len(cfg(experiment, "seeds")) > 1:
+        tables.append("tables/seeds.html")
     return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
 
 

@@ -165,3 +165,33 @@ rule show_generations:
         "evaluate | {wildcards.experiment}: set answers side by side"
     script:
         "../scripts/show_generations.py"
+
+
+rule compare_seeds:
+    """Every metric once a seed, with mean and standard deviation: how much of a difference is luck of training."""
+    input:
+        tables=lambda wildcards: list(seed_tables(wildcards.experiment).values()),
+        template="report/templates/seeds.html.j2",
+        style="report/templates/style.css",
+        code=library("compare_seeds.py"),
+    output:
+        csv="results/{experiment}/tables/seeds.csv",
+        html=report(
+            "results/{experiment}/tables/seeds.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.3 Spread over seeds"},
+            caption="../report/seeds.rst",
+        ),
+    log:
+        "results/{experiment}/logs/compare_seeds.log",
+    benchmark:
+        "results/{experiment}/benchmarks/compare_seeds.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        seeds=lambda wildcards: list(seed_tables(wildcards.experiment)),
+    message:
+        "evaluate | {wildcards.experiment}: spread over seeds"
+    script:
+        "../scripts/compare_seeds.py"

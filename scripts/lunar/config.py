@@ -41,7 +41,9 @@ def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Config]:
-    """Every experiment, merged over the defaults and checked.
+    """Every experiment, merged over the defaults and checked; each with one ``seed``.
+
+    An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
 
     Raises:
         LunarError: names the key, its value and what is allowed.
@@ -53,7 +55,10 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Config]:
         # A model of another source shares no key with the default one; what is left of it would be noise.
         if "source" in over.get("model", {}):
             base = {key: value for key, value in base.items() if key != "model"}
-        experiments[name] = check(merge(base, over), f"experiments.{name}")
+        experiment = check(merge(base, over), f"experiments.{name}")
+        for number, seed in enumerate(experiment["seeds"]):
+            one = name if number == 0 else f"{name}@{seed}"
+            experiments[one] = experiment | {"seed": seed}
     for name in config["run"]:
         _one_of(name, experiments, "run")
     models: dict[str, tuple[str, Any]] = {}

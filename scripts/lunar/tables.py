@@ -298,3 +298,23 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
         ]
     lines += ["", f"The edit is at layer {layers['best']}, chosen by the score of steered answers (section 3).", ""]
     return "\n".join(lines)
+
+
+def spread(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """How much each number varies with the seed.
+
+    Args:
+        tables: tables as ``wide`` gives them, by seed; one at least.
+
+    Returns:
+        A row a (method, metric), in the tables' order: a column ``seed <seed>`` each, then ``mean``, ``deviation``
+        (of the sample, n - 1), ``lowest`` and ``highest``. Intervals and metrics that no seed has are left out.
+    """
+    columns = {}
+    for seed, table in tables.items():
+        means = [name for name in table if name not in ("method", "attack") and not name.endswith(("_low", "_high"))]
+        columns[f"seed {seed}"] = table.set_index("method")[means].stack()
+    values = pd.DataFrame(columns).dropna(how="all").rename_axis(["method", "metric"])
+    summary = values.agg(["mean", "std", "min", "max"], axis=1)
+    summary.columns = ["mean", "deviation", "lowest", "highest"]
+    return values.join(summary).reset_index()

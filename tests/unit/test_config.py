@@ -41,7 +41,7 @@ def test_shipped_configuration_resolves(monkeypatch: pytest.MonkeyPatch) -> None
     config = deepcopy(SHIPPED)
     experiments = resolve(config)
     assert list(experiments) == list(SHIPPED["experiments"])
-    assert experiments["authors-smollm2"] == SHIPPED["defaults"]
+    assert experiments["authors-smollm2"] == SHIPPED["defaults"] | {"seed": SHIPPED["defaults"]["seeds"][0]}
     assert config == SHIPPED, "resolve changed its argument"
 
 
@@ -131,7 +131,7 @@ def test_mistakes_are_named(config: dict[str, Any], path: str, new: Any, message
         ("experiments.toy.layers.top_k", 3),
         ("experiments.toy.methods", {"lunar": {"layers": [2, 4]}}),
         ("experiments.other", None),
-        ("experiments.other", {"seed": 1}),  # same model, same settings: one folder serves both
+        ("experiments.other", {"seeds": [1]}),  # same model, same settings: one folder serves both
         ("experiments.other", {"model": {"name": "other", "version": "0.1.3"}}),
         ("experiments.other", {"finetune": {"enabled": False}, "compare": ["vanilla", "lunar"]}),
     ],
@@ -189,3 +189,11 @@ def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
     again = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
     assert again == SHIPPED
     assert list(again["defaults"]) == list(SHIPPED["defaults"])
+
+
+def test_each_seed_is_an_experiment(config: dict[str, Any]) -> None:
+    config["experiments"]["toy"]["seeds"] = [3, 5]
+    experiments = resolve(config)
+    assert experiments["toy"]["seed"] == 3
+    assert experiments["toy@5"] == experiments["toy"] | {"seed": 5}
+    assert "toy@3" not in experiments

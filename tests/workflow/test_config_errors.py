@@ -1,6 +1,7 @@
 """Bad input to the workflow: one clear message, before any job, and nothing left behind."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -24,6 +25,15 @@ def test_dry_run(project, experiment):
     assert outcome.returncode == 0, outcome.stdout
     for rule in ("fetch_model", "unlearn", "generate_answers", "tabulate_metrics", "write_report"):
         assert rule in outcome.stdout
+
+
+def test_seeds_repeat_the_experiment(project):
+    change_config(project, lambda config: toy(config).update(seeds=[0, 1]))
+    outcome = run_snakemake(project, "--dry-run")
+    assert outcome.returncode == 0, outcome.stdout
+    jobs = outcome.stdout.rpartition("Job stats:")[2]
+    for rule, count in {"fetch_model": 1, "finetune": 4, "tabulate_metrics": 2, "compare_seeds": 1}.items():
+        assert re.search(rf"^{rule} +{count}$", jobs, flags=re.MULTILINE), jobs
 
 
 def toy(config):
