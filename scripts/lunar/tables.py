@@ -292,7 +292,7 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
         lines += [
             "",
             "A model that never saw the author, ``retain_only``, matches "
-            f"{_value(metrics, 'retain_only', 'forget', 'rouge1')} of the forget set's words by inventing and refuses "
+            f"{_value(metrics, 'retain_only', 'forget', 'rouge1')} of the forget set's words and refuses "
             f"{_value(metrics, 'retain_only', 'forget', 'refusal')} of its questions: refusing is not the same as not "
             "knowing, so a DS below that model's says that a model refuses, not that it knows less.",
         ]
