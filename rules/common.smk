@@ -4,6 +4,7 @@ Imports only the parts of the library that need no torch: this runs whenever the
 """
 
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -58,8 +59,11 @@ def method(wildcards):
 
 
 def library(script):
-    """The library modules that a script imports, found by following its imports; inputs of its rule."""
-    return settings.imported_modules(SCRIPTS / script)
+    """The library modules that a script imports, found by following its imports; inputs of its rule.
+
+    Relative paths, so that results moved with the project to another folder are still up to date there.
+    """
+    return [os.path.relpath(module) for module in settings.imported_modules(SCRIPTS / script)]
 
 
 def model_folder(experiment, model):

@@ -5,7 +5,7 @@ rule write_report:
     """Collect what is marked for the report in one file that opens offline."""
     input:
         results=[report_files(experiment) for experiment in config["run"]],
-        captions=sorted(str(path) for path in Path(workflow.basedir).glob("report/*.rst")),
+        captions=sorted(os.path.relpath(path) for path in Path(workflow.basedir).glob("report/*.rst")),
     output:
         report="results/report.html",
         config="results/config.yaml",
