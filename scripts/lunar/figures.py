@@ -37,6 +37,7 @@ plt.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.color": "#E5E5E5",
         "grid.linewidth": 0.6,
         "legend.frameon": False,
