@@ -65,15 +65,11 @@ rule collect_activations:
         mem_mb=3500,
         gpu=GPU,
     params:
-        # Gram sums are for the solve, which starts from vanilla; directions alone need the references.
-        gram_layers=lambda wildcards: (
-            cfg(wildcards.experiment, "layers", "candidates")
-            if wildcards.method == "vanilla" and wildcards.set in ("forget", "renamed", "retain", "general")
-            else []
-        ),
+        gram_layers=grams_needed,
         batch_size=param("activations", "batch_size"),
         sample=param("activations", "sample"),
         system_prompt=param("system_prompt"),
+        prompt=method_prompt,
         dtype=param("dtype"),
     message:
         "activations | {wildcards.experiment}: {wildcards.method} reads {wildcards.set}"

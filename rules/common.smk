@@ -20,7 +20,8 @@ from lunar.errors import LunarError  # noqa: E402
 
 validate(config, Path(workflow.basedir) / "rules" / "config.schema.yaml")
 try:
-    EXPERIMENTS = settings.resolve(config)
+    RECIPES = settings.recipes(SCRIPTS)
+    EXPERIMENTS = settings.resolve(config, RECIPES)
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
 
@@ -48,9 +49,9 @@ def param(*keys):
     return lambda wildcards: cfg(wildcards.experiment, *keys)
 
 
-def method_param(*keys):
-    """A params function: the value at ``keys`` of the job's method, None where the method lacks it."""
-    return lambda wildcards: settings.value(method(wildcards), keys, missing_ok=True)
+def method_entry(wildcards):
+    """The job's method as it is configured, keys sorted."""
+    return settings.value(method(wildcards), [])
 
 
 def method(wildcards):
@@ -58,12 +59,29 @@ def method(wildcards):
     return EXPERIMENTS[wildcards.experiment]["methods"][wildcards.method]
 
 
-def library(script):
+def method_prompt(wildcards):
+    """The text that questions are put in instead of the chat template; None for the template."""
+    name = method(wildcards).get("prompt")
+    return name and cfg(wildcards.experiment, "prompts", name)
+
+
+def base_prompt(wildcards):
+    """The same for the method whose statistics the job's method is made from."""
+    base = EXPERIMENTS[wildcards.experiment]["methods"][method(wildcards).get("base", "vanilla")]
+    return base.get("prompt") and cfg(wildcards.experiment, "prompts", base["prompt"])
+
+
+def library(script, *modules):
     """The library modules that a script imports, found by following its imports; inputs of its rule.
 
     Relative paths, so that results moved with the project to another folder are still up to date there.
     """
-    return [os.path.relpath(module) for module in settings.imported_modules(SCRIPTS / script)]
+    return [os.path.relpath(module) for module in settings.imported_modules(SCRIPTS / script, *modules)]
+
+
+def recipe_library(script):
+    """An input function: as `library`, with the module of the job's recipe and of no other."""
+    return lambda wildcards: library(script, RECIPES[method(wildcards)["recipe"]])
 
 
 def model_folder(experiment, model):
@@ -80,7 +98,7 @@ def method_model(wildcards):
 
 def method_edit(wildcards):
     """The edit that the job's method makes to its model; none for the reference points."""
-    if "layers" not in method(wildcards):
+    if "recipe" not in method(wildcards):
         return []
     return f"results/{wildcards.experiment}/edits/{wildcards.method}.safetensors"
 
@@ -88,15 +106,15 @@ def method_edit(wildcards):
 def edited_methods(experiment):
     """The compared methods that edit a model."""
     methods = EXPERIMENTS[experiment]["methods"]
-    return [name for name in cfg(experiment, "compare") if "layers" in methods[name]]
+    return [name for name in cfg(experiment, "compare") if "recipe" in methods[name]]
 
 
 def data_files(experiment):
-    """All files named in an experiment's `data` section."""
+    """All files named in an experiment's `data` section that hold rows of splits."""
     sections = cfg(experiment, "data")
     lists = [files for files in sections.values() if isinstance(files, list)]
-    names = [file for key, file in sections.items() if isinstance(file, str) and key != "evaluation_part"]
-    return sorted({file for files in lists for file in files} | set(names))
+    single = [file for key, file in sections.items() if isinstance(file, str) and key != "names"]
+    return sorted({file for files in lists for file in files} | set(single))
 
 
 def base_model(base):
@@ -110,12 +128,65 @@ def known_sets(wildcards):
     return expand("results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=sets)
 
 
-def statistics_needed(wildcards):
-    """The sets of statistics that a method's solve reads, by name."""
-    settings_ = method(wildcards)
-    sets = {"forget", settings_["direction"]["reference"], *settings_["keep"]}
-    folder = f"results/{wildcards.experiment}/activations/vanilla"
-    return {name: f"{folder}/{name}.safetensors" for name in sorted(sets)}
+def grams_needed(wildcards):
+    """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
+    methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
+    bases = {entry.get("base", "vanilla") for entry in methods if "direction" in entry}
+    solved = wildcards.method in bases and wildcards.set in ("forget", "renamed", "retain", "general")
+    return cfg(wildcards.experiment, "layers", "candidates") if solved else []
+
+
+def statistics_needed(wildcards, rehearsal=False):
+    """Statistics that a method is made from, by name; a rehearsal collects those of its own authors itself."""
+    entry = method(wildcards)
+    if "direction" not in entry:
+        return {}
+    base = entry.get("base", "vanilla")
+    needed = {
+        "statistics": (base, {"forget", *entry["keep"]}),
+        "direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]}),
+    }
+    own = {"forget", "retain", "renamed"} if rehearsal else set()
+    folder = f"results/{wildcards.experiment}/activations"
+    return {
+        f"{kind}_{name}": f"{folder}/{source}/{name}.safetensors"
+        for kind, (source, sets) in needed.items()
+        for name in sorted(sets - own)
+    }
+
+
+def rows_needed(wildcards):
+    """Rows that a method trained by gradient sees, by name; general questions with the model's own answers."""
+    entry = method(wildcards)
+    if "direction" in entry and "solver" not in entry:
+        return {}
+    folder = f"results/{wildcards.experiment}"
+    return {
+        "rows_forget": f"{folder}/data/forget.jsonl",
+        "rows_renamed": f"{folder}/data/forget_renamed.jsonl",
+        "rows_retain": f"{folder}/data/retain.jsonl",
+        "rows_general": f"{folder}/generations/vanilla/none/general_build.jsonl",
+        "rows_refusals": f"{folder}/data/refusals_build.jsonl",
+    }
+
+
+def layers_needed(wildcards):
+    """The layers that the paper's score chose, for a method that asks for them."""
+    entry = method(wildcards)
+    asked = [entry.get("layers"), *entry.get("grid", {}).get("layers", [])]
+    return {"layers": f"results/{wildcards.experiment}/layers.json"} if {"best", "top_k"} & {*map(str, asked)} else {}
+
+
+def choices(wildcards):
+    """Keys that the job's method takes from rehearsals, by the method rehearsed; its own come first."""
+    entry = method(wildcards)
+    own = {wildcards.method: sorted(entry["grid"])} if "grid" in entry else {}
+    return own | {name: sorted(keys) for name, keys in sorted(entry.get("choices", {}).items())}
+
+
+def rehearsals_needed(wildcards):
+    """The rehearsals that those choices were made in."""
+    return [f"results/{wildcards.experiment}/rehearsal/{name}.json" for name in choices(wildcards)]
 
 
 def reference_methods(experiment):
@@ -149,9 +220,9 @@ def report_files(experiment):
     figures = ["tradeoff", "layers"]
     if cfg(experiment, "finetune", "enabled"):
         figures.append("finetune")
-    if edited_methods(experiment):
+    if cfg(experiment, "figures", "methods"):
         figures.append("edit")
-    figures += [f"pca_{name}" for name in edited_methods(experiment)]
+    figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
     tables = ["tables/main.csv", "tables/generations.html"]
     if len(cfg(experiment, "seeds")) > 1:
         tables.append("tables/seeds.html")

@@ -16,9 +16,30 @@ rule prepare_data:
         "../envs/data.yaml"
     params:
         data=param("data"),
-        copies=param("activations", "renamed_copies"),
-        seed=param("seed"),
     message:
         "data | {wildcards.experiment}: check the rows and write the splits"
     script:
         "../scripts/prepare_data.py"
+
+
+rule rename_subjects:
+    """Copies of the forget questions with the subject's name replaced by invented ones."""
+    input:
+        forget="results/{experiment}/data/forget.jsonl",
+        names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
+        code=library("rename_subjects.py"),
+    output:
+        rows="results/{experiment}/data/forget_renamed.jsonl",
+    log:
+        "results/{experiment}/logs/rename_subjects.log",
+    benchmark:
+        "results/{experiment}/benchmarks/rename_subjects.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        copies=param("activations", "renamed_copies"),
+        seed=param("seed"),
+    message:
+        "data | {wildcards.experiment}: rename the subjects of the forget questions"
+    script:
+        "../scripts/rename_subjects.py"

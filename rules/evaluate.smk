@@ -33,6 +33,7 @@ rule score_likelihood:
         dtype=param("dtype"),
         splits=param("splits"),
         system_prompt=param("system_prompt"),
+        prompt=method_prompt,
     message:
         "evaluate | {wildcards.experiment}: how likely {wildcards.method} finds given answers"
     script:

@@ -96,7 +96,7 @@ rule plot_edit:
         edits=lambda wildcards: expand(
             "results/{experiment}/edits/{method}.{kind}",
             experiment=wildcards.experiment,
-            method=edited_methods(wildcards.experiment),
+            method=cfg(wildcards.experiment, "figures", "methods"),
             kind=["safetensors", "json"],
         ),
         code=library("plot_edit.py"),
@@ -118,7 +118,7 @@ rule plot_edit:
     resources:
         mem_mb=1500,
     params:
-        methods=lambda wildcards: edited_methods(wildcards.experiment),
+        methods=param("figures", "methods"),
     message:
         "figures | {wildcards.experiment}: the edit"
     script:

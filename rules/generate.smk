@@ -22,6 +22,7 @@ rule generate_answers:
     params:
         generation=param("generation"),
         system_prompt=param("system_prompt"),
+        prompt=method_prompt,
         dtype=param("dtype"),
     message:
         "generate | {wildcards.experiment}: {wildcards.method} answers {wildcards.split}"

@@ -1,32 +1,85 @@
-"""Edits. Needs the chosen layers and vanilla's statistics; gives results/<experiment>/edits/<method>.safetensors."""
+"""Edits. Gives results/<experiment>/rehearsal/<method>.json and results/<experiment>/edits/<method>.safetensors.
+
+A method's recipe is a class in scripts/lunar/methods. Values under its `grid` are chosen in rehearsals, in which retained
+authors play the forgotten one; the rows that are reported take no part.
+"""
+
+
+rule rehearse:
+    """Try every setting of a method's grid on retained authors, one forgotten and one held out at a time."""
+    input:
+        unpack(lambda wildcards: statistics_needed(wildcards, rehearsal=True)),
+        unpack(layers_needed),
+        model=method_model,
+        retain=lambda wildcards: cfg(wildcards.experiment, "data", "retain"),
+        names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
+        general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
+        general_validation="results/{experiment}/data/general_validation.jsonl",
+        refusals="results/{experiment}/data/refusals_build.jsonl",
+        code=recipe_library("rehearse.py"),
+    output:
+        chosen="results/{experiment}/rehearsal/{method}.json",
+        settings="results/{experiment}/rehearsal/{method}.csv",
+    log:
+        "results/{experiment}/logs/rehearse_{method}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/rehearse_{method}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=3500,
+        gpu=GPU,
+    params:
+        settings=method_entry,
+        module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
+        rehearsal=param("rehearsal"),
+        candidates=param("layers", "candidates"),
+        copies=param("activations", "renamed_copies"),
+        batch_size=param("activations", "batch_size"),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        prompt=method_prompt,
+        base_prompt=base_prompt,
+        dtype=param("dtype"),
+        seed=param("seed"),
+    message:
+        "unlearn | {wildcards.experiment}: rehearse {wildcards.method}"
+    script:
+        "../scripts/rehearse.py"
 
 
 rule unlearn:
-    """Solve the redirection exactly at the method's layers and store it as two vectors a layer."""
+    """Make a method's edit, with the settings stated and those chosen in rehearsal."""
     input:
         unpack(statistics_needed),
-        layers="results/{experiment}/layers.json",
-        code=library("unlearn.py"),
+        unpack(rows_needed),
+        unpack(layers_needed),
+        model=method_model,
+        choices=rehearsals_needed,
+        code=recipe_library("unlearn.py"),
     output:
         edit="results/{experiment}/edits/{method}.safetensors",
         facts="results/{experiment}/edits/{method}.json",
+        curve="results/{experiment}/edits/{method}_curve.csv",
+        cost="results/{experiment}/edits/{method}_cost.json",
     log:
         "results/{experiment}/logs/unlearn_{method}.log",
     benchmark:
         "results/{experiment}/benchmarks/unlearn_{method}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards: 3500 if rows_needed(wildcards) else 2000,
+        gpu=lambda wildcards: GPU if rows_needed(wildcards) else 0,
     params:
-        coefficient=method_param("coefficient"),
-        direction=method_param("direction"),
-        keep=method_param("keep"),
-        layers=method_param("layers"),
-        redirect=method_param("redirect"),
-        ridge=method_param("ridge"),
+        settings=method_entry,
+        choices=choices,
+        module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
+        system_prompt=param("system_prompt"),
+        prompt=base_prompt,
+        dtype=param("dtype"),
+        seed=param("seed"),
     message:
-        "unlearn | {wildcards.experiment}: solve {wildcards.method}"
+        "unlearn | {wildcards.experiment}: make the edit of {wildcards.method}"
     script:
         "../scripts/unlearn.py"

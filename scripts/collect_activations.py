@@ -17,7 +17,7 @@ def main(smk) -> None:
     with script(title, smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         tokenizer = load_tokenizer(smk.input.model)
-        chat = Chat(tokenizer, smk.params.system_prompt)
+        chat = Chat(tokenizer, smk.params.system_prompt, smk.params.prompt)
         model = load_model(smk.input.model, smk.params.dtype)
         depth = len(blocks(model))
         for layer in smk.params.gram_layers:

@@ -22,7 +22,7 @@ def main(smk) -> None:
             edits.apply(model, edits.load(smk.input.edit))
         predictions = generate(
             model,
-            Chat(load_tokenizer(smk.input.model), smk.params.system_prompt),
+            Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt),
             [row["question"] for row in rows],
             **smk.params.generation,
             progress=progress.bar("answers", len(rows)),

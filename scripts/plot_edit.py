@@ -18,15 +18,16 @@ def main(smk) -> None:
         figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.9))
         numbers = {}
         first = next(iter(loaded))
-        for layer in loaded[first][0]:
+        for layer in map(edits.block_of, loaded[first][0]):
             original = torch.linalg.svdvals(down_proj(model, layer).weight.detach().float())
             left.plot(range(1, len(original) + 1), original, color="#4D4D4D", label=f"original weight, layer {layer}")
             numbers |= {"layer": layer, "largest_original": float(original[0])}
         for number, (name, (edit, _)) in enumerate(loaded.items()):
-            for layer, factors in edit.items():
+            for module, factors in edit.items():
                 values = factors.singular_values()
                 style = method_style(name)
-                left.plot([1.6**number] * len(values), values, ls="none", ms=6, label=f"{name}, layer {layer}", **style)
+                label = f"{name}, layer {edits.block_of(module)}"
+                left.plot([1.6**number] * len(values), values, ls="none", ms=6, label=label, **style)
                 numbers.setdefault("singular", float(values[0]))
                 numbers.setdefault("rank", len(values))
         left.set(xscale="log", title="Singular values", xlabel="index", ylabel="singular value", ylim=(0, None))

@@ -10,7 +10,7 @@ from lunar.progress import script
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} data", smk.log[0]) as progress:
-        rows = splits(smk.params.data, smk.params.copies, smk.params.seed)
+        rows = splits(smk.params.data)
         for path in smk.output.splits:
             write_rows(path, rows[Path(path).stem])
         progress.say(", ".join(f"{name} {len(rows[name])}" for name in SPLITS))

@@ -18,7 +18,7 @@ def main(smk) -> None:
         model = load_model(smk.input.model, smk.params.dtype)
         if smk.input.edit:
             edits.apply(model, edits.load(smk.input.edit))
-        chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt)
+        chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt)
         scored = []
         for split, path in zip(smk.params.splits, smk.input.data, strict=True):
             rows = gold(read_rows(path))

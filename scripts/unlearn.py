@@ -1,38 +1,53 @@
-"""Solve the redirection exactly at the method's layers."""
+"""Make a method's edit: its recipe, with the settings that its entry states and those chosen in rehearsal."""
 
+import importlib
+import time
+
+import pandas as pd
 import torch
 from safetensors.torch import load_file
 
 from lunar import edits
 from lunar.errors import LunarError
-from lunar.files import read_json, write_json
+from lunar.files import read_json, read_rows, write_json, write_text
+from lunar.methods import METHODS, Job, inputs_named
 from lunar.progress import script
-from lunar.solve import redirect
-from lunar.steering import direction
 
 
 def main(smk) -> None:
-    with script(f"{smk.wildcards.experiment} solve {smk.wildcards.method}", smk.log[0]) as progress:
+    name = smk.wildcards.method
+    with script(f"{smk.wildcards.experiment} unlearn {name}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
-        chosen = read_json(smk.input.layers)
-        wanted = smk.params.layers
-        layers = {"best": [chosen["best"]], "top_k": chosen["top_k"]}[wanted] if isinstance(wanted, str) else wanted
-        how = smk.params.direction
-        statistics = {name: load_file(path) for name, path in smk.input.items() if name not in ("layers", "code")}
-        vectors = direction(statistics[how["reference"]], statistics["forget"], how["site"], how["tokens"])
-        edit, facts = {}, {}
-        for layer in layers:
-            vector = smk.params.coefficient * vectors[layer]
-            try:
-                edit[layer], facts[layer] = redirect(
-                    statistics, layer, vector, smk.params.redirect, smk.params.keep, smk.params.ridge
-                )
-            except LunarError as error:
-                raise LunarError(f"methods.{smk.wildcards.method}, layer {layer}: {error}") from error
-            scores = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["detector"].items())
-            progress.say(f"layer {layer}: mean detector score of tokens: {scores}")
-        edits.save(edit, smk.output.edit)
-        write_json(smk.output.facts, {"layers": facts})
+        importlib.import_module(smk.params.module)
+        settings, chosen = dict(smk.params.settings), {}
+        for keys, path in zip(smk.params.choices.values(), smk.input.choices, strict=True):
+            found = read_json(path)["chosen"]
+            chosen |= {key: found[key] for key in keys}
+        settings |= chosen
+        job = Job(
+            smk.input.model,
+            smk.params.dtype,
+            smk.params.system_prompt,
+            smk.params.prompt,
+            rows={key: read_rows(path) for key, path in inputs_named("rows", smk.input).items()},
+            statistics={key: load_file(path) for key, path in inputs_named("statistics", smk.input).items()},
+            directions={key: load_file(path) for key, path in inputs_named("direction", smk.input).items()},
+            chosen=read_json(smk.input.layers) if "layers" in smk.input.keys() else {},
+            seed=smk.params.seed,
+            say=progress.say,
+        )
+        started = time.perf_counter()
+        try:
+            outcome = METHODS[settings["recipe"]](settings).unlearn(job)
+        except LunarError as error:
+            raise LunarError(f"methods.{name}: {error}") from error
+        seconds = time.perf_counter() - started
+        edits.save(outcome.edit, smk.output.edit)
+        write_json(smk.output.facts, outcome.facts | {"trained": outcome.trained, "chosen": chosen})
+        # Times differ from run to run; what is compared byte by byte does not hold them.
+        curve = pd.DataFrame(outcome.curve, columns=list(outcome.curve[0]) if outcome.curve else ["step", "seconds"])
+        write_text(smk.output.curve, curve.to_csv(index=False))
+        write_json(smk.output.cost, {"seconds": seconds})
 
 
 main(snakemake)  # noqa: F821

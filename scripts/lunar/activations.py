@@ -10,6 +10,7 @@ gram.<layer>.<span>        (f, f)     sum of h h^T over the span's tokens, h the
                                       accumulated in float64
 sum.<layer>.<span>         (f,)       sum of h over the span's tokens; float64
 tokens.<span>              ()         number of tokens; int64
+*.mean                                the same of one row a prompt, the mean of h over all of its prompt tokens
 mean.<site>.<tokens>       (L, d)     mean over prompts of the activation at ``residual`` (the residual stream after
                                       the block) or ``down_proj`` (its output), at the ``last`` prompt token or
                                       averaged over the ``prompt``; float64
@@ -26,6 +27,7 @@ from lunar.chat import SPANS, Encoded, batches_by_length, pad
 from lunar.hooks import capture
 from lunar.models import blocks, down_proj
 
+ROWS = (*SPANS, "mean")
 SITES = ("residual", "down_proj")
 TOKENS = ("last", "prompt")
 
@@ -55,9 +57,9 @@ def collect(
     layers = range(len(blocks(model)))
     width, inner = down_proj(model, 0).weight.shape
     device = model.device
-    gram = {(la, sp): torch.zeros(inner, inner, dtype=torch.float64) for la in gram_layers for sp in SPANS}
+    gram = {(la, sp): torch.zeros(inner, inner, dtype=torch.float64) for la in gram_layers for sp in ROWS}
     sums = {key: torch.zeros(inner, dtype=torch.float64) for key in gram}
-    count = dict.fromkeys(SPANS, 0)
+    count = dict.fromkeys(ROWS, 0)
     means = {
         (site, tokens): torch.zeros(len(layers), width, dtype=torch.float64) for site in SITES for tokens in TOKENS
     }
@@ -91,6 +93,11 @@ def collect(
                 h = value[where].float()
                 gram[layer, span] += (h.T @ h).double().cpu()
                 sums[layer, span] += h.double().sum(0).cpu()
+        count["mean"] += len(batch)
+        for layer, value in inputs.items():
+            h = (torch.einsum("bt,btf->bf", in_prompt, value.double()) / lengths[:, None]).cpu()
+            gram[layer, "mean"] += h.T @ h
+            sums[layer, "mean"] += h.sum(0)
         done += len(batch)
         progress(done)
     result = {f"gram.{layer}.{span}": value.float() for (layer, span), value in gram.items()}

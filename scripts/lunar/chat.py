@@ -40,6 +40,7 @@ class Chat:
     Attributes:
         tokenizer: a fast Hugging Face tokenizer (character offsets are needed to tell spans apart).
         system_prompt: text of the system message; ``None`` leaves it to the template.
+        prompt: plain text with ``{question}`` in it, which questions are put in instead of the template.
 
     Raises:
         LunarError: the tokenizer has no chat template, or no offsets, or the template refuses the system prompt.
@@ -47,6 +48,7 @@ class Chat:
 
     tokenizer: Any
     system_prompt: str | None = None
+    prompt: str | None = None
     end_ids: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +66,12 @@ class Chat:
             ) from error
         end = self.tokenizer(tail, add_special_tokens=False)["input_ids"][:1] if tail else []
         self.end_ids = [*dict.fromkeys([*end, self.tokenizer.eos_token_id])]
+        # Searching for a question itself would go wrong where the template holds the same words ("assistant").
+        self._after = self._put(MARK).rpartition(MARK)[2]
+
+    def _put(self, question: str) -> str:
+        """The text of a prompt."""
+        return self._render(question) if self.prompt is None else self.prompt.replace("{question}", question)
 
     def _render(self, question: str, answer: str | None = None) -> str:
         messages = [{"role": "user", "content": question}]
@@ -79,11 +87,10 @@ class Chat:
         Prompt and answer are tokenised apart, as they are when the model generates the answer itself.
         """
         question = question.strip()
-        text = self._render(question)
-        # Searching for the question itself would go wrong where the template holds the same words ("assistant").
-        stop = len(text) - len(self._render(MARK).rpartition(MARK)[2])
-        start = stop - len(question)
-        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        text = self._put(question)
+        start, stop = len(text) - len(self._after) - len(question), len(text) - len(self._after)
+        # A template writes the tokens that start a text itself; around plain text the tokenizer is to add them.
+        tokens = self.tokenizer(text, add_special_tokens=self.prompt is not None, return_offsets_mapping=True)
         ids = list(tokens["input_ids"])
         spans = [
             PREFIX if end <= start else QUESTION if begin < stop else SUFFIX for begin, end in tokens["offset_mapping"]

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -17,8 +18,8 @@ Config = dict[str, Any]
 # Files that the data step writes, one a split (what they hold: lunar.data). Here, and not in lunar.data, so that a
 # change of the data code does not look like a change of the workflow's shape.
 SPLITS = (
-    *("forget", "forget_paraphrase", "forget_validation", "forget_renamed", "retain", "unseen"),
-    *("general", "general_build", "harmful", "harmful_build", "fictitious", "fictitious_build"),
+    *("forget", "forget_paraphrase", "forget_validation", "retain", "unseen"),
+    *("general", "general_build", "general_validation", "harmful", "harmful_build", "fictitious", "fictitious_build"),
     *("refusals", "refusals_build"),
 )
 
@@ -40,10 +41,10 @@ def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
         raise LunarError(f"{where}: {value!r} is none of {', '.join(names)}{hint}")
 
 
-def resolve(config: Mapping[str, Any]) -> dict[str, Config]:
+def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
     """Every experiment, merged over the defaults and checked; each with one ``seed``.
 
-    An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
+    ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
 
     Raises:
         LunarError: names the key, its value and what is allowed.
@@ -55,7 +56,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Config]:
         # A model of another source shares no key with the default one; what is left of it would be noise.
         if "source" in over.get("model", {}):
             base = {key: value for key, value in base.items() if key != "model"}
-        experiment = check(merge(base, over), f"experiments.{name}")
+        experiment = check(merge(base, over), recipes, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
             one = name if number == 0 else f"{name}@{seed}"
             experiments[one] = experiment | {"seed": seed}
@@ -73,7 +74,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Config]:
     return experiments
 
 
-def check(experiment: Config, where: str) -> Config:
+def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
     """One merged experiment, checked for what depends on more than one key; returned as it came.
 
     Raises:
@@ -84,21 +85,18 @@ def check(experiment: Config, where: str) -> Config:
     for number, name in enumerate(experiment["compare"]):
         _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
     for name, method in experiment["methods"].items():
-        if isinstance(method.get("layers"), str):
-            _one_of(method["layers"], ["best", "top_k"], f"{where}.methods.{name}.layers")
-        for layer in method["layers"] if isinstance(method.get("layers"), list) else []:
-            _one_of(layer, experiment["layers"]["candidates"], f"{where}.methods.{name}.layers")
-        if "model" not in method:
-            raise LunarError(f"{where}.methods.{name}.model: missing; say which fine-tuned model it starts from")
-        missing = [key for key in ("coefficient", "direction", "redirect", "keep", "ridge") if key not in method]
-        if "layers" in method and missing:
-            raise LunarError(f"{where}.methods.{name}: a method with layers needs {', '.join(missing)} too")
+        check_method(method, experiment, recipes, f"{where}.methods.{name}")
         if method["model"] == "retain_only" and not experiment["finetune"]["enabled"]:
             if name in experiment["compare"]:
                 raise LunarError(
                     f"{where}.compare: {name!r} needs a model fine-tuned without the forget set, but "
                     "finetune.enabled is false; leave it out of compare"
                 )
+    for number, rehearsal in enumerate(experiment["rehearsal"]["authors"]):
+        for key in ("forget", "held_out"):
+            _one_of(rehearsal[key], experiment["data"]["retain"], f"{where}.rehearsal.authors[{number}].{key}")
+        if rehearsal["forget"] == rehearsal["held_out"]:
+            raise LunarError(f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file")
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(
@@ -107,9 +105,79 @@ def check(experiment: Config, where: str) -> Config:
     files = experiment["data"]
     for key, value in files.items():
         for path in value if isinstance(value, list) else [value]:
-            if key != "evaluation_part" and not Path(path).is_file():
+            if not Path(path).is_file():
                 raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     return experiment
+
+
+def check_method(method: Config, experiment: Config, recipes: Iterable[str], where: str) -> None:
+    """One method of a merged experiment.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    if "model" not in method:
+        raise LunarError(f"{where}.model: missing; say which fine-tuned model it starts from")
+    if method.get("prompt") is not None:
+        _one_of(method["prompt"], experiment["prompts"], f"{where}.prompt")
+    for key, base in (("base", method.get("base")), ("direction.base", method.get("direction", {}).get("base"))):
+        if base is not None:
+            references = [name for name, other in experiment["methods"].items() if "recipe" not in other]
+            _one_of(base, references, f"{where}.{key}")
+    if "recipe" not in method:
+        if extra := sorted(set(method) - {"model", "prompt"}):
+            raise LunarError(f"{where}: {extra[0]} says how to edit the model, but there is no recipe")
+        return
+    _one_of(method["recipe"], recipes, f"{where}.recipe")
+    grid = method.get("grid", {})
+    for key in sorted(set(grid) & set(method)):
+        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
+    if grid and not experiment["rehearsal"]["authors"]:
+        raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
+    for other, keys in method.get("choices", {}).items():
+        _one_of(other, experiment["methods"], f"{where}.choices")
+        for key in keys:
+            _one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
+    taken = {key for keys in method.get("choices", {}).values() for key in keys}
+    if "direction" in method:
+        missing = [
+            key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in {*method, *grid, *taken}
+        ]
+        if missing:
+            raise LunarError(f"{where}: a method with a direction needs {', '.join(missing)} too")
+    for layers in [method.get("layers", []), *grid.get("layers", [])]:
+        if isinstance(layers, str):
+            _one_of(layers, ["best", "top_k"], f"{where}.layers")
+        else:
+            for layer in layers:
+                _one_of(layer, experiment["layers"]["candidates"], f"{where}.layers")
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:
+    """Every choice of one value a key, the last key varying fastest."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def recipes(folder: Path) -> dict[str, str]:
+    """Recipes by name, with the module that defines each: classes under ``@method("name")`` in ``lunar/methods``.
+
+    The files are read, not imported: they need torch, which is not to be loaded while the Snakefile is parsed.
+
+    Raises:
+        LunarError: one name is defined twice.
+    """
+    found: dict[str, str] = {}
+    for path in sorted((folder / "lunar" / "methods").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for call in node.decorator_list if isinstance(node, ast.ClassDef) else []:
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "method":
+                    name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+                    if not isinstance(name, str):
+                        raise LunarError(f"{path}:{call.lineno}: @method takes the recipe's name, as a literal text")
+                    if name in found:
+                        raise LunarError(f"{path}:{call.lineno}: the recipe {name!r} is also in {found[name]}")
+                    found[name] = f"lunar.methods.{path.stem}"
+    return found
 
 
 def value(settings: Mapping[str, Any], keys: Sequence[str], missing_ok: bool = False) -> Any:
@@ -128,14 +196,18 @@ def _sorted(found: Any) -> Any:
     return found
 
 
-def imported_modules(script: Path) -> list[str]:
+def imported_modules(script: Path, *more: str) -> list[str]:
     """Library modules that a script imports, directly or through other modules, as sorted file paths.
 
     The library is the package ``lunar`` beside the script; imports inside functions count.
+
+    Args:
+        script: the script.
+        more: dotted names of modules that it imports by a name which the configuration gives.
     """
     folder = script.parent
-    found: set[Path] = set()
-    todo = [script]
+    found: set[Path] = {folder.joinpath(*name.split(".")).with_suffix(".py") for name in more}
+    todo = [script, *found]
     while todo:
         for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
             names: list[str] = []
@@ -144,10 +216,11 @@ def imported_modules(script: Path) -> list[str]:
             elif isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names if alias.name.split(".")[0] == "lunar"]
             for name in names:
-                path = folder.joinpath(*name.split(".")).with_suffix(".py")
-                if path.is_file() and path not in found:
-                    found.add(path)
-                    todo.append(path)
+                place = folder.joinpath(*name.split("."))
+                for path in (place.with_suffix(".py"), place / "__init__.py"):
+                    if path.is_file() and path not in found and path != folder / "lunar" / "__init__.py":
+                        found.add(path)
+                        todo.append(path)
     return sorted(str(path) for path in found)
 
 

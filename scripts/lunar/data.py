@@ -10,6 +10,7 @@ retain                 knowledge to keep, shown to the solver
 unseen                 knowledge to keep that the solver never sees
 general, harmful,      evaluation part of the general questions, harmful requests and questions about made-up
 fictitious             things; ``<name>_build`` is the part that models and edits are built from
+general_validation     general questions that choices are made on; empty where the data has none
 forget_renamed         forget questions about somebody else: the subject's name replaced by invented ones
 refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical``
 =====================  =====================================================================================
@@ -23,7 +24,7 @@ from typing import Any
 from lunar.errors import LunarError
 from lunar.files import Row, read_numbered_rows
 
-BUILD = "build"
+PARTS = ("build", "validation", "evaluation")
 REFERENCES = ("general", "harmful", "fictitious")
 WORDINGS = {"forget_paraphrase": "paraphrased_question", "forget_validation": "validation_question"}
 OPTIONAL = ("author", "paraphrased_answer", *WORDINGS.values())
@@ -73,8 +74,8 @@ def reword(rows: Iterable[Row], field: str) -> list[Row]:
     return [row | {"question": row[field]} for row in rows if row.get(field)]
 
 
-def check_disjoint(splits: Mapping[str, Sequence[Row]]) -> None:
-    """Refuse a question that occurs twice, in one split or in two.
+def check_disjoint(splits: Mapping[str, Sequence[Row]], field: str = "question") -> None:
+    """Refuse a text of ``field`` that occurs twice, in one split or in two.
 
     Raises:
         LunarError: names both places.
@@ -82,33 +83,34 @@ def check_disjoint(splits: Mapping[str, Sequence[Row]]) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for name, rows in splits.items():
         for row in rows:
-            key = normalise(row["question"])
+            key = normalise(row[field])
             if key in seen:
                 other, source = seen[key]
                 where = f"in split {name!r}" if name == other else f"in splits {other!r} and {name!r}"
                 raise LunarError(
-                    f"{row['source']}: the question {row['question']!r} is also at {source} ({where}); "
-                    "remove one of the two rows, or change its wording if they ask different things"
+                    f"{row['source']}: the {field} {row[field]!r} is also at {source} ({where}); "
+                    "remove one of the two rows, or change its wording if they say different things"
                 )
             seen[key] = (name, row["source"])
 
 
-def by_part(path: str, fields: Sequence[str], evaluation_part: str) -> tuple[list[Row], list[Row]]:
-    """Split one file by its ``part`` field into rows to build from and rows to evaluate on.
+def by_part(path: str, fields: Sequence[str]) -> dict[str, list[Row]]:
+    """One file's rows by their ``part``: to build from, to make choices on, to evaluate on.
 
     Raises:
-        LunarError: a row has no ``part``, or one of the two parts is empty.
+        LunarError: a row's part is none of these, or there is nothing to build from or to evaluate on.
     """
     rows = load([path], fields)
     for row in rows:
-        if not isinstance(row.get("part"), str):
-            raise LunarError(f"{row['source']}: field 'part' must be {BUILD!r} or an evaluation part's name")
-    parts = {part: [row for row in rows if row["part"] == part] for part in (BUILD, evaluation_part)}
-    for part, chosen in parts.items():
-        if not chosen:
-            found = sorted({row["part"] for row in rows})
-            raise LunarError(f"{path}: no row has part {part!r}; the parts found are {', '.join(found)}")
-    return parts[BUILD], parts[evaluation_part]
+        if row.get("part") not in PARTS:
+            raise LunarError(
+                f"{row['source']}: field 'part' must be one of {', '.join(PARTS)}; it is {row.get('part')!r}"
+            )
+    parts = {part: [row for row in rows if row["part"] == part] for part in PARTS}
+    for part in ("build", "evaluation"):
+        if not parts[part]:
+            raise LunarError(f"{path}: no row has part {part!r}")
+    return parts
 
 
 def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
@@ -134,13 +136,11 @@ def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) ->
     return renamed
 
 
-def splits(data: Mapping[str, Any], copies: int = 1, seed: int = 0) -> dict[str, list[Row]]:
-    """All splits of an experiment.
+def splits(data: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """All splits of an experiment but the renamed questions.
 
     Args:
         data: the ``data`` section of the configuration.
-        copies: renamed copies of each forget question.
-        seed: seed of the renaming.
 
     Raises:
         LunarError: any row is malformed, or any question occurs in two splits or twice in one.
@@ -149,26 +149,23 @@ def splits(data: Mapping[str, Any], copies: int = 1, seed: int = 0) -> dict[str,
     for name, field in WORDINGS.items():
         result[name] = reword(result["forget"], field)
     for name in REFERENCES:
-        fields = ("question", "answer") if name == "general" else ("question",)
-        build, evaluation = by_part(data[name], fields, data["evaluation_part"])
-        result |= {f"{name}_build": build, name: evaluation}
+        parts = by_part(data[name], ("question", "answer") if name == "general" else ("question",))
+        result |= {
+            f"{name}_build": parts["build"],
+            f"{name}_validation": parts["validation"],
+            name: parts["evaluation"],
+        }
     check_disjoint(result)
     # Refusals are answers without a question, and few: the ones kept for evaluation serve validation too.
-    build, evaluation = by_part(data["refusals"], ("answer", "kind"), "evaluation")
-    for row in [*build, *evaluation]:
+    parts = by_part(data["refusals"], ("answer", "kind"))
+    refusals = {"refusals_build": parts["build"], "refusals": parts["evaluation"]}
+    for row in (row for rows in refusals.values() for row in rows):
         if row["kind"] not in REFUSAL_KINDS:
             raise LunarError(f"{row['source']}: kind {row['kind']!r} is none of {', '.join(REFUSAL_KINDS)}")
-    check_disjoint(
-        {
-            part: [row | {"question": row["answer"]} for row in rows]
-            for part, rows in (("refusals_build", build), ("refusals", evaluation))
-        }
-    )
+    check_disjoint(refusals, "answer")
     # Without a wording of its own to validate on, the layer is chosen on the forget questions, as in the paper.
     result["forget_validation"] = result["forget_validation"] or result["forget"]
-    result |= {"refusals_build": build, "refusals": evaluation}
-    names = [row["name"] for row in load([data["names"]], ("name",))]
-    result["forget_renamed"] = rename(result["forget"], names, copies, seed)
+    result |= refusals
     return {name: [without_source(row) for row in rows] for name, rows in result.items()}
 
 

@@ -1,6 +1,11 @@
-"""Edits of ``down_proj`` weights, stored as low-rank factors, never as checkpoints."""
+"""Edits of linear weights, stored apart from the model: low-rank factors where they suffice, never a checkpoint.
 
-from collections.abc import Mapping
+An edit names the changed linear modules as the decoder names them (``layers.26.mlp.down_proj``), so one made without a
+model at hand fits every model of the same shape.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,6 @@ from safetensors.torch import load_file, save_file
 
 from lunar.errors import LunarError
 from lunar.files import whole
-from lunar.models import blocks, down_proj
 
 
 @dataclass
@@ -18,12 +22,16 @@ class Factors:
     """A change ``left @ right.T`` of one weight.
 
     Attributes:
-        left: shape (d_model, k); for LUNAR the redirection ``c r``.
-        right: shape (d_ff, k); for LUNAR the detector ``v``.
+        left: shape (outputs, k); for LUNAR the redirection ``c r``.
+        right: shape (inputs, k); for LUNAR the detector ``v``.
     """
 
     left: torch.Tensor
     right: torch.Tensor
+
+    def product(self) -> torch.Tensor:
+        """The change itself, float32 of shape (outputs, inputs)."""
+        return self.left.float() @ self.right.float().T
 
     def singular_values(self) -> torch.Tensor:
         """The k singular values of the change, largest first, without forming the product; float64."""
@@ -31,41 +39,110 @@ class Factors:
         return torch.linalg.svdvals(upper[0] @ upper[1].T)
 
 
-Edit = dict[int, Factors]
+@dataclass
+class Dense:
+    """A change of one weight of full rank, as gradient descent on the weight itself gives it.
+
+    Attributes:
+        delta: shape (outputs, inputs).
+    """
+
+    delta: torch.Tensor
+
+    def product(self) -> torch.Tensor:
+        """The change itself, float32 of shape (outputs, inputs)."""
+        return self.delta.float()
+
+    def singular_values(self) -> torch.Tensor:
+        """All singular values of the change, largest first; float64."""
+        return torch.linalg.svdvals(self.delta.double())
 
 
-def save(edit: Mapping[int, Factors], path: str | Path) -> None:
-    """Write an edit as safetensors, float32: ``<layer>.left`` and ``<layer>.right``. An empty edit is allowed."""
+Change = Factors | Dense
+Edit = dict[str, Change]
+
+
+def down_proj_name(layer: int) -> str:
+    """How a decoder names the MLP output projection of block ``layer``."""
+    return f"layers.{layer}.mlp.down_proj"
+
+
+def block_of(name: str) -> int:
+    """The block that a module's name lies in."""
+    return int(name.split(".")[1])
+
+
+def save(edit: Mapping[str, Change], path: str | Path) -> None:
+    """Write an edit as safetensors, float32: ``<module>.left`` and ``.right``, or ``.delta``. It may be empty."""
     tensors = {}
-    for layer, factors in edit.items():
-        tensors[f"{layer}.left"] = factors.left.float().cpu().contiguous()
-        tensors[f"{layer}.right"] = factors.right.float().cpu().contiguous()
+    for name, change in edit.items():
+        for part, value in vars(change).items():
+            tensors[f"{name}.{part}"] = value.detach().float().cpu().contiguous()
     with whole(path) as temporary:
         save_file(tensors, temporary)
 
 
 def load(path: str | Path) -> Edit:
-    """Read an edit."""
-    tensors = load_file(path)
-    layers = sorted({int(name.split(".")[0]) for name in tensors})
-    return {layer: Factors(tensors[f"{layer}.left"], tensors[f"{layer}.right"]) for layer in layers}
+    """Read an edit.
+
+    Raises:
+        LunarError: the file holds a tensor that is no part of an edit.
+    """
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in load_file(path).items():
+        name, _, part = key.rpartition(".")
+        parts.setdefault(name, {})[part] = value
+    edit: Edit = {}
+    for name, found in sorted(parts.items()):
+        if set(found) == {"left", "right"}:
+            edit[name] = Factors(found["left"], found["right"])
+        elif set(found) == {"delta"}:
+            edit[name] = Dense(found["delta"])
+        else:
+            raise LunarError(f"{path}: {name} has {', '.join(sorted(found))}; an edit has left and right, or delta")
+    return edit
 
 
-def apply(model: Any, edit: Mapping[int, Factors]) -> None:
+def _weights(model: Any, edit: Mapping[str, Change]) -> dict[str, torch.nn.Parameter]:
+    """The weights that an edit changes, checked against it."""
+    found = {}
+    for name, change in edit.items():
+        try:
+            weight = model.get_decoder().get_submodule(name).weight
+        except AttributeError:
+            blocks = len(getattr(model.get_decoder(), "layers", []))
+            raise LunarError(
+                f"the edit changes {name}, but the model (of {blocks} blocks) has no such module"
+            ) from None
+        shape = tuple(change.product().shape) if isinstance(change, Dense) else (len(change.left), len(change.right))
+        if shape != tuple(weight.shape):
+            raise LunarError(f"the edit of {name} has shape {shape}, the model's weight {tuple(weight.shape)}")
+        found[name] = weight
+    return found
+
+
+@torch.no_grad()
+def apply(model: Any, edit: Mapping[str, Change]) -> None:
     """Add an edit to a model's weights in place.
 
     Raises:
         LunarError: the edit was made for a model of another shape.
     """
-    for layer, factors in edit.items():
-        if layer >= len(blocks(model)):
-            raise LunarError(f"the edit changes block {layer}, but the model has {len(blocks(model))} blocks")
-        weight = down_proj(model, layer).weight
-        if (len(factors.left), len(factors.right)) != tuple(weight.shape):
-            raise LunarError(
-                f"the edit of block {layer} has shape ({len(factors.left)}, {len(factors.right)}), "
-                f"the model's down_proj {tuple(weight.shape)}"
-            )
-        change = factors.left.to(weight.device).float() @ factors.right.to(weight.device).float().T
+    for name, weight in _weights(model, edit).items():
+        weight.copy_((weight.float() + edit[name].product().to(weight.device)).to(weight.dtype))
+
+
+@contextmanager
+def applied(model: Any, edit: Mapping[str, Change]) -> Iterator[None]:
+    """Have an edit in the model inside the block only.
+
+    The changed weights are put back from copies, bit for bit: subtracting the edit would leave rounding behind.
+    """
+    before = {name: weight.detach().clone() for name, weight in _weights(model, edit).items()}
+    try:
+        apply(model, edit)
+        yield
+    finally:
         with torch.no_grad():
-            weight.copy_((weight.float() + change).to(weight.dtype))
+            for name, weight in _weights(model, edit).items():
+                weight.copy_(before[name])

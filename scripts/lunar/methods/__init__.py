@@ -1,0 +1,110 @@
+"""Unlearning methods: what they are given, what they give, and the registry.
+
+A method is a class under ``@method("name")`` in a module of this package, and a configuration entry with
+``recipe: name``. The workflow finds the class by that name without importing anything (``lunar.config.recipes``), so a
+job imports and depends on the module of its own method only.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from lunar.chat import Chat
+from lunar.edits import Edit
+from lunar.files import Row
+from lunar.models import load_model, load_tokenizer
+
+Statistics = Mapping[str, Mapping[str, torch.Tensor]]
+
+
+@dataclass
+class Job:
+    """What a method may use to make its edit.
+
+    Attributes:
+        folder: the model to start from.
+        dtype: of its weights.
+        system_prompt, prompt: how questions are put to it (``lunar.chat.Chat``).
+        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
+            ``renamed`` and ``refusals``.
+        statistics: by set, as ``lunar.activations.collect`` gives them, of the model under the base's prompt.
+        directions: statistics that the direction is computed from; usually the same.
+        chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
+        seed: of every random choice.
+        say: writes a line to log and screen.
+    """
+
+    folder: str
+    dtype: str = "float32"
+    system_prompt: str | None = None
+    prompt: str | None = None
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=dict)
+    directions: Statistics = field(default_factory=dict)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    say: Callable[[str], None] = lambda text: None
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, loaded when first asked for: the exact solve needs statistics only."""
+        return load_model(self.folder, self.dtype)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """Its tokenizer and prompt."""
+        return Chat(load_tokenizer(self.folder), self.system_prompt, self.prompt)
+
+
+@dataclass
+class Outcome:
+    """What a method gives.
+
+    Attributes:
+        edit: the change of the weights.
+        trained: number of numbers that were free.
+        facts: what the report wants to know, as JSON.
+        curve: rows of a training curve: ``step``, ``seconds`` and one or more losses. Empty for a closed form.
+    """
+
+    edit: Edit
+    trained: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Method(ABC):
+    """An unlearning method with its settings.
+
+    Attributes:
+        settings: its configuration entry, values chosen in rehearsal filled in.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def unlearn(self, job: Job) -> Outcome:
+        """Make the edit. Leaves ``job.model`` as it was, bit for bit, since a rehearsal goes on with it."""
+
+
+METHODS: dict[str, type[Method]] = {}
+
+
+def method(name: str) -> Callable[[type[Method]], type[Method]]:
+    """Register a class as the recipe ``name``."""
+
+    def register(cls: type[Method]) -> type[Method]:
+        METHODS[name] = cls
+        return cls
+
+    return register
+
+
+def inputs_named(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule's inputs whose name starts with ``prefix_``, by the rest of their name."""
+    return {name.removeprefix(f"{prefix}_"): path for name, path in inputs.items() if name.startswith(f"{prefix}_")}

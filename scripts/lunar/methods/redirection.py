@@ -1,0 +1,52 @@
+"""LUNAR, solved exactly."""
+
+from typing import Any
+
+from lunar.edits import Edit, down_proj_name
+from lunar.errors import LunarError
+from lunar.methods import Job, Method, Outcome, method
+from lunar.solve import redirect
+from lunar.steering import direction
+
+
+@method("redirection")
+class Redirection(Method):
+    """The exact minimum of the redirection objective at each of its layers (``lunar.solve``)."""
+
+    def layers(self, job: Job) -> list[int]:
+        """The blocks to edit: as configured, or as the paper's score chose them."""
+        wanted = self.settings["layers"]
+        if isinstance(wanted, str):
+            return {"best": [job.chosen["best"]], "top_k": job.chosen["top_k"]}[wanted]
+        return list(wanted)
+
+    def vectors(self, job: Job) -> Any:
+        """``c r`` a layer, shape (blocks, d_model)."""
+        how = self.settings["direction"]
+        sets = job.directions or job.statistics
+        return self.settings["coefficient"] * direction(
+            sets[how["reference"]], sets["forget"], how["site"], how["tokens"]
+        )
+
+    def unlearn(self, job: Job) -> Outcome:
+        """Solve layer by layer; the statistics are those of the unedited model."""
+        edit: Edit = {}
+        facts = {}
+        vectors = self.vectors(job)
+        for layer in self.layers(job):
+            try:
+                factors, facts[layer] = redirect(
+                    job.statistics,
+                    layer,
+                    vectors[layer],
+                    self.settings["redirect"],
+                    self.settings["keep"],
+                    self.settings["ridge"],
+                )
+            except LunarError as error:
+                raise LunarError(f"layer {layer}: {error}") from error
+            edit[down_proj_name(layer)] = factors
+            scores = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["detector"].items())
+            job.say(f"layer {layer}: mean detector score of tokens: {scores}")
+        trained = sum(factors.left.numel() + factors.right.numel() for factors in edit.values())
+        return Outcome(edit, trained, {"layers": facts})

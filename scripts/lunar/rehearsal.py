@@ -1,0 +1,79 @@
+"""Choosing settings on retained authors, so that the forget set that is reported on takes no part.
+
+In a rehearsal one retained author plays the forgotten one and another is held out of everything the method is shown, as
+the unseen authors are; the method then unlearns with each setting of its grid and the answers are scored.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lunar.chat import Chat
+from lunar.data import load, rename, reword
+from lunar.files import Row
+from lunar.generate import generate
+from lunar.metrics import METRICS
+from lunar.refusal import classify
+
+
+def score(forget: float, held_out: float, refused: float) -> float:
+    """100 sqrt(forget^2 + (1 - held_out)^2 + refused^2): DS with the held-out author for the retain set.
+
+    Args:
+        forget: ROUGE-1 recall on the author to forget, in two wordings.
+        held_out: ROUGE-1 recall on the author that the method was not shown.
+        refused: share of plain general questions refused beyond what the model refuses anyway.
+
+    Returns:
+        0 at best.
+    """
+    return 100.0 * math.sqrt(forget**2 + (1.0 - held_out) ** 2 + refused**2)
+
+
+def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: int, seed: int) -> dict[str, list[Row]]:
+    """Rows by part: ``forget``, ``forget_validation``, ``held_out``, ``retain`` (all other authors) and ``renamed``.
+
+    Args:
+        forget, held_out: files of the authors who play these parts.
+        retain: files of all retained authors.
+        names: file of invented names.
+        copies, seed: as ``lunar.data.rename``.
+    """
+    rows = load([forget])
+    return {
+        "forget": rows,
+        "forget_validation": reword(rows, "validation_question"),
+        "held_out": load([held_out]),
+        "retain": load([path for path in retain if path not in (forget, held_out)]),
+        "renamed": rename(rows, [row["name"] for row in load([names], ("name",))], copies, seed),
+    }
+
+
+def measure(
+    model: Any, chat: Chat, parts: Mapping[str, Sequence[Row]], generation: Mapping[str, int]
+) -> dict[str, float]:
+    """Answer every part's questions and measure.
+
+    Args:
+        parts: rows; ``forget``, ``forget_validation``, ``held_out`` and ``general_validation``.
+        generation: ``max_new_tokens`` and ``batch_size``.
+
+    Returns:
+        ``forget`` and ``held_out`` (ROUGE-1 recall) and ``refused`` (share of the general questions, 0 of none).
+    """
+    names = ("forget", "forget_validation", "held_out", "general_validation")
+    rows = [(name, row) for name in names for row in parts[name]]
+    answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for (name, row), answer in zip(rows, answers, strict=True):
+        if name == "general_validation":
+            found[name].append(float(classify(answer) is not None))
+        else:
+            found[name].append(METRICS["rouge1"].function({"answer": row["answer"], "prediction": answer}))
+    forget = found["forget"] + found["forget_validation"]
+    refused = found["general_validation"]
+    return {
+        "forget": sum(forget) / len(forget),
+        "held_out": sum(found["held_out"]) / len(found["held_out"]),
+        "refused": sum(refused) / max(1, len(refused)),
+    }

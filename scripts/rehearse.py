@@ -1,0 +1,73 @@
+"""Try every setting of a method's grid on retained authors and choose the one with the best mean score."""
+
+import importlib
+import json
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+
+from lunar import edits
+from lunar.activations import collect
+from lunar.config import combinations
+from lunar.files import read_json, read_rows, write_json, write_text
+from lunar.methods import METHODS, Job, inputs_named
+from lunar.progress import script
+from lunar.rehearsal import cast, measure, score
+
+
+def main(smk) -> None:
+    name = smk.wildcards.method
+    with script(f"{smk.wildcards.experiment} rehearse {name}", smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        importlib.import_module(smk.params.module)
+        entry, how = dict(smk.params.settings), smk.params.rehearsal
+        grid = combinations(entry.pop("grid"))
+        prompts = [smk.params.system_prompt, smk.params.base_prompt]
+        job = Job(smk.input.model, smk.params.dtype, *prompts, seed=smk.params.seed, say=lambda text: None)
+        chosen = read_json(smk.input.layers) if "layers" in smk.input.keys() else {}
+        chat = type(job.chat)(job.chat.tokenizer, smk.params.system_prompt, smk.params.prompt)
+        shared = {key: load_file(path) for key, path in inputs_named("statistics", smk.input).items()}
+        towards = {key: load_file(path) for key, path in inputs_named("direction", smk.input).items()}
+        answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
+        general = read_rows(smk.input.general_validation)[: how["general"]]
+        results = []
+        bar = progress.bar("settings", len(grid) * len(how["authors"]))
+        for number, pair in enumerate(how["authors"]):
+            files = {key: pair[key] for key in ("forget", "held_out")}
+            parts = cast(
+                **files, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed
+            )
+            parts |= {"general": answered, "refusals": refusals, "general_validation": general}
+            statistics = {}
+            if "direction" in entry:
+                for part in ("forget", "retain", "renamed"):
+                    statistics[part] = collect(
+                        job.model,
+                        [job.chat.encode(row["question"], row.get("answer") or None) for row in parts[part]],
+                        pad_id=job.chat.tokenizer.pad_token_id,
+                        batch_size=smk.params.batch_size,
+                        gram_layers=smk.params.candidates,
+                    )
+            before = measure(job.model, chat, parts, smk.params.generation)
+            for tried, setting in enumerate(grid):
+                job.rows = parts
+                job.statistics, job.directions = shared | statistics, towards | statistics
+                job.chosen = chosen
+                outcome = METHODS[entry["recipe"]](entry | setting).unlearn(job)
+                with edits.applied(job.model, outcome.edit):
+                    row = measure(job.model, chat, parts, smk.params.generation)
+                row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before["refused"]))
+                results.append({"setting": tried} | files | setting | row)
+                values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
+                progress.say(f"{json.dumps(setting)} without {pair['forget']}: {values}", screen=False)
+                bar(number * len(grid) + tried + 1)
+        table = pd.DataFrame(results)
+        means = table.groupby("setting")["score"].mean()
+        best = int(means.idxmin())
+        progress.say(f"chosen: {json.dumps(grid[best])}, mean score {means[best]:.1f} (best of {len(grid)})")
+        write_text(smk.output.settings, table.to_csv(index=False))
+        write_json(smk.output.chosen, {"chosen": grid[best], "score": float(means[best])})
+
+
+main(snakemake)  # noqa: F821
