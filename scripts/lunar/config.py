@@ -44,7 +44,8 @@ def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
 def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
     """Every experiment, merged over the defaults and checked; each with one ``seed``.
 
-    ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
+    ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several
+    ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
 
     Raises:
         LunarError: names the key, its value and what is allowed.
