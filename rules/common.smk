@@ -214,6 +214,17 @@ def seed_tables(experiment):
     return {str(seed): f"results/{name}/tables/main.csv" for seed, name in names.items()}
 
 
+def ladder_methods(experiment):
+    """Methods of an experiment's ladder by rung, then its asides; vanilla is what they start from."""
+    return settings.rungs(EXPERIMENTS[experiment]) | settings.asides(EXPERIMENTS[experiment])
+
+
+def rehearsed_methods(experiment):
+    """Drawn methods whose layers were chosen in rehearsal."""
+    methods = EXPERIMENTS[experiment]["methods"]
+    return [name for name in cfg(experiment, "figures", "methods") if "layers" in methods[name].get("grid", {})]
+
+
 def report_files(experiment):
     """The final files of one experiment."""
     folder = f"results/{experiment}"
@@ -224,6 +235,11 @@ def report_files(experiment):
         figures.append("edit")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
     tables = ["tables/main.csv", "tables/generations.html"]
+    if rehearsed_methods(experiment):
+        figures.append("rehearsal")
+    if cfg(experiment, "ladder"):
+        figures.append("ladder")
+        tables.append("tables/ladder.html")
     if len(cfg(experiment, "seeds")) > 1:
         tables.append("tables/seeds.html")
     return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
