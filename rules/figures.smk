@@ -186,7 +186,7 @@ rule plot_rehearsal:
         "../envs/plot.yaml"
     params:
         methods=lambda wildcards: rehearsed_methods(wildcards.experiment),
-        keys=lambda wildcards: sorted(
+        grid_keys=lambda wildcards: sorted(
             {
                 key
                 for name in rehearsed_methods(wildcards.experiment)

@@ -27,7 +27,7 @@ def main(smk) -> None:
         for axis, (name, path) in zip(axes, paths.items(), strict=False):
             table = pd.read_csv(path)
             table["layers"] = table["layers"].map(lambda text: ", ".join(map(str, ast.literal_eval(text))))
-            others = [key for key in table.columns if key in smk.params.keys and key != "layers"]
+            others = [key for key in table.columns if key in smk.params.grid_keys and key != "layers"]
             means = table.groupby(["layers", *others], sort=False)["score"].mean().reset_index()
             for (values, rows), (colour, marker, line) in zip(means.groupby(others, sort=False), LINES, strict=False):
                 label = ", ".join(f"{key} {value}" for key, value in zip(others, values, strict=True))

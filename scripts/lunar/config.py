@@ -130,8 +130,8 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
     if reached != wanted:
         differ = sorted(key for key in {*reached, *wanted} if reached.get(key) != wanted.get(key))
         raise LunarError(
-            f"{where}.ladder: the rungs do not lead to {ladder['to']!r}; {differ[0]} is {reached.get(differ[0])!r} on the "
-            f"last rung and {wanted.get(differ[0])!r} there; add or change a rung"
+            f"{where}.ladder: the rungs do not lead to {ladder['to']!r}; {differ[0]} is "
+            f"{reached.get(differ[0])!r} on the last rung and {wanted.get(differ[0])!r} there; add or change a rung"
         )
     for name, change in ladder.get("asides", {}).items():
         found[f"ladder-{name}"] = override(entry, change)

@@ -19,9 +19,9 @@ def climb(
 
     Returns:
         A row a rung: ``rung``, ``ds`` with ``ds_low`` and ``ds_high``, ``step`` (change of DS from the rung below; an
-        aside's from the top) with its paired 95% interval ``step_low`` and ``step_high``, ``share`` (minus the step over
-        the whole way from foot to top; the shares of the rungs add up to 1; None for the foot and asides), ``forget``,
-        ``retain``, ``unseen`` (ROUGE-1 recall), ``forget_refusal`` and ``general_refusal``.
+        aside's from the top) with its paired 95% interval ``step_low`` and ``step_high``, ``share`` (minus the step
+        over the whole way from foot to top; the rungs' add up to 1, foot and asides have none), ``forget``, ``retain``,
+        ``unseen`` (ROUGE-1 recall), ``forget_refusal`` and ``general_refusal``.
     """
     rows: list[dict[str, Any]] = []
     before = after = None
