@@ -7,7 +7,7 @@ from which tables/ is joined, all in results/<experiment>/.
 
 
 rule score_likelihood:
-    """One teacher-forced pass over the gold, paraphrased and perturbed answers of all splits that have any."""
+    """One teacher-forced pass over the right and wrong answers of all splits that have any."""
     input:
         model=method_model,
         edit=method_edit,

@@ -71,7 +71,7 @@ def test_blanks_are_explained(toy):
     blanks = {(row["split"], row["metric"]): row["reason"] for row in rows if not row["value"]}
     assert all(blanks.values())
     assert blanks["harmful", "rouge1"] == "the split has no gold answers"
-    assert blanks["general", "truth_ratio"] == "not every row has perturbed answers"
+    assert blanks["general", "truth_ratio"] == "not every row has wrong answers"
     assert not any(split in ("forget", "retain", "unseen", "") for split, _ in blanks)
     for name in ("main.html", "main.md", "main.tex"):
         assert "Not computed, since the split has no gold answers: ROUGE-1" in (toy / RUN / "tables" / name).read_text()
