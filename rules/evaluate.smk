@@ -48,6 +48,11 @@ rule embed_answers:
             split=cfg(wildcards.experiment, "splits"),
             **wildcards,
         ),
+        data=lambda wildcards: expand(
+            "results/{experiment}/data/{split}.jsonl",
+            experiment=wildcards.experiment,
+            split=cfg(wildcards.experiment, "splits"),
+        ),
         refusals="results/{experiment}/data/refusals.jsonl",
         code=library("embed_answers.py"),
     output:

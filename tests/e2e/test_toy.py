@@ -33,7 +33,6 @@ def test_the_model_knows_its_data_and_how_to_refuse(table):
     assert vanilla["general_refusal"] <= 0.1
 
 
-@pytest.mark.xfail(reason="0.896 measured: the toy's retain_only stops training a little too early", strict=False)
 def test_retain_only_knows_what_it_saw(table):
     assert table["retain_only"]["retain_rouge1"] >= 0.9
 
@@ -102,7 +101,6 @@ def test_benchmark_metrics(table):
     assert 0.3 < table["lunar"]["model_utility"] < table["vanilla"]["model_utility"] <= 1
 
 
-@pytest.mark.xfail(reason="fails, but another job's message comes first; unit tests hold the message", strict=False)
 def test_an_answer_that_does_not_fit_the_data_names_file_and_line(toy_copy):
     path = toy_copy / RUN / "generations/lunar/none/retain.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -204,7 +202,6 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
     config.write_text(original, encoding="utf-8")
 
 
-@pytest.mark.xfail(reason="mended in the last minutes of a session and not yet seen to pass", strict=False)
 def test_what_is_made_again_is_the_same(toy_copy):
     tables = {path: path.read_bytes() for path in sorted((toy_copy / RUN / "tables").iterdir())}
     for folder in ("edits", "generations/lunar", "tables"):
