@@ -35,7 +35,6 @@ wildcard_constraints:
     model="full|retain_only",
     method="[^/]+",
     attack="none",
-    split="[a-z_]+",
     layer=r"\d+",
 
 
@@ -196,7 +195,7 @@ def reference_methods(experiment):
 
 def evaluated_files(wildcards):
     """What the evaluation of a (method, attack) reads: its own files first, then those of the unattacked references."""
-    folder, splits = f"results/{wildcards.experiment}", cfg(wildcards.experiment, "splits")
+    folder, splits = f"results/{wildcards.experiment}", settings.ANSWERED
     pairs = [f"{wildcards.method}/{wildcards.attack}"]
     pairs += [f"{name}/none" for name in reference_methods(wildcards.experiment)]
     return {

@@ -23,7 +23,10 @@ SPLITS = (
     *("refusals", "refusals_build"),
 )
 
-# Splits that every rung of a ladder answers.
+# Splits that every method answers, and those that only the model before unlearning does: what all else is built from.
+ANSWERED = ("forget", "forget_paraphrase", "retain", "unseen", "general", "harmful", "fictitious")
+BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
+# Splits that a ladder is judged by.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 
 
