@@ -83,6 +83,11 @@ def recipe_library(script):
     return lambda wildcards: library(script, RECIPES[method(wildcards)["recipe"]])
 
 
+def half_the_cores(wildcards):
+    """Threads of a fine-tuning job: two of them share the machine, which beats one after the other on all cores."""
+    return max(1, (workflow.cores or 4) // 2)
+
+
 def model_folder(experiment, model):
     """The folder of a model: fine-tuned, or the base model where fine-tuning is off."""
     if cfg(experiment, "finetune", "enabled"):
