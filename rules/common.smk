@@ -35,7 +35,6 @@ wildcard_constraints:
     model="full|retain_only",
     method="[^/]+",
     attack="none",
-    split="[a-z_]+",
     layer=r"\d+",
 
 
@@ -211,7 +210,7 @@ def reference_methods(experiment):
 
 def evaluated_files(wildcards):
     """What the evaluation of a (method, attack) reads: its own files first, then those of the unattacked references."""
-    folder, splits = f"results/{wildcards.experiment}", cfg(wildcards.experiment, "splits")
+    folder, splits = f"results/{wildcards.experiment}", settings.ANSWERED
     pairs = [f"{wildcards.method}/{wildcards.attack}"]
     pairs += [f"{name}/none" for name in reference_methods(wildcards.experiment)]
     return {
@@ -229,6 +228,17 @@ def seed_tables(experiment):
     return {str(seed): f"results/{name}/tables/main.csv" for seed, name in names.items()}
 
 
+def ladder_methods(experiment):
+    """Methods of an experiment's ladder by rung, then its asides; vanilla is what they start from."""
+    return settings.rungs(EXPERIMENTS[experiment]) | settings.asides(EXPERIMENTS[experiment])
+
+
+def rehearsed_methods(experiment):
+    """Drawn methods whose layers were chosen in rehearsal."""
+    methods = EXPERIMENTS[experiment]["methods"]
+    return [name for name in cfg(experiment, "figures", "methods") if "layers" in methods[name].get("grid", {})]
+
+
 def report_files(experiment):
     """The final files of one experiment."""
     folder = f"results/{experiment}"
@@ -241,6 +251,11 @@ def report_files(experiment):
         figures.append("optimisers")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
     tables = ["tables/main.csv", "tables/generations.html"]
+    if rehearsed_methods(experiment):
+        figures.append("rehearsal")
+    if cfg(experiment, "ladder"):
+        figures.append("ladder")
+        tables.append("tables/ladder.html")
     if len(cfg(experiment, "seeds")) > 1:
         tables.append("tables/seeds.html")
     return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]

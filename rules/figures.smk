@@ -186,3 +186,92 @@ rule plot_pca:
         "figures | {wildcards.experiment}: PCA for {wildcards.method}"
     script:
         "../scripts/plot_pca.py"
+
+
+rule plot_rehearsal:
+    """Scores of all settings tried in rehearsal, beside the paper's layer score."""
+    input:
+        settings=lambda wildcards: expand(
+            "results/{experiment}/rehearsal/{method}.csv",
+            experiment=wildcards.experiment,
+            method=rehearsed_methods(wildcards.experiment),
+        ),
+        layers="results/{experiment}/layers.json",
+        code=library("plot_rehearsal.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/rehearsal.svg",
+            category="3 Layers",
+            subcategory="{experiment}",
+            labels={"result": "3.2 Settings tried in rehearsal"},
+            caption="../report/rehearsal.rst",
+        ),
+        numbers="results/{experiment}/figures/rehearsal.rst",
+    log:
+        "results/{experiment}/logs/plot_rehearsal.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_rehearsal.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: rehearsed_methods(wildcards.experiment),
+        grid_keys=lambda wildcards: sorted(
+            {
+                key
+                for name in rehearsed_methods(wildcards.experiment)
+                for key in cfg(wildcards.experiment, "methods", name, "grid")
+            }
+        ),
+    message:
+        "figures | {wildcards.experiment}: rehearsals"
+    script:
+        "../scripts/plot_rehearsal.py"
+
+
+rule tabulate_ladder:
+    """From one method to another, one factor at a time: a table and a figure."""
+    input:
+        data=lambda wildcards: expand(
+            "results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=settings.LADDER_SPLITS
+        ),
+        answers=lambda wildcards: expand(
+            "results/{experiment}/generations/{method}/none/{split}.jsonl",
+            experiment=wildcards.experiment,
+            method=ladder_methods(wildcards.experiment).values(),
+            split=settings.LADDER_SPLITS,
+        ),
+        template="report/templates/ladder.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_ladder.py"),
+    output:
+        csv="results/{experiment}/tables/ladder.csv",
+        html=report(
+            "results/{experiment}/tables/ladder.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.4 The ladder, in numbers"},
+            caption="../report/ladder.rst",
+        ),
+        figure=report(
+            "results/{experiment}/figures/ladder.svg",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.5 The ladder, drawn"},
+            caption="../report/ladder.rst",
+        ),
+        numbers="results/{experiment}/figures/ladder.rst",
+    log:
+        "results/{experiment}/logs/tabulate_ladder.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_ladder.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: ladder_methods(wildcards.experiment),
+        top=lambda wildcards: list(settings.rungs(EXPERIMENTS[wildcards.experiment]))[-1],
+        resamples=param("metrics", "resamples"),
+        seed=param("seed"),
+    message:
+        "figures | {wildcards.experiment}: the ladder"
+    script:
+        "../scripts/tabulate_ladder.py"

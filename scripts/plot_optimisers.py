@@ -46,13 +46,15 @@ def main(smk) -> None:
             axis.axhline(1, color="#D55E00", lw=1, label="optimum")
             axis.axhline(facts["unedited"] / facts["optimum"], color="#4D4D4D", ls=":", lw=1, label="no edit")
             axis.set(xscale="log", yscale="log")
+            for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+                ticks("{x:g}")
         for seconds, marker, label in ((alone, "o", CLOSED[0]), (whole, "D", CLOSED[1])):
             axes[0].plot(
                 seconds, 1, marker=marker, ms=6, ls="none", color="#D55E00", label=label, clip_on=False, zorder=3
             )
         axes[0].set(title="By time", xlabel="seconds (rows cached)", ylabel="objective / optimum")
         axes[1].set(title="By steps", xlabel="steps")
-        axes[0].legend(fontsize=7)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
         save(figure, smk.output.figure)
         uncached = facts["uncached"]
         numbers = {key: facts[key] for key in ("layer", "rows", "width", "threads")}

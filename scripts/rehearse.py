@@ -58,7 +58,7 @@ def main(smk) -> None:
                 with edits.applied(job.model, outcome.edit):
                     row = measure(job.model, chat, parts, smk.params.generation)
                 row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before["refused"]))
-                results.append({"setting": tried} | files | setting | row)
+                results.append({"setting": tried, "pair": number + 1} | setting | row)
                 values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
                 progress.say(f"{json.dumps(setting)} without {pair['forget']}: {values}", screen=False)
                 bar(number * len(grid) + tried + 1)

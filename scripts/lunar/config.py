@@ -23,6 +23,12 @@ SPLITS = (
     *("refusals", "refusals_build"),
 )
 
+# Splits that every method answers, and those that only the model before unlearning does: what all else is built from.
+ANSWERED = ("forget", "forget_paraphrase", "retain", "unseen", "general", "harmful", "fictitious")
+BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
+# Splits that a ladder is judged by.
+LADDER_SPLITS = ("forget", "retain", "unseen", "general")
+
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
     """``base`` with ``over`` laid on it, key by key; anything but a mapping is replaced whole."""
@@ -31,6 +37,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merge(result[key], value) if both else deepcopy(value)
     return result
+
+
+def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
+    """As ``merge``, but a value of null takes its key away."""
+
+    def without_null(found: Any) -> Any:
+        if isinstance(found, Mapping):
+            return {key: without_null(value) for key, value in found.items() if value is not None}
+        return found
+
+    return without_null(merge(base, change))
 
 
 def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
@@ -44,7 +61,8 @@ def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
 def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
     """Every experiment, merged over the defaults and checked; each with one ``seed``.
 
-    ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
+    ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several
+    ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
 
     Raises:
         LunarError: names the key, its value and what is allowed.
@@ -56,7 +74,9 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
         # A model of another source shares no key with the default one; what is left of it would be noise.
         if "source" in over.get("model", {}):
             base = {key: value for key, value in base.items() if key != "model"}
-        experiment = check(merge(base, over), recipes, f"experiments.{name}")
+        experiment = merge(base, over)
+        experiment["methods"] |= climb(experiment, f"experiments.{name}")
+        check(experiment, recipes, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
             one = name if number == 0 else f"{name}@{seed}"
             experiments[one] = experiment | {"seed": seed}
@@ -72,6 +92,53 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
                 "settings; models of one name are one folder, so give one of them another name"
             )
     return experiments
+
+
+def rungs(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Methods of the ladder in its order, by the name of the rung; its ends are the methods that it goes between."""
+    ladder = experiment["ladder"]
+    *between, last = ladder["rungs"]
+    return {"start": ladder["from"]} | {name: f"ladder-{name}" for name in between} | {last: ladder["to"]}
+
+
+def asides(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Methods that change one factor at the ladder's upper end, by the name of the factor."""
+    return {name: f"ladder-{name}" for name in experiment["ladder"].get("asides", {})}
+
+
+def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
+    """The methods that a ladder adds: each rung's change on top of those below it; asides on top of the last.
+
+    Raises:
+        LunarError: an end is no method, a name is given twice, or the rungs do not lead to the method they should.
+    """
+    if not experiment["ladder"]:
+        return {}
+    ladder, methods, found = experiment["ladder"], experiment["methods"], {}
+    for end in ("from", "to"):
+        _one_of(ladder[end], methods, f"{where}.ladder.{end}")
+    if both := sorted(set(ladder["rungs"]) & set(ladder.get("asides", {}))):
+        raise LunarError(f"{where}.ladder.asides.{both[0]}: also the name of a rung; call one of them otherwise")
+    entry = {key: value for key, value in methods[ladder["from"]].items() if key != "grid"}
+    places = rungs(experiment)
+    for name, change in ladder["rungs"].items():
+        entry = override(entry, change)
+        found[places[name]] = entry
+    # What the upper end chooses in rehearsal, the last rung takes over from there.
+    del found[ladder["to"]]
+    upper = methods[ladder["to"]]
+    reached, wanted = (
+        {key: value for key, value in one.items() if key not in ("grid", "choices")} for one in (entry, upper)
+    )
+    if reached != wanted:
+        differ = sorted(key for key in {*reached, *wanted} if reached.get(key) != wanted.get(key))
+        raise LunarError(
+            f"{where}.ladder: the rungs do not lead to {ladder['to']!r}; {differ[0]} is "
+            f"{reached.get(differ[0])!r} on the last rung and {wanted.get(differ[0])!r} there; add or change a rung"
+        )
+    for name, change in ladder.get("asides", {}).items():
+        found[f"ladder-{name}"] = override(entry, change)
+    return found
 
 
 def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:

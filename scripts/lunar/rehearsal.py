@@ -13,7 +13,6 @@ from lunar.data import load, rename, reword
 from lunar.files import Row
 from lunar.generate import generate
 from lunar.metrics import METRICS
-from lunar.refusal import classify
 
 
 def score(forget: float, held_out: float, refused: float) -> float:
@@ -67,7 +66,7 @@ def measure(
     found: dict[str, list[float]] = {name: [] for name in names}
     for (name, row), answer in zip(rows, answers, strict=True):
         if name == "general_validation":
-            found[name].append(float(classify(answer) is not None))
+            found[name].append(METRICS["refusal"].function({"prediction": answer}))
         else:
             found[name].append(METRICS["rouge1"].function({"answer": row["answer"], "prediction": answer}))
     forget = found["forget"] + found["forget_validation"]

@@ -7,7 +7,7 @@ import torch
 
 from lunar import edits, solve
 from lunar.activations import collect
-from lunar.config import check_solver
+from lunar.config import check_optimisers, check_solver
 from lunar.descent import (
     Problem,
     descend,
@@ -325,3 +325,13 @@ def test_solver_without_a_key_that_it_needs(change: dict[str, Any], missing: str
     with pytest.raises(LunarError, match=rf"methods\.x\.solver\.{missing}: missing"):
         check_solver(solver, "methods.x.solver")
     check_solver(solver | {missing: 1}, "methods.x.solver")
+
+
+def test_race_needs_a_method_whose_settings_are_stated() -> None:
+    methods = {"stated": {"direction": {}}, "vanilla": {}, "chosen": {"direction": {}, "grid": {"layers": [[1]]}}}
+    check_optimisers({"method": "stated", "solvers": {"adamw": ADAMW}}, methods, "here")
+    for name in ("vanilla", "chosen"):
+        with pytest.raises(LunarError, match=rf"here\.method: '{name}' is none of stated"):
+            check_optimisers({"method": name, "solvers": {}}, methods, "here")
+    with pytest.raises(LunarError, match=r"here\.solvers\.sgd\.momentum: missing"):
+        check_optimisers({"method": "stated", "solvers": {"sgd": ADAMW | {"optimiser": "sgd"}}}, methods, "here")
