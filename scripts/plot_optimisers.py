@@ -62,7 +62,8 @@ def main(smk) -> None:
         numbers |= {"method": smk.params.method, "noedit": f"{facts['unedited'] / facts['optimum']:.2f}"}
         numbers |= {key: uncached[key] for key in ("epochs", "prompts", "steps")}
         numbers |= {"step": duration(uncached["step_seconds"]), "extrapolated": duration(uncached["seconds"])}
-        numbers["slower"] = times(uncached["seconds"] / whole)
+        caching = facts["seconds"]["caching"]
+        numbers |= {"caching": duration(caching), "slower": times(uncached["seconds"] / (caching + whole))}
         write_numbers(smk.output.numbers, numbers)
 
 
