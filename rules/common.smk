@@ -135,7 +135,8 @@ def known_sets(wildcards):
 def grams_needed(wildcards):
     """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
     methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
-    bases = {entry.get("base", "vanilla") for entry in methods if "direction" in entry}
+    # A method trained by gradient reads the rows themselves.
+    bases = {entry.get("base", "vanilla") for entry in methods if "direction" in entry and "solver" not in entry}
     solved = wildcards.method in bases and wildcards.set in ("forget", "renamed", "retain", "general")
     return cfg(wildcards.experiment, "layers", "candidates") if solved else []
 
@@ -146,10 +147,9 @@ def statistics_needed(wildcards, rehearsal=False):
     if "direction" not in entry:
         return {}
     base = entry.get("base", "vanilla")
-    needed = {
-        "statistics": (base, {"forget", *entry["keep"]}),
-        "direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]}),
-    }
+    needed = {"direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]})}
+    if "solver" not in entry:
+        needed["statistics"] = (base, {"forget", *entry["keep"]})
     own = {"forget", "retain", "renamed"} if rehearsal else set()
     folder = f"results/{wildcards.experiment}/activations"
     return {
@@ -159,10 +159,13 @@ def statistics_needed(wildcards, rehearsal=False):
     }
 
 
-def rows_needed(wildcards):
-    """Rows that a method trained by gradient sees, by name; general questions with the model's own answers."""
+def rows_needed(wildcards, gradient=False):
+    """Rows that a method trained by gradient sees, by name; general questions with the model's own answers.
+
+    With ``gradient`` they are those of a method that is solved exactly, but is to be trained here for once.
+    """
     entry = method(wildcards)
-    if "direction" in entry and "solver" not in entry:
+    if "direction" in entry and "solver" not in entry and not gradient:
         return {}
     folder = f"results/{wildcards.experiment}"
     return {
@@ -191,6 +194,18 @@ def choices(wildcards):
 def rehearsals_needed(wildcards):
     """The rehearsals that those choices were made in."""
     return [f"results/{wildcards.experiment}/rehearsal/{name}.json" for name in choices(wildcards)]
+
+
+def race_needed(wildcards):
+    """What the race of optimisers reads: directions and rows, whatever its method itself is solved from."""
+    statistics = statistics_needed(wildcards)
+    directions = {name: path for name, path in statistics.items() if name.startswith("direction_")}
+    return directions | rows_needed(wildcards, gradient=True) | layers_needed(wildcards)
+
+
+def race_file(wildcards, ending):
+    """A file of the race of optimisers, on the method that is configured for it."""
+    return f"results/{wildcards.experiment}/optimisers/{cfg(wildcards.experiment, 'optimisers', 'method')}{ending}"
 
 
 def reference_methods(experiment):
@@ -237,6 +252,8 @@ def report_files(experiment):
         figures.append("finetune")
     if cfg(experiment, "figures", "methods"):
         figures.append("edit")
+    if cfg(experiment, "optimisers"):
+        figures.append("optimisers")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
     tables = ["tables/main.csv", "tables/generations.html"]
     if rehearsed_methods(experiment):

@@ -164,6 +164,8 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
             _one_of(rehearsal[key], experiment["data"]["retain"], f"{where}.rehearsal.authors[{number}].{key}")
         if rehearsal["forget"] == rehearsal["held_out"]:
             raise LunarError(f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file")
+    if experiment["optimisers"] is not None:
+        check_optimisers(experiment["optimisers"], experiment["methods"], f"{where}.optimisers")
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(
@@ -205,6 +207,10 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
         _one_of(other, experiment["methods"], f"{where}.choices")
         for key in keys:
             _one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
+    if method["recipe"] == "redirection_gradient":
+        if "solver" not in method:
+            raise LunarError(f"{where}.solver: missing; the recipe redirection_gradient is told by it how to train")
+        check_solver(method["solver"], f"{where}.solver")
     taken = {key for keys in method.get("choices", {}).values() for key in keys}
     if "direction" in method:
         missing = [
@@ -218,6 +224,32 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
         else:
             for layer in layers:
                 _one_of(layer, experiment["layers"]["candidates"], f"{where}.layers")
+
+
+def check_solver(solver: Config, where: str) -> None:
+    """One ``solver`` section: a key that another one asks for is there.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    needed = ["optimiser", "learning_rate", "batch_size", "epochs", "schedule"]
+    needed += ["momentum"] * (solver.get("optimiser") == "sgd") + ["decay"] * (solver.get("schedule") == "exponential")
+    if missing := [key for key in needed if key not in solver]:
+        raise LunarError(f"{where}.{missing[0]}: missing; a solver needs {', '.join(needed)}")
+
+
+def check_optimisers(section: Config, methods: Mapping[str, Config], where: str) -> None:
+    """The ``optimisers`` section of a merged experiment.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    stated = [
+        name for name, entry in methods.items() if "direction" in entry and not {"grid", "choices"} & entry.keys()
+    ]
+    _one_of(section["method"], stated, f"{where}.method")
+    for name, solver in section["solvers"].items():
+        check_solver(solver, f"{where}.solvers.{name}")
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:

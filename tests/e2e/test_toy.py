@@ -146,7 +146,12 @@ def test_references_are_split_in_kept_and_dropped(toy):
 def test_report_opens_offline(toy):
     report = (toy / "results/report.html").read_text(encoding="utf-8")
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', report)
-    for text in ("1.1 Every metric by split and method", "3.1 Layer scores", "5.1 PCA before and after"):
+    for text in (
+        "1.1 Every metric by split and method",
+        "3.1 Layer scores",
+        "4.2 Optimisers against",
+        "5.1 PCA before and after",
+    ):
         assert text in report
     assert "System Message" not in report  # docutils reports a broken caption in the text itself
 
