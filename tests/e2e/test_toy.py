@@ -13,6 +13,7 @@ from lunar.metrics import METRICS, OVERALL
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk"]
+METHODS += ["gradient_ascent", "gradient_difference", "kl", "idk", "dpo", "npo", "simnpo", "rmu"]
 
 
 @pytest.fixture(scope="module")
