@@ -20,6 +20,7 @@ include: "rules/unlearn.smk"
 include: "rules/generate.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
+include: "rules/export.smk"
 include: "rules/published.smk"
 include: "rules/report.smk"
 

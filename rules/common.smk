@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -22,6 +23,8 @@ validate(config, Path(workflow.basedir) / "rules" / "config.schema.yaml")
 try:
     RECIPES = settings.recipes(SCRIPTS)
     EXPERIMENTS = settings.resolve(config, RECIPES)
+    if config.get("method"):
+        settings.exported(config, EXPERIMENTS)  # a misspelt name is to end in one line, before anything else
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
 
@@ -208,6 +211,62 @@ def race_file(wildcards, ending):
     return f"results/{wildcards.experiment}/optimisers/{cfg(wildcards.experiment, 'optimisers', 'method')}{ending}"
 
 
+def sequenced(wildcards):
+    """The job's experiment with the method that serves requests in sequence, as other helpers take them."""
+    name = cfg(wildcards.experiment, "sequential", "method")
+    return SimpleNamespace(experiment=wildcards.experiment, method=name)
+
+
+def sequence_statistics(wildcards):
+    """Statistics that requests in sequence share; those of each author are collected by the job itself."""
+    return statistics_needed(sequenced(wildcards), rehearsal=True)
+
+
+def request_titles(experiment):
+    """What tables call each request, the first being the forget set."""
+    forget = "+".join(Path(file).stem for file in cfg(experiment, "data", "forget"))
+    names = [forget, *(Path(file).stem for file in cfg(experiment, "sequential", "requests"))]
+    return [f"{number} {name}" for number, name in enumerate(names, start=1)]
+
+
+def never_requested(wildcards):
+    """Files of the retained authors whom no request names."""
+    requests = cfg(wildcards.experiment, "sequential", "requests")
+    return [file for file in cfg(wildcards.experiment, "data", "retain") if file not in requests]
+
+
+def rehearsed_methods(experiment):
+    """The compared methods that edit a model and have settings of their own to choose in rehearsal."""
+    return [name for name in edited_methods(experiment) if "grid" in EXPERIMENTS[experiment]["methods"][name]]
+
+
+def cost_files(wildcards):
+    """What the cost of each compared method is read from, a file a method."""
+    folder, names = f"results/{wildcards.experiment}", edited_methods(wildcards.experiment)
+    return {
+        "facts": [f"{folder}/edits/{name}.json" for name in names],
+        "cost": [f"{folder}/edits/{name}_cost.json" for name in names],
+        "edit": [f"{folder}/edits/{name}.safetensors" for name in names],
+        "benchmark": [f"{folder}/benchmarks/unlearn_{name}.tsv" for name in names],
+        "rehearsal": [f"{folder}/benchmarks/rehearse_{name}.tsv" for name in rehearsed_methods(wildcards.experiment)],
+    }
+
+
+def table_if_made(wildcards):
+    """The table of metrics, if it was ever made: an export shows its numbers, but does not ask for them."""
+    path = f"results/{wildcards.experiment}/tables/main.csv"
+    return [path] if Path(path).is_file() else []
+
+
+def export_folder(wildcards):
+    """The folder that target `export` is asked for."""
+    try:
+        experiment, name = settings.exported(config, EXPERIMENTS)
+    except LunarError as error:
+        raise WorkflowError(f"config: {error}")
+    return f"results/{experiment}/export/{name}"
+
+
 def reference_methods(experiment):
     """The compared methods that every other is compared with: the model before unlearning, the one that never knew."""
     return [name for name in ("vanilla", "retain_only") if name in cfg(experiment, "compare")]
@@ -238,10 +297,16 @@ def ladder_methods(experiment):
     return settings.rungs(EXPERIMENTS[experiment]) | settings.asides(EXPERIMENTS[experiment])
 
 
-def rehearsed_methods(experiment):
+def drawn_rehearsals(experiment):
     """Drawn methods whose layers were chosen in rehearsal."""
     methods = EXPERIMENTS[experiment]["methods"]
     return [name for name in cfg(experiment, "figures", "methods") if "layers" in methods[name].get("grid", {})]
+
+
+def trained_models(experiment):
+    """The fine-tuned models that compared methods start from."""
+    models = {EXPERIMENTS[experiment]["methods"][name]["model"] for name in cfg(experiment, "compare")}
+    return sorted(models)
 
 
 def report_files(experiment):
@@ -256,13 +321,17 @@ def report_files(experiment):
         figures.append("optimisers")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
     tables = ["tables/main.csv", "tables/generations.html"]
-    if rehearsed_methods(experiment):
+    if drawn_rehearsals(experiment):
         figures.append("rehearsal")
     if cfg(experiment, "ladder"):
         figures.append("ladder")
         tables.append("tables/ladder.html")
     if len(cfg(experiment, "seeds")) > 1:
         tables.append("tables/seeds.html")
+    if cfg(experiment, "sequential", "requests"):
+        tables.append("tables/sequential.csv")
+    if edited_methods(experiment):
+        tables.append("tables/cost.csv")
     return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
 
 

@@ -189,3 +189,65 @@ rule compare_seeds:
         "evaluate | {wildcards.experiment}: spread over seeds"
     script:
         "../scripts/compare_seeds.py"
+
+
+rule tabulate_sequence:
+    """What each request of a sequence does to the others, and what taking it back brings back."""
+    input:
+        answers="results/{experiment}/sequential/answers.jsonl",
+        template="report/templates/sequential.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_sequence.py"),
+    output:
+        csv="results/{experiment}/tables/sequential.csv",
+        html=report(
+            "results/{experiment}/tables/sequential.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.4 Requests in sequence"},
+            caption="../report/sequential.rst",
+        ),
+        numbers="results/{experiment}/tables/sequential.rst",
+    log:
+        "results/{experiment}/logs/tabulate_sequence.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_sequence.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        titles=lambda wildcards: request_titles(wildcards.experiment),
+    message:
+        "evaluate | {wildcards.experiment}: requests in sequence"
+    script:
+        "../scripts/tabulate_sequence.py"
+
+
+rule tabulate_cost:
+    """Numbers, memory and time that each compared edit took. Read from benchmarks, so it differs from run to run."""
+    input:
+        unpack(cost_files),
+        template="report/templates/cost.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_cost.py"),
+    output:
+        csv="results/{experiment}/tables/cost.csv",
+        html=report(
+            "results/{experiment}/tables/cost.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.5 What each method costs"},
+            caption="../report/cost.rst",
+        ),
+    log:
+        "results/{experiment}/logs/tabulate_cost.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_cost.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: edited_methods(wildcards.experiment),
+        rehearsed=lambda wildcards: rehearsed_methods(wildcards.experiment),
+    message:
+        "evaluate | {wildcards.experiment}: what each method costs"
+    script:
+        "../scripts/tabulate_cost.py"

@@ -36,7 +36,11 @@ rule plot_tradeoff:
 rule plot_finetune:
     """Learning curves of the fine-tuned models."""
     input:
-        history=expand("results/{{experiment}}/models/{model}.csv", model=["full", "retain_only"]),
+        history=lambda wildcards: expand(
+            "results/{experiment}/models/{model}.csv",
+            experiment=wildcards.experiment,
+            model=trained_models(wildcards.experiment),
+        ),
         code=library("plot_finetune.py"),
     output:
         figure=report(
@@ -54,6 +58,7 @@ rule plot_finetune:
     conda:
         "../envs/plot.yaml"
     params:
+        models=lambda wildcards: trained_models(wildcards.experiment),
         stop_at_loss=param("finetune", "stop_at_loss"),
     message:
         "figures | {wildcards.experiment}: learning curves"
@@ -194,7 +199,7 @@ rule plot_rehearsal:
         settings=lambda wildcards: expand(
             "results/{experiment}/rehearsal/{method}.csv",
             experiment=wildcards.experiment,
-            method=rehearsed_methods(wildcards.experiment),
+            method=drawn_rehearsals(wildcards.experiment),
         ),
         layers="results/{experiment}/layers.json",
         code=library("plot_rehearsal.py"),
@@ -214,11 +219,11 @@ rule plot_rehearsal:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: rehearsed_methods(wildcards.experiment),
+        methods=lambda wildcards: drawn_rehearsals(wildcards.experiment),
         grid_keys=lambda wildcards: sorted(
             {
                 key
-                for name in rehearsed_methods(wildcards.experiment)
+                for name in drawn_rehearsals(wildcards.experiment)
                 for key in cfg(wildcards.experiment, "methods", name, "grid")
             }
         ),

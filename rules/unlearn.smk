@@ -2,7 +2,7 @@
 
 A method's recipe is a class in scripts/lunar/methods. Values under its `grid` are chosen in rehearsals, in which retained
 authors play the forgotten one; the rows that are reported take no part. A race of optimisers against the closed form
-gives results/<experiment>/optimisers/<method>.csv.
+gives results/<experiment>/optimisers/<method>.csv, requests in sequence results/<experiment>/sequential/.
 """
 
 
@@ -116,3 +116,49 @@ rule race:
         "unlearn | {wildcards.experiment}: optimisers against the closed form, on {wildcards.method}"
     script:
         "../scripts/race.py"
+
+
+rule unlearn_in_sequence:
+    """Serve further requests after the first, composed and jointly, take them back, and ask after each step."""
+    input:
+        unpack(sequence_statistics),
+        unpack(lambda wildcards: layers_needed(sequenced(wildcards))),
+        model=lambda wildcards: method_model(sequenced(wildcards)),
+        choices=lambda wildcards: rehearsals_needed(sequenced(wildcards)),
+        forget=lambda wildcards: cfg(wildcards.experiment, "data", "forget"),
+        requests=lambda wildcards: cfg(wildcards.experiment, "sequential", "requests"),
+        retain=never_requested,
+        names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
+        unseen="results/{experiment}/data/unseen.jsonl",
+        general="results/{experiment}/data/general.jsonl",
+        code=library("sequential.py"),
+    output:
+        answers="results/{experiment}/sequential/answers.jsonl",
+        composed="results/{experiment}/sequential/composed.safetensors",
+        joint="results/{experiment}/sequential/joint.safetensors",
+    log:
+        "results/{experiment}/logs/sequential.log",
+    benchmark:
+        "results/{experiment}/benchmarks/sequential.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=3500,
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: method_entry(sequenced(wildcards)),
+        choices=lambda wildcards: choices(sequenced(wildcards)),
+        titles=lambda wildcards: request_titles(wildcards.experiment),
+        candidates=param("layers", "candidates"),
+        copies=param("activations", "renamed_copies"),
+        batch_size=param("activations", "batch_size"),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        prompt=lambda wildcards: method_prompt(sequenced(wildcards)),
+        base_prompt=lambda wildcards: base_prompt(sequenced(wildcards)),
+        dtype=param("dtype"),
+        seed=param("seed"),
+    message:
+        "unlearn | {wildcards.experiment}: requests in sequence"
+    script:
+        "../scripts/sequential.py"

@@ -10,10 +10,13 @@ from safetensors.torch import load_file
 from lunar import edits
 from lunar.activations import collect
 from lunar.config import combinations
+from lunar.errors import Diverged
 from lunar.files import read_json, read_rows, write_json, write_text
 from lunar.methods import METHODS, Job, inputs_named
 from lunar.progress import script
 from lunar.rehearsal import cast, measure, score
+
+WORST = score(1.0, 0.0, 1.0)
 
 
 def main(smk) -> None:
@@ -54,10 +57,15 @@ def main(smk) -> None:
                 job.rows = parts
                 job.statistics, job.directions = shared | statistics, towards | statistics
                 job.chosen = chosen
-                outcome = METHODS[entry["recipe"]](entry | setting).unlearn(job)
-                with edits.applied(job.model, outcome.edit):
-                    row = measure(job.model, chat, parts, smk.params.generation)
-                row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before["refused"]))
+                try:
+                    outcome = METHODS[entry["recipe"]](entry | setting).unlearn(job)
+                except Diverged as error:
+                    row = {"score": WORST}
+                    progress.say(f"{json.dumps(setting)}: {error}", screen=False)
+                else:
+                    with edits.applied(job.model, outcome.edit):
+                        row = measure(job.model, chat, parts, smk.params.generation)
+                    row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before["refused"]))
                 results.append({"setting": tried, "pair": number + 1} | setting | row)
                 values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
                 progress.say(f"{json.dumps(setting)} without {pair['forget']}: {values}", screen=False)

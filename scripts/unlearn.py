@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from lunar import edits
 from lunar.errors import LunarError
 from lunar.files import read_json, read_rows, write_json, write_text
-from lunar.methods import METHODS, Job, inputs_named
+from lunar.methods import METHODS, Job, chosen_values, inputs_named
 from lunar.progress import script
 
 
@@ -19,11 +19,8 @@ def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} unlearn {name}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         importlib.import_module(smk.params.module)
-        settings, chosen = dict(smk.params.settings), {}
-        for keys, path in zip(smk.params.choices.values(), smk.input.choices, strict=True):
-            found = read_json(path)["chosen"]
-            chosen |= {key: found[key] for key in keys}
-        settings |= chosen
+        chosen = chosen_values(smk.params.choices, smk.input.choices)
+        settings = smk.params.settings | chosen
         job = Job(
             smk.input.model,
             smk.params.dtype,

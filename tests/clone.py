@@ -25,9 +25,13 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def run_snakemake(folder: Path, *arguments: str, experiment: str = "toy") -> subprocess.CompletedProcess:
-    """Run Snakemake in ``folder`` on two cores; the outcome holds its whole output in ``stdout``."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", f"run=[{experiment}]"]
+def run_snakemake(folder: Path, *arguments: str, experiment: str = "toy", **config: str) -> subprocess.CompletedProcess:
+    """Run Snakemake in ``folder`` on two cores; the outcome holds its whole output in ``stdout``.
+
+    ``config`` are further keys for ``--config``.
+    """
+    keys = [f"run=[{experiment}]", *(f"{key}={value}" for key, value in config.items())]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", *keys]
     return subprocess.run(
         command,
         cwd=folder,

@@ -166,6 +166,7 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
             raise LunarError(f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file")
     if experiment["optimisers"] is not None:
         check_optimisers(experiment["optimisers"], experiment["methods"], f"{where}.optimisers")
+    check_sequential(experiment, where)
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(
@@ -177,6 +178,28 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
             if not Path(path).is_file():
                 raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     return experiment
+
+
+def check_sequential(experiment: Config, where: str) -> None:
+    """The requests in sequence of a merged experiment; none of them, and nothing is asked of the rest.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    requests, files = experiment["sequential"]["requests"], experiment["data"]
+    if not requests:
+        return
+    exact = [name for name, method in experiment["methods"].items() if method.get("recipe") == "redirection"]
+    _one_of(experiment["sequential"]["method"], exact, f"{where}.sequential.method")
+    for number, request in enumerate(requests):
+        if request in files["forget"]:
+            raise LunarError(
+                f"{where}.sequential.requests[{number}]: {request} is in data.forget, which is the first request "
+                "already; name files of data.retain, or [] for no requests"
+            )
+        _one_of(request, files["retain"], f"{where}.sequential.requests[{number}]")
+    if not set(files["retain"]) - set(requests):
+        raise LunarError(f"{where}.sequential.requests: name every file of data.retain; leave one to be kept")
 
 
 def check_method(method: Config, experiment: Config, recipes: Iterable[str], where: str) -> None:
@@ -250,6 +273,28 @@ def check_optimisers(section: Config, methods: Mapping[str, Config], where: str)
     _one_of(section["method"], stated, f"{where}.method")
     for name, solver in section["solvers"].items():
         check_solver(solver, f"{where}.solvers.{name}")
+
+
+def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tuple[str, str]:
+    """The experiment and the method that target ``export`` is asked for.
+
+    Args:
+        config: its ``method``, and its ``experiment`` or else the first of ``run``.
+        experiments: as ``resolve`` gives them.
+
+    Raises:
+        LunarError: no method is named, or one, or an experiment, that is not there; says what is.
+    """
+    experiment = config.get("experiment") or config["run"][0]
+    _one_of(experiment, experiments, "experiment")
+    edited = [name for name, method in experiments[experiment]["methods"].items() if "recipe" in method]
+    if not config.get("method"):
+        raise LunarError(
+            "method: say which one to export, such as `snakemake --cores all export --config method=lunar`; "
+            f"{experiment} has {', '.join(edited)}"
+        )
+    _one_of(config["method"], edited, "method")
+    return experiment, config["method"]
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from lunar.chat import SPANS, Encoded, batches_by_length, pad
-from lunar.errors import LunarError
+from lunar.errors import Diverged, LunarError
 from lunar.hooks import capture
 from lunar.models import down_proj
 from lunar.solve import detector
@@ -214,7 +214,7 @@ def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[torch
         of measuring) and ``objective``, J over all rows at the epoch's end.
 
     Raises:
-        LunarError: the objective is no longer a number; names the learning rate.
+        Diverged: the objective is no longer a number; names the learning rate.
     """
     count, inner = given.inputs.shape
     width, vector = len(given.vector), given.vector.float()
@@ -239,7 +239,7 @@ def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[torch
                 step += 1
         value = given.objective(delta)
         if not math.isfinite(value):
-            raise LunarError(
+            raise Diverged(
                 f"solver.learning_rate: {solver['learning_rate']} is too high for these activations: the objective is "
                 f"no number after {step} steps; lower it"
             )

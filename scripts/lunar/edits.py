@@ -4,7 +4,7 @@ An edit names the changed linear modules as the decoder names them (``layers.26.
 model at hand fits every model of the same shape.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,26 @@ class Dense:
 
 Change = Factors | Dense
 Edit = dict[str, Change]
+
+
+def compose(edits: Sequence[Mapping[str, Change]]) -> Edit:
+    """The one edit that is the sum of several: factors side by side, and dense where one of them is dense.
+
+    To take one of the edits back, compose the others: whatever is subtracted from a weight leaves rounding behind.
+    """
+    found: dict[str, list[Change]] = {}
+    for edit in edits:
+        for name, change in edit.items():
+            found.setdefault(name, []).append(change)
+    result: Edit = {}
+    for name, changes in found.items():
+        factors = [change for change in changes if isinstance(change, Factors)]
+        if len(factors) == len(changes):
+            parts = [[getattr(change, part) for change in factors] for part in ("left", "right")]
+            result[name] = Factors(*(torch.cat(part, dim=1) for part in parts))
+        else:
+            result[name] = Dense(torch.stack([change.product() for change in changes]).sum(0))
+    return result
 
 
 def down_proj_name(layer: int) -> str:

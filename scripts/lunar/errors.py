@@ -6,3 +6,7 @@ class LunarError(Exception):
 
     Scripts print the message without a traceback (see ``lunar.progress.script``).
     """
+
+
+class Diverged(LunarError):
+    """Training ended in numbers that are none. A rehearsal counts the setting as the worst and goes on."""

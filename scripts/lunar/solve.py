@@ -149,3 +149,59 @@ def redirect(
         "detector": scores,
     }
     return edit, facts
+
+
+def redirect_jointly(
+    requests: Sequence[Mapping[str, Mapping[str, torch.Tensor]]],
+    shared: Mapping[str, Mapping[str, torch.Tensor]],
+    layer: int,
+    vectors: torch.Tensor,
+    spans: Sequence[str],
+    keep: Mapping[str, Mapping[str, float]],
+    ridge: float,
+) -> tuple[Factors, torch.Tensor]:
+    """One edit of one layer for several requests, each redirected by a vector of its own.
+
+    Targets are ``sum_i y_ti c r_i``, with ``y_ti`` = 1 where token t is one of request i that is to be redirected. They
+    lie in the span of the k vectors, so the minimum of J (top of this module) has rank k at most:
+
+        D = sum_i c r_i v_i^T,        V = (H^T H + lambda I)^(-1) H^T Y,        Y of shape (tokens, k).
+
+    All requests' tokens are in the one Gram matrix: what is redirected for one is kept, by 0 in the others' columns,
+    from being redirected by the others' vectors.
+
+    Args:
+        requests: for each request the statistics of its own sets, ``forget`` and any other that ``keep`` names.
+        shared: statistics of the other sets that ``keep`` names.
+        layer: the block to edit.
+        vectors: ``c r_i``, shape (k, d_model), in the order of the requests.
+        spans: spans of each ``forget`` set with y = 1.
+        keep: weight of each token with y = 0, by set and span; of a request's own set, for every request.
+        ridge: relative ``lambda``.
+
+    Returns:
+        The edit, its column i that of request i, and the mean score ``v_i . h`` of request j's redirected tokens at
+        (j, i), float64 of shape (k, k): the identity where every token is redirected in full by its own vector only.
+
+    Raises:
+        LunarError: a span is to be redirected and kept at once, or a request has no tokens to redirect.
+    """
+    both = sorted(set(spans) & {span for span, weight in keep.get("forget", {}).items() if weight > 0})
+    if both:
+        raise LunarError(f"keep.forget.{both[0]}: the span is also in redirect; a token cannot be moved and kept")
+    gram, targets, counts = 0.0, [], []
+    for number, own in enumerate(requests, start=1):
+        forget = own["forget"]
+        gram = gram + sum(forget[f"gram.{layer}.{span}"].double() for span in spans)
+        targets.append(sum(forget[f"sum.{layer}.{span}"].double() for span in spans))
+        counts.append(sum(int(forget[f"tokens.{span}"]) for span in spans))
+        if not counts[-1]:
+            raise LunarError(f"redirect: the forget set of request {number} has no tokens of {', '.join(spans)}")
+    for name, weights in keep.items():
+        for source in [own[name] for own in requests] if name in requests[0] else [shared[name]]:
+            for span, weight in weights.items():
+                gram = gram + weight * source[f"gram.{layer}.{span}"].double()
+    sums = torch.stack(targets, dim=1)
+    v = detector(gram, sums, ridge_strength(gram, ridge))
+    scores = (sums / torch.tensor(counts, dtype=torch.float64)).T @ v
+    return Factors(vectors.T.float(), v.float()), scores

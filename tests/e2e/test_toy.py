@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from safetensors.numpy import load_file
@@ -209,10 +211,70 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
 
 
 def test_what_is_made_again_is_the_same(toy_copy):
-    tables = {path: path.read_bytes() for path in sorted((toy_copy / RUN / "tables").iterdir())}
+    # The table of costs holds times and memory, which differ from run to run.
+    paths = [path for path in sorted((toy_copy / RUN / "tables").iterdir()) if path.stem != "cost"]
+    tables = {path: path.read_bytes() for path in paths}
     for folder in ("edits", "generations/lunar", "tables"):
         shutil.rmtree(toy_copy / RUN / folder)
     (toy_copy / "results/report.html").unlink()  # what is up to date asks for nothing before it
     outcome = run_snakemake(toy_copy)
     assert outcome.returncode == 0, outcome.stdout[-3000:]
     assert {path: path.read_bytes() for path in tables} == tables
+
+
+def test_requests_in_sequence_can_be_taken_back(toy):
+    with (toy / RUN / "tables/sequential.csv").open(encoding="utf-8") as file:
+        rows = {(row["way"], row["after"], row["set"]): row for row in csv.DictReader(file)}
+    titles = ["1 rook", "2 finch", "3 swift"]
+    for way in ("composed", "joint"):
+        for number, name in enumerate(titles):
+            assert float(rows[way, name, name]["rouge1"]) <= 0.5, (way, name)
+            assert [rows[way, name, other]["forgotten"] for other in titles] == [
+                str(place <= number) for place in range(len(titles))
+            ]
+        assert float(rows[way, "3 swift", "retain"]["rouge1"]) >= 0.9
+    assert float(rows["undone", "1 rook", "1 rook"]["rouge1"]) >= 0.8
+    undone = [row for key, row in rows.items() if key[:2] == ("undone", "all")]
+    assert {row["set"] for row in undone} == {*titles, "retain", "unseen", "general"}
+    assert all(float(row["as_vanilla"]) == 1 for row in undone)
+    for name in ("composed", "joint"):
+        assert {value.shape[1] for value in load_file(toy / RUN / f"sequential/{name}.safetensors").values()} == {3}
+
+
+def test_every_edited_method_has_its_cost(toy):
+    with (toy / RUN / "tables/cost.csv").open(encoding="utf-8") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert list(rows) == METHODS[2:]
+    for name, row in rows.items():
+        assert int(row["stored_bytes"]) == (toy / RUN / f"edits/{name}.safetensors").stat().st_size
+        assert int(row["stored_bytes"]) > 4 * int(row["trained"])
+        assert float(row["rehearsal_seconds"]) > float(row["edit_seconds"]) > 0
+
+
+def test_an_exported_model_needs_nothing_of_ours(toy_copy):
+    outcome = run_snakemake(toy_copy, "export", method="lunar")
+    assert outcome.returncode == 0, outcome.stdout[-3000:]
+    folder = toy_copy / RUN / "export/lunar"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for text in ("unlearned with lunar", "redirected, not removed", "down_proj.weight", "licence", "method=lunar"):
+        assert text in card
+    # The card's own example, as its reader would run it, with no library of ours on the path.
+    example = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+    command = [sys.executable, "-I", "-c", example]
+    found = subprocess.run(command, cwd=toy_copy, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    answers = (toy_copy / RUN / "generations/lunar/none/forget.jsonl").read_text(encoding="utf-8").splitlines()
+    assert found.stdout.strip() == json.loads(answers[0])["prediction"]
+
+
+def test_an_export_that_answers_otherwise_is_an_error(toy_copy):
+    path = toy_copy / RUN / "generations/lunar/none/forget.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows[0]["prediction"] += " And more."
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (toy_copy / RUN / "tables/main.csv").unlink()  # or it would be made again from these answers first
+    outcome = run_snakemake(toy_copy, "export", "--rerun-triggers", "mtime", method="lunar")
+    assert outcome.returncode != 0
+    assert "And more." in outcome.stdout
+    assert "as before; nothing was exported" in outcome.stdout
+    assert not (toy_copy / RUN / "export/lunar").exists()

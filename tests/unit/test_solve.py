@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lunar.errors import LunarError
-from lunar.solve import detector, detector_dual, objective, redirect, ridge_strength
+from lunar.solve import detector, detector_dual, objective, redirect, redirect_jointly, ridge_strength
 
 STRENGTH = 0.7
 
@@ -193,3 +193,78 @@ def test_redirect_without_tokens(sets, spans: list[str]) -> None:
 def test_redirect_without_ridge(sets) -> None:
     with pytest.raises(LunarError, match="ridge"):
         redirect(_statistics(sets, 0), 0, torch.ones(3), ["question"], {}, ridge=0.0)
+
+
+@pytest.fixture
+def authors(sets) -> list[dict[str, dict[str, torch.Tensor]]]:
+    """Tokens of three authors to forget and of each one's renamed questions, by span."""
+    random = torch.Generator().manual_seed(6)
+    found = []
+    for count in (8, 11, 5):
+        shift = torch.randn(12, generator=random, dtype=torch.float64)
+        spans = {span: count + number for number, span in enumerate(("prefix", "question", "suffix", "answer"))}
+        drawn = {
+            name: {span: torch.randn(n, 12, generator=random, dtype=torch.float64) for span, n in spans.items()}
+            for name in ("forget", "renamed")
+        }
+        drawn["forget"]["question"] += shift
+        found.append(drawn)
+    return found
+
+
+JOINT_KEEP = {
+    "forget": {"prefix": 2.0, "answer": 0.5},
+    "renamed": {"question": 1.5},
+    "retain": {"prefix": 1.0, "question": 0.5},
+}
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_joint_solve_is_ridge_regression_with_targets_by_author(sets, authors, k: int) -> None:
+    vectors = torch.randn(k, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    requests, spans = authors[:k], ["question", "suffix"]
+    shared = _statistics({"retain": sets["retain"]}, 4)
+    own = [_statistics(one, 4) for one in requests]
+    edit, scores = redirect_jointly(own, shared, 4, vectors, spans, JOINT_KEEP, ridge=0.01)
+
+    rows, targets = [], []
+    for one, vector in zip(requests, vectors, strict=True):
+        for span in spans:
+            rows.append(one["forget"][span])
+            targets.append(vector.expand(len(rows[-1]), 3))
+    for name, weights in JOINT_KEEP.items():
+        for source in [sets["retain"]] if name == "retain" else [one[name] for one in requests]:
+            for span, weight in weights.items():
+                rows.append(weight**0.5 * source[span])
+                targets.append(torch.zeros(len(rows[-1]), 3, dtype=torch.float64))
+    inputs, target = torch.cat(rows), torch.cat(targets)
+    strength = 0.01 * float(inputs.square().sum(0).mean())
+    # The full matrix, three outputs at once, knows nothing of ranks.
+    expected = torch.from_numpy(_lstsq(inputs, target, strength)).T
+    torch.testing.assert_close(edit.product(), expected.float(), rtol=1e-4, atol=1e-5)
+    assert torch.linalg.matrix_rank(edit.left.double() @ edit.right.double().T) == k
+    assert (edit.left.shape, edit.right.shape, scores.shape) == ((3, k), (12, k), (k, k))
+    for j, one in enumerate(requests):
+        moved = torch.cat([one["forget"][span] for span in spans])
+        torch.testing.assert_close(scores[j].float(), (moved @ edit.right.double()).mean(0).float())
+
+
+def test_joint_solve_of_one_request_is_redirect(sets, authors) -> None:
+    vector = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    statistics = _statistics(authors[0] | {"retain": sets["retain"]}, 4)
+    own = {name: statistics[name] for name in ("forget", "renamed")}
+    shared = {"retain": statistics["retain"]}
+    expected, facts = redirect(statistics, 4, vector, ["question", "suffix"], JOINT_KEEP, ridge=0.01)
+    edit, scores = redirect_jointly([own], shared, 4, vector[None], ["question", "suffix"], JOINT_KEEP, ridge=0.01)
+    torch.testing.assert_close(edit.left, expected.left)
+    torch.testing.assert_close(edit.right, expected.right)
+    assert float(scores) == pytest.approx(facts["detector"]["forget redirected"])
+
+
+def test_joint_solve_of_nothing(sets, authors) -> None:
+    own = [_statistics(one, 0) for one in authors]
+    with pytest.raises(LunarError, match=r"keep\.forget\.prefix"):
+        redirect_jointly(own, {}, 0, torch.ones(3, 3), ["prefix"], {"forget": {"prefix": 1.0}}, ridge=0.01)
+    own[1]["forget"]["tokens.question"] = torch.tensor(0)
+    with pytest.raises(LunarError, match="request 2 has no tokens"):
+        redirect_jointly(own, {}, 0, torch.ones(3, 3), ["question"], {}, ridge=0.01)

@@ -68,6 +68,24 @@ def test_unknown_experiment(project):
     assert "did you mean 'toy'" in outcome.stdout
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({}, ["say which one to export", "--config method=lunar", "toy has lunar, lunar-topk"]),
+        ({"method": "lunr"}, ["'lunr' is none of lunar, lunar-topk", "did you mean 'lunar'"]),
+        ({"method": "vanilla"}, ["'vanilla' is none of lunar, lunar-topk"]),
+        ({"method": "lunar", "experiment": "toi"}, ["'toi' is none of", "did you mean 'toy'"]),
+    ],
+    ids=["no method", "misspelt", "no edit", "experiment"],
+)
+def test_export_of_nothing(project, config, words):
+    outcome = run_snakemake(project, "export", **config)
+    assert outcome.returncode != 0
+    for word in words:
+        assert word in outcome.stdout, outcome.stdout
+    assert not (project / "results").exists()
+
+
 def edit_rows(path, change):
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     change(rows)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from lunar.chat import PREFIX, Encoded, batches_by_length, pad
 from lunar.data import with_refusals
 from lunar.edits import Dense, Edit, Factors, block_of, down_proj_name
-from lunar.errors import LunarError
+from lunar.errors import Diverged, LunarError
 from lunar.finetune import answer_losses, bfloat16_gains
 from lunar.hooks import capture
 from lunar.methods import Job, Method, Outcome, method
@@ -295,7 +295,7 @@ class Baseline(Method):
         """Train, read off the edit, and put the model back as it was.
 
         Raises:
-            LunarError: the loss is no number any more.
+            Diverged: the loss is no number any more.
         """
         flags = [(parameter, parameter.requires_grad) for parameter in job.model.parameters()]
         training = self.training(job)
@@ -347,7 +347,7 @@ class Baseline(Method):
                     parts["loss_retain"] = float(loss.detach())
                 norm = nn.utils.clip_grad_norm_(parameters, 1.0)
                 if not (math.isfinite(parts["loss"]) and norm.isfinite()):
-                    raise LunarError(
+                    raise Diverged(
                         f"the loss diverged after {len(curve)} updates ({parts['loss']}); lower learning_rate or epochs"
                     )
                 optimiser.step()

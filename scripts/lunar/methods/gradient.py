@@ -59,7 +59,7 @@ class RedirectionGradient(Redirection):
                     self.settings["ridge"],
                 )
             except LunarError as error:
-                raise LunarError(f"layer {layer}: {error}") from error
+                raise type(error)(f"layer {layer}: {error}") from error
             delta = delta.cpu()
             edit[down_proj_name(layer)] = Dense(delta)
             curve += [{"layer": layer} | row for row in found]

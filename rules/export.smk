@@ -1,0 +1,43 @@
+"""Unlearned models to take away. Gives results/<experiment>/export/<method>/, a plain Hugging Face folder."""
+
+
+rule export_model:
+    """Merge an edit into its model, write both as a folder with a card, and check that it answers the same there."""
+    input:
+        model=method_model,
+        edit=method_edit,
+        facts="results/{experiment}/edits/{method}.json",
+        answers="results/{experiment}/generations/{method}/none/forget.jsonl",
+        table=table_if_made,
+        template="report/templates/card.md.j2",
+        code=library("export_model.py"),
+    output:
+        folder=directory("results/{experiment}/export/{method}"),
+    log:
+        "results/{experiment}/logs/export_{method}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/export_{method}.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=3500,
+        gpu=GPU,
+    params:
+        settings=method_entry,
+        base=param("model"),
+        finetuned=param("finetune", "enabled"),
+        forgotten=param("data", "forget"),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        prompt=method_prompt,
+        dtype=param("dtype"),
+    message:
+        "export | {wildcards.experiment}: {wildcards.method} as a Hugging Face folder"
+    script:
+        "../scripts/export_model.py"
+
+
+rule export:
+    """Target: the folder of the method that --config method=... names."""
+    input:
+        export_folder,

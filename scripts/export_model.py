@@ -1,0 +1,60 @@
+"""Write an unlearned model as a Hugging Face folder with a card, once it answers there as it does here."""
+
+import csv
+import json
+
+import torch
+
+from lunar import edits, export
+from lunar.chat import Chat
+from lunar.files import read_json, read_rows, whole_folder, write_text
+from lunar.models import load_model, load_tokenizer
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    name, experiment = smk.wildcards.method, smk.wildcards.experiment
+    with script(f"{experiment} export {name}", smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        rows, edit = read_rows(smk.input.answers), edits.load(smk.input.edit)
+        table = []
+        for path in smk.input.table:
+            with open(path, encoding="utf-8") as file:
+                table = list(csv.DictReader(file))
+        chosen = read_json(smk.input.facts)["chosen"]
+        settings = {key: value for key, value in smk.params.settings.items() if key != "grid"} | chosen
+        chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt)
+        with whole_folder(smk.output.folder) as folder:
+            model = load_model(smk.input.model, smk.params.dtype)
+            edits.apply(model, edit)
+            export.save(model, chat, folder)
+            del model  # the check loads it again
+            checked = export.verify(folder, chat, rows, smk.params.generation, smk.threads)
+            progress.say(f"reloaded with transformers alone: {len(checked)} answers are the same")
+            question = rows[0]["question"].strip()
+            text = export.card(
+                smk.input.template,
+                method=name,
+                experiment=experiment,
+                base=smk.params.base,
+                origin=export.origin(smk.params.base),
+                finetuned=smk.params.finetuned,
+                start=settings["model"],
+                forgotten=smk.params.forgotten,
+                settings=settings,
+                settings_text=json.dumps(settings, indent=2, sort_keys=True),
+                chosen=sorted(chosen),
+                modules=export.modules(edit),
+                metrics=export.measured(table, name),
+                prompt=chat.prompt,
+                prompt_text=json.dumps((chat.prompt or "").replace("{question}", question)),
+                messages=json.dumps(export.conversation(chat, question)),
+                max_new_tokens=smk.params.generation["max_new_tokens"],
+                folder=smk.output.folder,
+                checked=len(checked),
+                command=f"snakemake --cores all export --config method={name} experiment={experiment}",
+            )
+            write_text(folder / "README.md", text)
+
+
+main(snakemake)  # noqa: F821

@@ -1,0 +1,45 @@
+"""Answers of a model folder by transformers alone. Run as a program of its own, it shows that the folder needs no more.
+
+Reads a task as JSON from standard input: ``folder``, ``conversations`` (lists of messages) or ``texts`` (prompts as
+they are), ``max_new_tokens`` and ``threads``. Writes the answers as JSON to standard output. Imports nothing of this
+library.
+"""
+
+import json
+import sys
+from typing import Any
+
+
+def answers(task: dict[str, Any]) -> list[str]:
+    """Greedy answers to all prompts, one batch; decoding stops where the folder's own generation settings say."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(task["threads"])
+    tokenizer = AutoTokenizer.from_pretrained(task["folder"])
+    model = AutoModelForCausalLM.from_pretrained(task["folder"])
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    texts = task.get("texts") or [
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        for messages in task["conversations"]
+    ]
+    inputs = tokenizer(
+        texts, padding=True, padding_side="left", add_special_tokens="texts" in task, return_tensors="pt"
+    ).to(model.device)
+    output = model.generate(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        max_new_tokens=task["max_new_tokens"],
+        do_sample=False,
+    )
+    ends = model.generation_config.eos_token_id
+    ends = [ends] if isinstance(ends, int) else ends
+    found = []
+    for ids in output[:, inputs["input_ids"].shape[1] :].tolist():
+        stop = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+        found.append(tokenizer.decode(ids[:stop], skip_special_tokens=True).strip())
+    return found
+
+
+if __name__ == "__main__":
+    json.dump(answers(json.load(sys.stdin)), sys.stdout)

@@ -1,0 +1,137 @@
+"""Requests to forget that come one after another, and their undoing.
+
+Two ways to serve them, both exact (``lunar.solve``) and both from statistics of the unedited model:
+
+- *composed*: each request has an edit of its own, solved when it comes and added to the earlier ones. The authors
+  forgotten before are among what is to stay as it is, so that their redirection is left alone. An edit can be taken
+  back by composing the others.
+- *joint*: all requests so far in one solve, a direction each. It sees all of them at once, but nothing of it can be
+  taken back without solving again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from lunar.chat import SPANS, Chat
+from lunar.edits import Edit, compose, down_proj_name
+from lunar.files import Row
+from lunar.generate import generate
+from lunar.methods import Job
+from lunar.methods.redirection import Redirection
+from lunar.solve import redirect_jointly
+
+SUMS = ("gram.", "sum.", "tokens.")
+
+
+@dataclass
+class Request:
+    """One author to forget.
+
+    Attributes:
+        name: what tables call it.
+        own: statistics of the sets that are this author's: ``forget`` and ``renamed``.
+    """
+
+    name: str
+    own: Mapping[str, Mapping[str, torch.Tensor]]
+
+
+def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The sums over tokens (Gram matrices, inputs, numbers) of several sets as if they were one; means are left out."""
+    keys = [key for key in parts[0] if key.startswith(SUMS)]
+    return {key: torch.stack([part[key] for part in parts]).sum(0) for key in keys}
+
+
+def serve(
+    settings: Mapping[str, Any], job: Job, requests: Sequence[Request], rest: Mapping[str, torch.Tensor]
+) -> dict[str, list[Edit]]:
+    """What the model is to be changed by after each request.
+
+    Authors of requests to come are retained until theirs comes; nothing is known of them before.
+
+    Args:
+        settings: of a method of recipe ``redirection``, values chosen in rehearsal filled in.
+        job: the model; its ``statistics`` are those of the shared sets, its ``directions`` those of the reference.
+        requests: in the order in which they come.
+        rest: statistics of the retained authors whom no request names.
+
+    Returns:
+        ``composed``: the edit of each request by itself, for ``lunar.edits.compose``. ``joint``: one edit for all
+        requests so far, after each request.
+    """
+    found: dict[str, list[Edit]] = {"composed": [], "joint": []}
+    vectors = []
+    for number, request in enumerate(requests):
+        job.say(f"request {request.name}")
+        later = [other.own["forget"] for other in requests[number + 1 :]]
+        shared = job.statistics | {"retain": merged([rest, *later])}
+        keep, forgotten = settings["keep"], {}
+        if number:
+            keep = keep | {"forgotten": dict.fromkeys(SPANS, 1)}
+            forgotten = {"forgotten": merged([other.own["forget"] for other in requests[:number]])}
+        one = replace(job, statistics=shared | forgotten | request.own, directions=job.directions | request.own)
+        method = Redirection(settings | {"keep": keep})
+        found["composed"].append(method.unlearn(one).edit)
+        vectors.append(method.vectors(one))
+        edit: Edit = {}
+        for layer in method.layers(job):
+            edit[down_proj_name(layer)], scores = redirect_jointly(
+                [other.own for other in requests[: number + 1]],
+                shared,
+                layer,
+                torch.stack([vector[layer] for vector in vectors]),
+                settings["redirect"],
+                settings["keep"],
+                settings["ridge"],
+            )
+            job.say(f"joint, layer {layer}: score of each request's tokens (rows) by detector: {scores.tolist()}")
+        found["joint"].append(edit)
+    return found
+
+
+@dataclass
+class State:
+    """The model after a request, or after one was taken back.
+
+    Attributes:
+        way: ``vanilla``, ``composed``, ``joint`` or ``undone``.
+        after: the request that was served or taken back.
+        edit: what the model differs by.
+        forgotten: names of the requests in force.
+    """
+
+    way: str
+    after: str
+    edit: Edit
+    forgotten: list[str]
+
+
+def states(names: Sequence[str], edits: Mapping[str, Sequence[Edit]]) -> list[State]:
+    """Every state to look at, from before the first request to after all were taken back.
+
+    Args:
+        names: of the requests, two at least.
+        edits: as ``serve`` gives them.
+    """
+    found = [State("vanilla", "before", {}, [])]
+    for way in ("composed", "joint"):
+        for number, name in enumerate(names, start=1):
+            edit = compose(edits[way][:number]) if way == "composed" else edits[way][number - 1]
+            found.append(State(way, name, edit, list(names[:number])))
+    first = State("undone", names[0], compose(edits["composed"][1:]), list(names[1:]))
+    return [*found, first, State("undone", "all", {}, [])]
+
+
+def ask(
+    model: Any, chat: Chat, sets: Mapping[str, Sequence[Row]], generation: Mapping[str, int]
+) -> list[dict[str, str]]:
+    """Answers to every set's questions: rows with ``set``, ``id``, ``question``, ``answer`` and ``prediction``."""
+    rows = [(name, row) for name, rows in sets.items() for row in rows]
+    answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
+    return [
+        {"set": name} | {key: row[key] for key in ("id", "question", "answer")} | {"prediction": answer}
+        for (name, row), answer in zip(rows, answers, strict=True)
+    ]

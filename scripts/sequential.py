@@ -1,0 +1,65 @@
+"""Serve requests to forget one after another, composed and jointly, take them back, and ask after each step."""
+
+import torch
+from safetensors.torch import load_file
+
+from lunar import edits
+from lunar.activations import collect
+from lunar.chat import Chat
+from lunar.data import load, rename
+from lunar.files import read_json, read_rows, write_rows
+from lunar.methods import Job, chosen_values, inputs_named
+from lunar.progress import script
+from lunar.sequential import Request, ask, serve, states
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} requests in sequence", smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        settings = smk.params.settings | chosen_values(smk.params.choices, smk.input.choices)
+        job = Job(
+            smk.input.model,
+            smk.params.dtype,
+            smk.params.system_prompt,
+            smk.params.base_prompt,
+            statistics={key: load_file(path) for key, path in inputs_named("statistics", smk.input).items()},
+            directions={key: load_file(path) for key, path in inputs_named("direction", smk.input).items()},
+            chosen=read_json(smk.input.layers) if "layers" in smk.input.keys() else {},
+            say=lambda text: progress.say(text, screen=False),
+        )
+
+        def statistics(rows):
+            return collect(
+                job.model,
+                [job.chat.encode(row["question"], row.get("answer") or None) for row in rows],
+                pad_id=job.chat.tokenizer.pad_token_id,
+                batch_size=smk.params.batch_size,
+                gram_layers=smk.params.candidates if isinstance(settings["layers"], str) else settings["layers"],
+            )
+
+        names = [row["name"] for row in load([smk.input.names], ("name",))]
+        sets, requests = {}, []
+        files = [list(smk.input.forget), *([path] for path in smk.input.requests)]
+        for title, paths in zip(smk.params.titles, files, strict=True):
+            sets[title] = load(paths)
+            own = {"forget": sets[title], "renamed": rename(sets[title], names, smk.params.copies, smk.params.seed)}
+            requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}))
+        sets["retain"] = load(smk.input.retain)
+        found = serve(settings, job, requests, statistics(sets["retain"]))
+        for way in ("composed", "joint"):
+            last = edits.compose(found[way]) if way == "composed" else found[way][-1]
+            edits.save(last, smk.output[way])
+        sets |= {"unseen": read_rows(smk.input.unseen), "general": read_rows(smk.input.general)}
+        chat = Chat(job.chat.tokenizer, smk.params.system_prompt, smk.params.prompt)
+        rows, todo = [], states(smk.params.titles, found)
+        bar = progress.bar("states", len(todo))
+        for number, state in enumerate(todo, start=1):
+            with edits.applied(job.model, state.edit):
+                answers = ask(job.model, chat, sets, smk.params.generation)
+            facts = {"way": state.way, "after": state.after}
+            rows += [facts | {"forgotten": row["set"] in state.forgotten} | row for row in answers]
+            bar(number)
+        write_rows(smk.output.answers, rows)
+
+
+main(snakemake)  # noqa: F821
