@@ -108,7 +108,7 @@ def test_error_of_a_layer_names_it(statistics) -> None:
 
 
 def test_redirection_reaches_the_model(llama, chat: Chat, rows, statistics) -> None:
-    """With little ridge and nothing to keep, the forgotten prompts' mean moves by the vector; the model is left alone."""
+    """With little ridge and nothing to keep, the forgotten prompts' mean moves by the vector; the model is left."""
     settings = SETTINGS | {"layers": [2], "redirect": ["mean"], "keep": {}, "ridge": 1e-5}
     before = {name: value.clone() for name, value in llama.state_dict().items()}
     outcome = Redirection(settings).unlearn(job(statistics))
