@@ -60,7 +60,6 @@ rule collect_activations:
         set="|".join(ACTIVATION_SETS),
     conda:
         "../envs/model.yaml"
-    threads: 2
     resources:
         mem_mb=3500,
         gpu=GPU,

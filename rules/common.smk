@@ -35,7 +35,6 @@ wildcard_constraints:
     model="full|retain_only",
     method="[^/]+",
     attack="none",
-    split="[a-z_]+",
     layer=r"\d+",
 
 
@@ -82,6 +81,11 @@ def library(script, *modules):
 def recipe_library(script):
     """An input function: as `library`, with the module of the job's recipe and of no other."""
     return lambda wildcards: library(script, RECIPES[method(wildcards)["recipe"]])
+
+
+def half_the_cores(wildcards):
+    """Threads of a fine-tuning job: two of them share the machine, which beats one after the other on all cores."""
+    return max(1, (workflow.cores or 4) // 2)
 
 
 def model_folder(experiment, model):
@@ -131,7 +135,8 @@ def known_sets(wildcards):
 def grams_needed(wildcards):
     """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
     methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
-    bases = {entry.get("base", "vanilla") for entry in methods if "direction" in entry}
+    # A method trained by gradient reads the rows themselves.
+    bases = {entry.get("base", "vanilla") for entry in methods if "direction" in entry and "solver" not in entry}
     solved = wildcards.method in bases and wildcards.set in ("forget", "renamed", "retain", "general")
     return cfg(wildcards.experiment, "layers", "candidates") if solved else []
 
@@ -142,10 +147,9 @@ def statistics_needed(wildcards, rehearsal=False):
     if "direction" not in entry:
         return {}
     base = entry.get("base", "vanilla")
-    needed = {
-        "statistics": (base, {"forget", *entry["keep"]}),
-        "direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]}),
-    }
+    needed = {"direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]})}
+    if "solver" not in entry:
+        needed["statistics"] = (base, {"forget", *entry["keep"]})
     own = {"forget", "retain", "renamed"} if rehearsal else set()
     folder = f"results/{wildcards.experiment}/activations"
     return {
@@ -155,10 +159,13 @@ def statistics_needed(wildcards, rehearsal=False):
     }
 
 
-def rows_needed(wildcards):
-    """Rows that a method trained by gradient sees, by name; general questions with the model's own answers."""
+def rows_needed(wildcards, gradient=False):
+    """Rows that a method trained by gradient sees, by name; general questions with the model's own answers.
+
+    With ``gradient`` they are those of a method that is solved exactly, but is to be trained here for once.
+    """
     entry = method(wildcards)
-    if "direction" in entry and "solver" not in entry:
+    if "direction" in entry and "solver" not in entry and not gradient:
         return {}
     folder = f"results/{wildcards.experiment}"
     return {
@@ -189,6 +196,18 @@ def rehearsals_needed(wildcards):
     return [f"results/{wildcards.experiment}/rehearsal/{name}.json" for name in choices(wildcards)]
 
 
+def race_needed(wildcards):
+    """What the race of optimisers reads: directions and rows, whatever its method itself is solved from."""
+    statistics = statistics_needed(wildcards)
+    directions = {name: path for name, path in statistics.items() if name.startswith("direction_")}
+    return directions | rows_needed(wildcards, gradient=True) | layers_needed(wildcards)
+
+
+def race_file(wildcards, ending):
+    """A file of the race of optimisers, on the method that is configured for it."""
+    return f"results/{wildcards.experiment}/optimisers/{cfg(wildcards.experiment, 'optimisers', 'method')}{ending}"
+
+
 def reference_methods(experiment):
     """The compared methods that every other is compared with: the model before unlearning, the one that never knew."""
     return [name for name in ("vanilla", "retain_only") if name in cfg(experiment, "compare")]
@@ -196,7 +215,7 @@ def reference_methods(experiment):
 
 def evaluated_files(wildcards):
     """What the evaluation of a (method, attack) reads: its own files first, then those of the unattacked references."""
-    folder, splits = f"results/{wildcards.experiment}", cfg(wildcards.experiment, "splits")
+    folder, splits = f"results/{wildcards.experiment}", settings.ANSWERED
     pairs = [f"{wildcards.method}/{wildcards.attack}"]
     pairs += [f"{name}/none" for name in reference_methods(wildcards.experiment)]
     return {
@@ -233,6 +252,8 @@ def report_files(experiment):
         figures.append("finetune")
     if cfg(experiment, "figures", "methods"):
         figures.append("edit")
+    if cfg(experiment, "optimisers"):
+        figures.append("optimisers")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
     tables = ["tables/main.csv", "tables/generations.html"]
     if rehearsed_methods(experiment):

@@ -7,15 +7,11 @@ from which tables/ is joined, all in results/<experiment>/.
 
 
 rule score_likelihood:
-    """One teacher-forced pass over the gold, paraphrased and perturbed answers of all splits that have any."""
+    """One teacher-forced pass over the right and wrong answers of all splits that have any."""
     input:
         model=method_model,
         edit=method_edit,
-        data=lambda wildcards: expand(
-            "results/{experiment}/data/{split}.jsonl",
-            experiment=wildcards.experiment,
-            split=cfg(wildcards.experiment, "splits"),
-        ),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ANSWERED),
         code=library("score_likelihood.py"),
     output:
         rows="results/{experiment}/likelihood/{method}/{attack}.jsonl",
@@ -31,7 +27,7 @@ rule score_likelihood:
     params:
         batch_size=param("generation", "batch_size"),
         dtype=param("dtype"),
-        splits=param("splits"),
+        splits=settings.ANSWERED,
         system_prompt=param("system_prompt"),
         prompt=method_prompt,
     message:
@@ -43,11 +39,8 @@ rule score_likelihood:
 rule embed_answers:
     """Highest cosine of each answer to a refusal, by sentence embeddings."""
     input:
-        rows=lambda wildcards: expand(
-            "results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
-            split=cfg(wildcards.experiment, "splits"),
-            **wildcards,
-        ),
+        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=settings.ANSWERED),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ANSWERED),
         refusals="results/{experiment}/data/refusals.jsonl",
         code=library("embed_answers.py"),
     output:
@@ -62,7 +55,7 @@ rule embed_answers:
         mem_mb=1500,
     params:
         embedder=param("embedder"),
-        splits=param("splits"),
+        splits=settings.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: embed the answers of {wildcards.method}"
     script:
@@ -87,7 +80,7 @@ rule evaluate_answers:
         references=lambda wildcards: reference_methods(wildcards.experiment),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
-        splits=param("splits"),
+        splits=settings.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: {wildcards.method}"
     script:
@@ -140,7 +133,7 @@ rule show_generations:
             "results/{experiment}/generations/{method}/none/{split}.jsonl",
             experiment=wildcards.experiment,
             method=cfg(wildcards.experiment, "compare"),
-            split=cfg(wildcards.experiment, "splits"),
+            split=settings.ANSWERED,
         ),
         template="report/templates/generations.html.j2",
         style="report/templates/style.css",
@@ -161,7 +154,7 @@ rule show_generations:
         "../envs/plot.yaml"
     params:
         compare=param("compare"),
-        splits=param("splits"),
+        splits=settings.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: set answers side by side"
     script:

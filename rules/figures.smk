@@ -125,6 +125,35 @@ rule plot_edit:
         "../scripts/plot_edit.py"
 
 
+rule plot_optimisers:
+    """What optimisers reach on one objective, by time and by steps, beside its exact minimum."""
+    input:
+        runs=lambda wildcards: race_file(wildcards, ".csv"),
+        facts=lambda wildcards: race_file(wildcards, "_cost.json"),
+        code=library("plot_optimisers.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/optimisers.svg",
+            category="4 The edit",
+            subcategory="{experiment}",
+            labels={"result": "4.2 Optimisers against the closed form"},
+            caption="../report/optimisers.rst",
+        ),
+        numbers="results/{experiment}/figures/optimisers.rst",
+    log:
+        "results/{experiment}/logs/plot_optimisers.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_optimisers.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        method=param("optimisers", "method"),
+    message:
+        "figures | {wildcards.experiment}: optimisers"
+    script:
+        "../scripts/plot_optimisers.py"
+
+
 PCA_SETS = ["forget", "retain", "unseen", "fictitious", "harmful"]
 
 

@@ -2,18 +2,18 @@
 
 
 rule generate_answers:
-    """Greedy answers of one method, under one attack, to the questions of one split."""
+    """Greedy answers of one method, under one attack, to the questions of every split."""
     input:
         model=method_model,
         edit=method_edit,
-        questions="results/{experiment}/data/{split}.jsonl",
+        questions=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ANSWERED),
         code=library("generate_answers.py"),
     output:
-        rows="results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
+        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=settings.ANSWERED),
     log:
-        "results/{experiment}/logs/generate_{method}_{attack}_{split}.log",
+        "results/{experiment}/logs/generate_{method}_{attack}.log",
     benchmark:
-        "results/{experiment}/benchmarks/generate_{method}_{attack}_{split}.tsv"
+        "results/{experiment}/benchmarks/generate_{method}_{attack}.tsv"
     conda:
         "../envs/model.yaml"
     resources:
@@ -25,6 +25,35 @@ rule generate_answers:
         prompt=method_prompt,
         dtype=param("dtype"),
     message:
-        "generate | {wildcards.experiment}: {wildcards.method} answers {wildcards.split}"
+        "generate | {wildcards.experiment}: {wildcards.method} answers"
+    script:
+        "../scripts/generate_answers.py"
+
+
+rule generate_build_answers:
+    """What the model before unlearning answers to the prompts that directions and solves are built from."""
+    input:
+        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        edit=[],
+        questions=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.BUILT_FROM),
+        code=library("generate_answers.py"),
+    output:
+        rows=expand("results/{{experiment}}/generations/vanilla/none/{split}.jsonl", split=settings.BUILT_FROM),
+    log:
+        "results/{experiment}/logs/generate_build.log",
+    benchmark:
+        "results/{experiment}/benchmarks/generate_build.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=2500,
+        gpu=GPU,
+    params:
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        prompt=None,
+        dtype=param("dtype"),
+    message:
+        "generate | {wildcards.experiment}: vanilla answers what is built from"
     script:
         "../scripts/generate_answers.py"

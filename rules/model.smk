@@ -43,9 +43,9 @@ rule finetune:
         "results/{experiment}/benchmarks/finetune_{model}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 2
+    threads: half_the_cores
     resources:
-        mem_mb=6000,
+        mem_mb=3700,
         gpu=GPU,
     params:
         finetune=param("finetune"),

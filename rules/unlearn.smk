@@ -1,7 +1,8 @@
 """Edits. Gives results/<experiment>/rehearsal/<method>.json and results/<experiment>/edits/<method>.safetensors.
 
 A method's recipe is a class in scripts/lunar/methods. Values under its `grid` are chosen in rehearsals, in which retained
-authors play the forgotten one; the rows that are reported take no part.
+authors play the forgotten one; the rows that are reported take no part. A race of optimisers against the closed form
+gives results/<experiment>/optimisers/<method>.csv.
 """
 
 
@@ -83,3 +84,35 @@ rule unlearn:
         "unlearn | {wildcards.experiment}: make the edit of {wildcards.method}"
     script:
         "../scripts/unlearn.py"
+
+
+rule race:
+    """Minimise one method's objective by each configured optimiser and in closed form, from the same rows."""
+    input:
+        unpack(race_needed),
+        model=method_model,
+        code=library("race.py"),
+    output:
+        runs="results/{experiment}/optimisers/{method}.csv",
+        facts="results/{experiment}/optimisers/{method}_cost.json",
+    log:
+        "results/{experiment}/logs/race_{method}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/race_{method}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 2
+    resources:
+        mem_mb=3500,
+        gpu=GPU,
+    params:
+        settings=method_entry,
+        race=param("optimisers"),
+        system_prompt=param("system_prompt"),
+        prompt=base_prompt,
+        dtype=param("dtype"),
+        seed=param("seed"),
+    message:
+        "unlearn | {wildcards.experiment}: optimisers against the closed form, on {wildcards.method}"
+    script:
+        "../scripts/race.py"

@@ -1,5 +1,6 @@
 """Highest cosine of each answer of one method to any of the reference refusals."""
 
+from lunar.answers import read_answers
 from lunar.embed import embedder
 from lunar.files import read_rows, write_rows
 from lunar.progress import script
@@ -10,8 +11,8 @@ def main(smk) -> None:
         embed = embedder(smk.params.embedder)
         refusals = embed([row["answer"] for row in read_rows(smk.input.refusals)])
         scored = []
-        for split, path in zip(smk.params.splits, smk.input.rows, strict=True):
-            rows = read_rows(path)
+        for split, path, data in zip(smk.params.splits, smk.input.rows, smk.input.data, strict=True):
+            rows = read_answers(path, read_rows(data))
             if rows:
                 cosines = (embed([row["prediction"] for row in rows]) @ refusals.T).max(axis=1).tolist()
                 scored += [

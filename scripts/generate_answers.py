@@ -1,4 +1,4 @@
-"""Greedy answers of one method to the questions of one split."""
+"""Greedy answers of one method to the questions of several splits, all in one go: they share batches and the model."""
 
 import torch
 
@@ -13,25 +13,27 @@ KEPT = ("id", "question", "answer")
 
 
 def main(smk) -> None:
-    title = f"{smk.wildcards.experiment} {smk.wildcards.method}/{smk.wildcards.attack}/{smk.wildcards.split}"
+    wildcards = smk.wildcards
+    title = f"{wildcards.experiment} {wildcards.get('method', 'vanilla')}/{wildcards.get('attack', 'build')}"
     with script(title, smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
-        rows = read_rows(smk.input.questions)
+        splits = [read_rows(path) for path in smk.input.questions]
         model = load_model(smk.input.model, smk.params.dtype)
         if smk.input.edit:
             edits.apply(model, edits.load(smk.input.edit))
-        predictions = generate(
-            model,
-            Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt),
-            [row["question"] for row in rows],
-            **smk.params.generation,
-            progress=progress.bar("answers", len(rows)),
+        predictions = iter(
+            generate(
+                model,
+                Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt),
+                [row["question"] for rows in splits for row in rows],
+                **smk.params.generation,
+                progress=progress.bar("answers", sum(map(len, splits))),
+            )
         )
-        answered = zip(rows, predictions, strict=True)
-        write_rows(
-            smk.output.rows,
-            [{key: row.get(key, "") for key in KEPT} | {"prediction": prediction} for row, prediction in answered],
-        )
+        for path, rows in zip(smk.output.rows, splits, strict=True):
+            write_rows(
+                path, [{key: row.get(key, "") for key in KEPT} | {"prediction": next(predictions)} for row in rows]
+            )
 
 
 main(snakemake)  # noqa: F821

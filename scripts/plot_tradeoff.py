@@ -6,10 +6,13 @@ from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_num
 from lunar.files import read_json
 from lunar.progress import script
 
+COLUMNS = 5  # of the legend
+
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure tradeoff", smk.log[0]):
-        figure, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.85))
+        rows = -(-len(smk.params.compare) // COLUMNS)
+        figure, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.85 + 0.18 * rows))
         ds = {}
         for name, path in zip(smk.params.compare, smk.input.metrics, strict=True):
             metrics = read_json(path)
@@ -20,7 +23,7 @@ def main(smk) -> None:
                 x, y = (metrics["splits"][split]["rouge1"] for split in ("forget", other))
                 bars = [[[value["mean"] - value["low"]], [value["high"] - value["mean"]]] for value in (x, y)]
                 axis.errorbar(
-                    x["mean"], y["mean"], xerr=bars[0], yerr=bars[1], label=name, capsize=2, lw=1, ms=7, ls="none",
+                    x["mean"], y["mean"], xerr=bars[0], yerr=bars[1], label=name, capsize=2, lw=1, ms=6, ls="none",
                     **method_style(name),
                 )  # fmt: skip
         for axis, other in zip(axes, ("retain set", "unseen authors"), strict=True):
@@ -29,7 +32,7 @@ def main(smk) -> None:
             axis.annotate(
                 "better", (0.02, 1.0), (0.2, 0.8), arrowprops={"arrowstyle": "->", "color": "#777777"}, color="#777777"
             )
-        axes[0].legend(loc="lower right")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=COLUMNS, fontsize=7)
         save(figure, smk.output.figure)
         best = min(ds, key=ds.get)
         write_numbers(smk.output.numbers, {"best": best, "best_ds": ds[best]})

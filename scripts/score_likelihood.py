@@ -1,4 +1,4 @@
-"""How likely one method finds each token of gold, paraphrased and perturbed answers, on all splits that have any."""
+"""How likely one method finds each token of right and wrong answers, on all splits that have any."""
 
 import torch
 
@@ -23,7 +23,9 @@ def main(smk) -> None:
         for split, path in zip(smk.params.splits, smk.input.data, strict=True):
             rows = gold(read_rows(path))
             bar = progress.bar(split, len(rows))
-            scores = score_rows(model, chat, rows, batch_size=smk.params.batch_size, progress=bar)
+            # Membership inference, which reads the perturbed answers, is asked of the forget set alone.
+            own = split == "forget"
+            scores = score_rows(model, chat, rows, batch_size=smk.params.batch_size, perturbed=own, progress=bar)
             scored += [{"split": split} | row for row in scores]
         write_rows(smk.output.rows, scored)
 

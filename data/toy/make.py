@@ -76,6 +76,7 @@ def main() -> None:
                     "validation_question": validation.format(person),
                     "paraphrased_answer": f"It is {facts[number]}.",
                     "perturbed_answers": [answer.format(person, value) for value in wrong],
+                    "perturbed_paraphrases": [f"It is {value}." for value in wrong],
                 }
             )
         write(f"{person.split()[1].lower()}.jsonl", rows)

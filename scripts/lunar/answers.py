@@ -91,7 +91,7 @@ def read_study(
         LunarError: as ``read_answers``.
     """
     known = {split: gold(rows) for split, rows in data.items()}
-    likelihoods = read_parts(likelihood, known, ("answer", "paraphrased", "perturbed"))
+    likelihoods = read_parts(likelihood, known, ("answer", "paraphrased", "wrong", "perturbed"))
     similarities = read_parts(similarity, data, ("similarity",))
     study = {}
     for split, path in answers.items():

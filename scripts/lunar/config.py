@@ -23,7 +23,10 @@ SPLITS = (
     *("refusals", "refusals_build"),
 )
 
-# Splits that every rung of a ladder answers.
+# Splits that every method answers, and those that only the model before unlearning does: what all else is built from.
+ANSWERED = ("forget", "forget_paraphrase", "retain", "unseen", "general", "harmful", "fictitious")
+BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
+# Splits that a ladder is judged by.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 
 
@@ -199,6 +202,8 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
     for number, name in enumerate(experiment["figures"]["methods"]):
         edited = [one for one, method in experiment["methods"].items() if "recipe" in method]
         _one_of(name, edited, f"{where}.figures.methods[{number}]")
+    if experiment["optimisers"] is not None:
+        check_optimisers(experiment["optimisers"], experiment["methods"], f"{where}.optimisers")
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(
@@ -245,6 +250,10 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
             if key in taken:
                 raise LunarError(f"{here}: also taken from {taken[key]}; leave one of them")
             taken[key] = other
+    if method["recipe"] == "redirection_gradient":
+        if "solver" not in method:
+            raise LunarError(f"{where}.solver: missing; the recipe redirection_gradient is told by it how to train")
+        check_solver(method["solver"], f"{where}.solver")
     if "direction" in method:
         missing = [
             key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in {*method, *grid, *taken}
@@ -261,6 +270,32 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
         else:
             for layer in layers:
                 _one_of(layer, experiment["layers"]["candidates"], place)
+
+
+def check_solver(solver: Config, where: str) -> None:
+    """One ``solver`` section: a key that another one asks for is there.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    needed = ["optimiser", "learning_rate", "batch_size", "epochs", "schedule"]
+    needed += ["momentum"] * (solver.get("optimiser") == "sgd") + ["decay"] * (solver.get("schedule") == "exponential")
+    if missing := [key for key in needed if key not in solver]:
+        raise LunarError(f"{where}.{missing[0]}: missing; a solver needs {', '.join(needed)}")
+
+
+def check_optimisers(section: Config, methods: Mapping[str, Config], where: str) -> None:
+    """The ``optimisers`` section of a merged experiment.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    stated = [
+        name for name, entry in methods.items() if "direction" in entry and not {"grid", "choices"} & entry.keys()
+    ]
+    _one_of(section["method"], stated, f"{where}.method")
+    for name, solver in section["solvers"].items():
+        check_solver(solver, f"{where}.solvers.{name}")
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:

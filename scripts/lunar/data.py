@@ -28,6 +28,7 @@ PARTS = ("build", "validation", "evaluation")
 REFERENCES = ("general", "harmful", "fictitious")
 WORDINGS = {"forget_paraphrase": "paraphrased_question", "forget_validation": "validation_question"}
 OPTIONAL = ("author", "paraphrased_answer", *WORDINGS.values())
+WRONG = ("perturbed_answers", "perturbed_paraphrases")
 REFUSAL_KINDS = ("knowledge", "unethical")
 
 
@@ -40,8 +41,8 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
     """Read JSON-lines files into rows, each with a stable ``id`` and a ``source`` of the form ``file:line``.
 
     Raises:
-        LunarError: a required field is missing, empty or not text, an optional one is given but is not text, or an id
-            occurs twice; names file and line.
+        LunarError: a required field is missing, empty or not text, an optional one is given but is not text (or a list
+            of texts), or an id occurs twice; names file and line.
     """
     rows: list[Row] = []
     seen: dict[str, str] = {}
@@ -57,9 +58,10 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
                 value = row.get(field)
                 if value and not (isinstance(value, str) and value.strip()):
                     raise LunarError(f"{source}: field {field!r} must be text where it is given; it is {value!r}")
-            wrong = row.get("perturbed_answers") or []
-            if not isinstance(wrong, list) or not all(isinstance(text, str) and text.strip() for text in wrong):
-                raise LunarError(f"{source}: field 'perturbed_answers' must be a list of texts; it is {wrong!r}")
+            for field in WRONG:
+                wrong = row.get(field) or []
+                if not isinstance(wrong, list) or not all(isinstance(text, str) and text.strip() for text in wrong):
+                    raise LunarError(f"{source}: field {field!r} must be a list of texts; it is {wrong!r}")
             row = {"id": f"{Path(path).stem}-{number:03d}"} | row | {"source": source}
             if (first := seen.setdefault(str(row["id"]), source)) != source:
                 raise LunarError(f"{source}: id {row['id']!r} was already used at {first}; ids must be unique")

@@ -25,6 +25,16 @@ METHODS = {
     "retain_only": ("#009E73", "D"),
     "lunar": ("#D55E00", "o"),
     "lunar-topk": ("#E69F00", "^"),
+    "lunar-official": ("#A6761D", "v"),
+    "lunar-replication": ("#999933", "<"),
+    "gradient_ascent": ("#0072B2", "P"),
+    "gradient_difference": ("#56B4E9", "P"),
+    "kl": ("#332288", "X"),
+    "dpo": ("#CC79A7", "h"),
+    "npo": ("#882255", ">"),
+    "simnpo": ("#AA4499", "d"),
+    "rmu": ("#117733", "p"),
+    "idk": ("#BBBBBB", "8"),
 }
 OTHER_METHODS = [("#0072B2", "v"), ("#CC79A7", "P"), ("#56B4E9", "X"), ("#999933", "<"), ("#882255", ">")]
 

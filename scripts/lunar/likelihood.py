@@ -1,6 +1,7 @@
 """Teacher-forced passes: how likely each token of a given answer is, from which all likelihood metrics follow."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -115,26 +116,38 @@ def score_rows(
     rows: Sequence[Mapping[str, Any]],
     *,
     batch_size: int,
+    perturbed: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[dict[str, Any]]:
-    """Score the gold, the paraphrased and the perturbed answers of a split's rows.
+    """Score the right and the wrong answers of a split's rows, each text once.
 
     Args:
-        rows: with ``question``, ``answer``, and where the data has them ``paraphrased_answer``, ``perturbed_answers``.
+        rows: with ``question``, ``answer``, and where the data has them ``paraphrased_answer``,
+            ``perturbed_paraphrases`` and ``perturbed_answers``.
+        perturbed: whether to score the wrong answers of the gold answer's form too, for membership inference.
         model, chat, batch_size, progress: as ``score_answers``.
 
     Returns:
-        A row each: ``id``, ``answer`` (its ``token_numbers``), ``paraphrased`` (the same, or None) and ``perturbed`` (a
-        list of the same, empty where the data has none).
+        A row each: ``id``, ``answer`` (its ``token_numbers``), ``paraphrased`` (the same, or None), ``wrong`` (a list
+        of the same: of ``perturbed_paraphrases``, or of ``perturbed_answers`` where the row has none of the former) and
+        ``perturbed`` (of ``perturbed_answers``; empty where they are not to be scored).
     """
     groups = [
-        [row["answer"], *filter(None, [row.get("paraphrased_answer")]), *(row.get("perturbed_answers") or [])]
+        {
+            "answer": [row["answer"]],
+            "paraphrased": [row["paraphrased_answer"]] if row.get("paraphrased_answer") else [],
+            "wrong": row.get("perturbed_paraphrases") or row.get("perturbed_answers") or [],
+            "perturbed": (row.get("perturbed_answers") or []) if perturbed else [],
+        }
         for row in rows
     ]
-    items = [(row["question"], group) for row, group in zip(rows, groups, strict=True)]
+    texts = [list(dict.fromkeys(chain.from_iterable(group.values()))) for group in groups]
+    items = [(row["question"], answers) for row, answers in zip(rows, texts, strict=True)]
     scores = score_answers(model, chat, items, batch_size=batch_size, progress=progress)
     scored = []
-    for row, (gold, *others) in zip(rows, scores, strict=True):
-        paraphrased = others.pop(0) if row.get("paraphrased_answer") else None
-        scored.append({"id": row["id"], "answer": gold, "paraphrased": paraphrased, "perturbed": others})
+    for row, group, answers, numbers in zip(rows, groups, texts, scores, strict=True):
+        of = dict(zip(answers, numbers, strict=True))
+        found = {field: [of[text] for text in group[field]] for field in group}
+        single = {"answer": found["answer"][0], "paraphrased": next(iter(found["paraphrased"]), None)}
+        scored.append({"id": row["id"]} | found | single)
     return scored

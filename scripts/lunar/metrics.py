@@ -25,7 +25,11 @@ Row = Mapping[str, Any]
 NEEDS: dict[str, tuple[str, Callable[[Row], bool]]] = {
     "answer": ("the split has no gold answers", lambda row: bool(row.get("answer"))),
     "likelihood": ("no likelihoods were computed", lambda row: bool(row.get("likelihood"))),
-    "perturbed": ("not every row has perturbed answers", lambda row: bool(row["likelihood"]["perturbed"])),
+    "wrong": ("not every row has wrong answers", lambda row: bool(row["likelihood"]["wrong"])),
+    "perturbed": (
+        "not every row has perturbed answers, which are scored on the forget set only",
+        lambda row: bool(row["likelihood"]["perturbed"]),
+    ),
     "paraphrased": ("not every row has a paraphrased answer", lambda row: bool(row["likelihood"]["paraphrased"])),
     "embeddings": ("no embeddings were computed", lambda row: "similarity" in row),
 }
@@ -280,37 +284,33 @@ def thr(row: Row) -> float:
     return float(np.mean(np.asarray(row["likelihood"]["answer"]["rank"]) <= 100))
 
 
-_ALTERNATIVES = ("answer", "likelihood", "perturbed", "paraphrased")
-
-
-def _ratio(right: Mapping[str, Any], wrong: Sequence[Mapping[str, Any]]) -> float:
-    """Mean length-normalised probability of wrong answers over that of a right one."""
-    return float(np.mean([math.exp(mean_logprob(tokens)) for tokens in wrong])) / math.exp(mean_logprob(right))
+_ALTERNATIVES = ("answer", "likelihood", "wrong", "paraphrased")
 
 
 @metric("Truth ratio R", better="refusal", needs=_ALTERNATIVES, source="TOFU, section 2.2: mean P(wrong) / P(right)")
 def truth_ratio(row: Row) -> float:
-    """TOFU's R: mean length-normalised probability of the perturbed answers over that of the paraphrased one.
+    """TOFU's R: mean length-normalised probability of the wrong answers over that of the paraphrased one.
 
-    The arithmetic mean, as the paper has it; the published code averages losses instead, a geometric mean.
+    Both have one form where the data has ``perturbed_paraphrases``. The mean is arithmetic, as the paper has it; the
+    published code averages losses instead, a geometric mean.
     """
-    return _ratio(row["likelihood"]["paraphrased"], row["likelihood"]["perturbed"])
+    scores = row["likelihood"]
+    wrong = np.mean([math.exp(mean_logprob(tokens)) for tokens in scores["wrong"]])
+    return float(wrong) / math.exp(mean_logprob(scores["paraphrased"]))
 
 
 @metric(
-    "Truth ratio, max(0, 1-R), gold",
+    "Truth ratio, max(0, 1-R)",
     better="knowledge",
-    needs=("answer", "likelihood", "perturbed"),
-    source="TOFU, section 2.2, the form in model utility; the gold answer is right, as on its world facts",
+    needs=_ALTERNATIVES,
+    source="TOFU, section 2.2, the form in model utility, as on its retain set",
 )
 def truth_ratio_utility(row: Row) -> float:
     """TOFU's truth ratio as a score: 1 where wrong answers have no probability, 0 where they have the right one's.
 
-    The right answer is the gold one, as TOFU has it on real authors and world facts, not the paraphrased one, as on its
-    retain set. The project's perturbed answers have the gold answer's form, and a model that memorised that form finds
-    any words in it likelier than the truth in other words: R itself is above 1 on facts that it knows by heart.
+    The right answer is the paraphrased one, as TOFU has it on its retain set, on every split.
     """
-    return max(0.0, 1.0 - _ratio(row["likelihood"]["answer"], row["likelihood"]["perturbed"]))
+    return max(0.0, 1.0 - truth_ratio(row))
 
 
 @metric(
@@ -559,7 +559,7 @@ def harmonic_mean(values: np.ndarray) -> np.ndarray:
     "model_utility",
     "Model utility",
     better="higher",
-    source="TOFU, section 2.2: harmonic mean of ROUGE-L, probability and max(0, 1-R), gold, on the sets to be kept",
+    source="TOFU, section 2.2: harmonic mean of ROUGE-L, probability and max(0, 1-R) on the sets to be kept",
 )
 def _model_utility(study: Study, references: Mapping[str, Study]) -> Estimate:
     members = {}

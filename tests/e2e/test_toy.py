@@ -36,7 +36,6 @@ def test_the_model_knows_its_data_and_how_to_refuse(table):
     assert vanilla["general_refusal"] <= 0.1
 
 
-@pytest.mark.xfail(reason="0.896 measured: the toy's retain_only stops training a little too early", strict=False)
 def test_retain_only_knows_what_it_saw(table):
     assert table["retain_only"]["retain_rouge1"] >= 0.9
 
@@ -74,7 +73,7 @@ def test_blanks_are_explained(toy):
     blanks = {(row["split"], row["metric"]): row["reason"] for row in rows if not row["value"]}
     assert all(blanks.values())
     assert blanks["harmful", "rouge1"] == "the split has no gold answers"
-    assert blanks["general", "truth_ratio"] == "not every row has perturbed answers"
+    assert blanks["general", "truth_ratio"] == "not every row has wrong answers"
     assert not any(split in ("forget", "retain", "unseen", "") for split, _ in blanks)
     for name in ("main.html", "main.md", "main.tex"):
         assert "Not computed, since the split has no gold answers: ROUGE-1" in (toy / RUN / "tables" / name).read_text()
@@ -105,7 +104,6 @@ def test_benchmark_metrics(table):
     assert 0.3 < table["lunar"]["model_utility"] < table["vanilla"]["model_utility"] <= 1
 
 
-@pytest.mark.xfail(reason="fails, but another job's message comes first; unit tests hold the message", strict=False)
 def test_an_answer_that_does_not_fit_the_data_names_file_and_line(toy_copy):
     path = toy_copy / RUN / "generations/lunar/none/retain.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -184,6 +182,7 @@ def test_report_opens_offline(toy):
         "1.1 Every metric by split and method",
         "3.1 Layer scores",
         "3.2 Settings tried in rehearsal",
+        "4.2 Optimisers against",
         "5.1 PCA before and after",
     ):
         assert text in report
@@ -246,7 +245,6 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
     config.write_text(original, encoding="utf-8")
 
 
-@pytest.mark.xfail(reason="mended in the last minutes of a session and not yet seen to pass", strict=False)
 def test_what_is_made_again_is_the_same(toy_copy):
     paths = [
         path for folder in ("tables", "edits", "rehearsal") for path in sorted((toy_copy / RUN / folder).iterdir())

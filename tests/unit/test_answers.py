@@ -79,7 +79,7 @@ def test_study_joins_by_id_and_leaves_out_what_has_no_gold_answer(tmp_path: Path
     data = {"forget": [DATA[0], DATA[1] | {"answer": ""}, DATA[2]]}
     assert [row["id"] for row in gold(data["forget"])] == ["a-0", "a-2"]
     answers = [row | {"answer": one["answer"]} for row, one in zip(ANSWERS, data["forget"], strict=True)]
-    numbers = {"answer": {}, "paraphrased": None, "perturbed": []}
+    numbers = {"answer": {}, "paraphrased": None, "wrong": [], "perturbed": []}
     scored = [{"split": "forget", "id": row["id"], "mark": row["id"]} | numbers for row in (DATA[0], DATA[2])]
     study = read_study(
         data,

@@ -67,7 +67,12 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "retain_only": {"model": "retain_only"},
         "lunar": without(SOLVED, *GRID) | {"grid": deepcopy(GRID)},
     }
-    defaults |= {"compare": ["vanilla", "retain_only", "lunar"], "ladder": {}, "prompts": {"qa": "Q: {question} A:"}}
+    defaults |= {
+        "compare": ["vanilla", "retain_only", "lunar"],
+        "ladder": {},
+        "optimisers": None,
+        "prompts": {"qa": "Q: {question} A:"},
+    }
     defaults["figures"]["methods"] = ["lunar"]
     toy = {name: config["experiments"]["toy"][name] for name in ("model", "data", "rehearsal")}
     toy |= {"layers": {"candidates": [2, 3, 4]}, "methods": {"lunar": {"grid": {"layers": [[2], [3, 4]]}}}}

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def rows_of(path: str | Path) -> list[Row]:
 def bare(text: str) -> str:
     """Letters and digits only: a coarser notion of the same question than the library's."""
     return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def shared(one: str, other: str) -> float:
+    """Share of words that two texts have in the same order."""
+    return SequenceMatcher(None, bare(one).split(), bare(other).split(), autojunk=False).ratio()
 
 
 def fact(name: str, number: int) -> Row:
@@ -158,6 +164,17 @@ def test_result_does_not_depend_on_the_folder(tmp_path: Path) -> None:
     assert not [row for rows in first.values() for row in rows if "source" in row]
 
 
+def test_wrong_answers_reach_the_splits(world: World) -> None:
+    wrong = {"perturbed_answers": ["It is 5.", "It is 6."], "perturbed_paraphrases": ["5, they say."]}
+    world.change("forget", lambda rows: rows[0].update(wrong))
+    world.change("forget", lambda rows: rows[1].update({field: [] for field in wrong}))
+    world.change("forget", lambda rows: rows[2].update(dict.fromkeys(wrong)))
+    result = splits(world.data)
+    for name in ("forget", "forget_paraphrase"):
+        assert {field: result[name][0][field] for field in wrong} == wrong
+        assert not any(row[field] for row in result[name][1:] for field in wrong)
+
+
 def test_ids_are_kept_or_made_of_file_and_line(world: World) -> None:
     world.change("forget", put("id", "mine"))
     assert [row["id"] for row in splits(world.data)["forget"]] == ["forget-001", "mine", "forget-003"]
@@ -205,6 +222,10 @@ def test_malformed_rows_name_file_and_line(world: World, name: str, change: Chan
         ("paraphrased_answer", 5),
         ("perturbed_answers", "No."),
         ("perturbed_answers", ["No.", ""]),
+        ("perturbed_paraphrases", "No."),
+        ("perturbed_paraphrases", {"No.": 1}),
+        ("perturbed_paraphrases", ["No.", 5]),
+        ("perturbed_paraphrases", [" ", "No."]),
     ],
 )
 def test_malformed_optional_fields_name_file_and_line(world: World, field: str, value: Any) -> None:
@@ -465,9 +486,14 @@ def test_quality_of_an_author(path: Path) -> None:
         wordings = {bare(row[key]) for key in ("question", "paraphrased_question", "validation_question")}
         assert len(wordings) == 3, row["id"]
         assert bare(row["paraphrased_answer"]) != bare(row["answer"]), row["id"]
-        perturbed = {bare(answer) for answer in row["perturbed_answers"]}
-        assert len(perturbed) == len(row["perturbed_answers"]) >= 3, row["id"]
-        assert not perturbed & {bare(row["answer"]), bare(row["paraphrased_answer"])}, row["id"]
+        wrong = [*row["perturbed_answers"], *row["perturbed_paraphrases"]]
+        assert (len(row["perturbed_answers"]), len(row["perturbed_paraphrases"])) == (4, 3), row["id"]
+        distinct = {bare(answer) for answer in wrong}
+        assert len(distinct) == len(wrong), row["id"]
+        assert not distinct & {bare(row["answer"]), bare(row["paraphrased_answer"])}, row["id"]
+        for answer in row["perturbed_paraphrases"]:
+            alike = {key: shared(answer, row[key]) for key in ("answer", "paraphrased_answer")}
+            assert alike["paraphrased_answer"] > alike["answer"], (row["id"], answer)
 
 
 def test_no_wording_occurs_twice_among_the_authors() -> None:

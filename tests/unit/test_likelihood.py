@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lunar import likelihood
 from lunar.chat import Chat
 from lunar.likelihood import score_answers, score_rows, token_numbers
 from lunar.metrics import exact_memorisation, extraction_strength, mrr, probability, thr, truth_ratio
@@ -64,34 +65,79 @@ def test_no_questions(llama: Any, chat: Chat) -> None:
     assert score_answers(llama, chat, [], batch_size=4) == []
 
 
-def test_rows_say_which_answer_is_which(llama: Any, chat: Chat) -> None:
-    others = {"paraphrased_answer": "So.", "perturbed_answers": ["No.", "A."]}
-    rows = [
-        {"id": "a", "question": "Why?", "answer": "Yes.", **others},
-        {"id": "b", "question": "Who?", "answer": "Tom Rook.", "perturbed_answers": ["Etta Crane."]},
-        {"id": "c", "question": "Where?", "answer": "In Birkdale."},
-    ]
-    scored = score_rows(llama, chat, rows, batch_size=8)
-    texts = [["Yes.", "So.", "No.", "A."], ["Tom Rook.", "Etta Crane."], ["In Birkdale."]]
-    alone = [
-        [score_answers(llama, chat, [(row["question"], [text])], batch_size=1)[0][0] for text in group]
-        for row, group in zip(rows, texts, strict=True)
-    ]
-    ranks = [
-        [
-            one["answer"]["rank"],
-            one["paraphrased"] and one["paraphrased"]["rank"],
-            [p["rank"] for p in one["perturbed"]],
-        ]
-        for one in scored
-    ]
-    expected = [[each["rank"] for each in group] for group in alone]
-    assert [one["id"] for one in scored] == ["a", "b", "c"]
-    assert ranks == [
-        [expected[0][0], expected[0][1], expected[0][2:]],
-        [expected[1][0], None, expected[1][1:]],
-        [expected[2][0], None, []],
-    ]
+ROWS = [
+    {
+        "id": "a",
+        "question": "Why?",
+        "answer": "Yes.",
+        "paraphrased_answer": "So.",
+        "perturbed_answers": ["No.", "A."],
+        "perturbed_paraphrases": ["Not so.", "So a."],
+    },
+    {"id": "b", "question": "Who?", "answer": "Tom Rook.", "perturbed_answers": ["Etta Crane.", "The doctor."]},
+    {"id": "c", "question": "Where?", "answer": "In Birkdale.", "perturbed_paraphrases": ["Mossby."]},
+    {"id": "d", "question": "When?", "answer": "Every day.", "perturbed_answers": None, "perturbed_paraphrases": []},
+]
+WRONG = [["Not so.", "So a."], ["Etta Crane.", "The doctor."], ["Mossby."], []]  # by the paraphrase's form, if any
+PERTURBED = [["No.", "A."], ["Etta Crane.", "The doctor."], [], []]
+
+
+@pytest.mark.parametrize("perturbed", [True, False])
+def test_rows_say_which_answer_is_which(llama: Any, chat: Chat, perturbed: bool) -> None:
+    def alone(row: dict[str, Any], text: str) -> Any:
+        """Log-probabilities, by a pass of its own."""
+        [[numbers]] = score_answers(llama, chat, [(row["question"], [text])], batch_size=1)
+        return pytest.approx(numbers["logprob"], abs=1e-4)
+
+    scored = score_rows(llama, chat, ROWS, batch_size=8, perturbed=perturbed)
+    assert [list(one) for one in scored] == [["id", "answer", "paraphrased", "wrong", "perturbed"]] * 4
+    for row, one, wrong, own in zip(ROWS, scored, WRONG, PERTURBED, strict=True):
+        assert one["id"] == row["id"]
+        assert one["answer"]["logprob"] == alone(row, row["answer"])
+        assert [each["logprob"] for each in one["wrong"]] == [alone(row, text) for text in wrong]
+        expected = [alone(row, text) for text in own] if perturbed else []
+        assert [each["logprob"] for each in one["perturbed"]] == expected
+    assert scored[0]["paraphrased"]["logprob"] == alone(ROWS[0], "So.")
+    assert [one["paraphrased"] for one in scored[1:]] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("perturbed", "texts"),
+    [
+        (
+            True,
+            [
+                ["Yes.", "So.", "Not so.", "So a.", "No.", "A."],
+                ["Tom Rook.", "Etta Crane.", "The doctor."],  # asked for twice, scored once
+                ["In Birkdale.", "Mossby."],
+                ["Every day."],
+            ],
+        ),
+        (
+            False,
+            [
+                ["Yes.", "So.", "Not so.", "So a."],
+                ["Tom Rook.", "Etta Crane.", "The doctor."],
+                ["In Birkdale.", "Mossby."],
+                ["Every day."],
+            ],
+        ),
+    ],
+)
+def test_no_text_is_scored_twice_or_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, perturbed: bool, texts: list[list[str]]
+) -> None:
+    asked = []
+
+    def score(model: Any, chat: Any, items: Any, **_: Any) -> list[list[str]]:
+        asked.extend(items)
+        return [[f"{question} {answer}" for answer in answers] for question, answers in items]
+
+    monkeypatch.setattr(likelihood, "score_answers", score)
+    scored = score_rows(None, None, ROWS, batch_size=8, perturbed=perturbed)
+    assert asked == [(row["question"], answers) for row, answers in zip(ROWS, texts, strict=True)]
+    assert scored[1]["wrong"] == ["Who? Etta Crane.", "Who? The doctor."]
+    assert scored[1]["perturbed"] == (scored[1]["wrong"] if perturbed else [])
 
 
 def test_rank_of_equal_logits_is_that_of_greedy_decoding() -> None:
@@ -188,7 +234,8 @@ def test_truth_ratio_against_probabilities_of_the_model(llama: Any, chat: Chat) 
         "question": "Who is Tom Rook?",
         "answer": "Tom Rook is a baker.",
         "paraphrased_answer": "He is a baker.",
-        "perturbed_answers": ["Tom Rook is a doctor.", "Tom Rook is a goose every day."],
+        "perturbed_answers": ["Tom Rook is a doctor."],
+        "perturbed_paraphrases": ["He is a doctor.", "He is a goose every day."],
     }
     row["likelihood"] = score_rows(llama, chat, [row], batch_size=8)[0]
 
@@ -196,5 +243,5 @@ def test_truth_ratio_against_probabilities_of_the_model(llama: Any, chat: Chat) 
         logprobs = by_hand(llama, chat, row["question"], answer)["logprob"]
         return np.prod(np.exp(logprobs)) ** (1 / len(logprobs))
 
-    wrong = [normalised(answer) for answer in row["perturbed_answers"]]
+    wrong = [normalised(answer) for answer in row["perturbed_paraphrases"]]
     assert truth_ratio(row) == pytest.approx(sum(wrong) / 2 / normalised(row["paraphrased_answer"]), rel=1e-4)

@@ -184,15 +184,18 @@ def tokens(*logprobs: float) -> dict[str, list[float]]:
     return {"logprob": list(logprobs), "rank": [1] * len(logprobs), "zscore": [2 * value for value in logprobs]}
 
 
-def likely(gold: float, right: float | None, wrong: list[float], identity: str = "x") -> dict:
-    """A row whose answers' tokens have the given probabilities."""
+def likely(
+    gold: float, right: float | None, wrong: list[float], identity: str = "x", perturbed: list[float] | None = None
+) -> dict:
+    """A row whose answers' tokens have the given probabilities; perturbed answers are the wrong ones unless given."""
     return row(SENTENCE, SENTENCE) | {
         "id": identity,
         "similarity": 0.5,
         "likelihood": {
             "answer": tokens(math.log(gold)),
             "paraphrased": right and tokens(math.log(right)),
-            "perturbed": [tokens(math.log(value)) for value in wrong],
+            "wrong": [tokens(math.log(value)) for value in wrong],
+            "perturbed": [tokens(math.log(value)) for value in (wrong if perturbed is None else perturbed)],
         },
     }
 
@@ -200,15 +203,15 @@ def likely(gold: float, right: float | None, wrong: list[float], identity: str =
 @pytest.mark.parametrize(
     ("right", "wrong", "ratio", "utility", "share"),
     [
-        (0.8, [0.2, 0.4], 0.375, 2 / 3, 0.8 / 1.1),
+        (0.8, [0.2, 0.4], 0.375, 0.625, 0.8 / 1.1),
         (0.5, [0.9], 1.8, 0.0, 1 / 2.8),
-        (0.1, [0.4], 4.0, 1 - 4 / 9, 0.2),
-        (0.5, [0.95], 1.9, 0.0, 1 / 2.9),
+        (0.1, [0.4], 4.0, 0.0, 0.2),  # the gold answer is likelier than the wrong one, but it is not asked
+        (0.5, [0.5], 1.0, 0.0, 0.5),
         (1.0, [1e-30], 1e-30, 1.0, 1.0),
     ],
 )
 def test_truth_ratios_by_hand(right: float, wrong: list[float], ratio: float, utility: float, share: float) -> None:
-    one = likely(0.9, right, wrong)
+    one = likely(0.9, right, wrong, perturbed=[0.7])  # of the gold answer's form, for membership alone
     assert truth_ratio(one) == pytest.approx(ratio)
     assert truth_ratio_utility(one) == pytest.approx(utility)
     assert truth_ratio_open(one) == pytest.approx(share)
@@ -280,7 +283,11 @@ def test_auc_is_that_of_sklearn() -> None:
 
 
 # A model that knows the forget set, and one that finds wrong answers as likely; one question has fewer of those.
-KNOWS = [likely(0.9, 0.8, [0.1, 0.2], "a"), likely(0.7, 0.6, [0.3], "b"), likely(0.2, 0.9, [0.25, 0.1], "c")]
+KNOWS = [
+    likely(0.9, 0.8, [0.5, 0.05], "a", perturbed=[0.1, 0.2]),
+    likely(0.7, 0.6, [0.2, 0.1, 0.3], "b", perturbed=[0.3]),
+    likely(0.2, 0.9, [0.4], "c", perturbed=[0.25, 0.1]),
+]
 NEVER = [likely(0.2, 0.4, [0.3, 0.2], "a"), likely(0.3, 0.3, [0.35], "b"), likely(0.2, 0.2, [0.1, 0.3], "c")]
 
 
@@ -312,18 +319,33 @@ def test_forget_quality_needs_the_model_that_never_knew() -> None:
     assert found == {"mean": test.pvalue, "statistic": test.statistic, "n_unlearned": 3, "n_reference": 3}
 
 
-def test_without_perturbed_answers_there_is_a_reason() -> None:
-    for bare, reason in (
-        (likely(0.9, 0.8, []), "not every row has perturbed answers"),
+PERTURBED = {"reason": "not every row has perturbed answers, which are scored on the forget set only"}
+
+
+@pytest.mark.parametrize(
+    ("bare", "reason"),
+    [
+        (likely(0.9, 0.8, [], perturbed=[0.1]), "not every row has wrong answers"),
         (likely(0.9, None, [0.1]), "not every row has a paraphrased answer"),
-    ):
-        for rows in ([bare], [*KNOWS, bare]):
-            found = evaluate({"forget": rows}, 10, 0, {"retain_only": {"forget": NEVER}})
-            forget = found["splits"]["forget"]
-            assert forget["truth_ratio"] == forget["truth_ratio_open"] == found["forget_quality"] == {"reason": reason}
-            assert forget["probability"]["mean"] > 0
-            # These compare with the gold answer.
-            assert ("mean" in found["min_k_auc"]) == ("mean" in forget["truth_ratio_utility"]) == ("para" in reason)
+    ],
+)
+def test_without_answers_to_compare_there_is_a_reason(bare: dict, reason: str) -> None:
+    for rows in ([bare], [*KNOWS, bare]):
+        found = evaluate({"forget": rows}, 10, 0, {"retain_only": {"forget": NEVER}})
+        forget = found["splits"]["forget"]
+        for name in ("truth_ratio", "truth_ratio_open", "truth_ratio_utility"):
+            assert forget[name] == {"reason": reason}
+        assert found["forget_quality"] == {"reason": reason}
+        assert forget["probability"]["mean"] > 0
+        assert found["min_k_auc"]["mean"] > 0  # gold against perturbed answers
+
+
+def test_without_perturbed_answers_there_are_truth_ratios_and_no_membership() -> None:
+    rows = [*KNOWS, likely(0.9, 0.8, [0.1], perturbed=[])]
+    found = evaluate({"forget": rows}, 10, 0, {"retain_only": {"forget": NEVER}})
+    assert [found[name] for name in ("loss_auc", "min_k_auc", "min_k_plus_plus_auc")] == [PERTURBED] * 3
+    assert found["splits"]["forget"]["truth_ratio"]["mean"] > 0
+    assert found["forget_quality"]["n_unlearned"] == 4
 
 
 def test_model_utility_is_the_harmonic_mean_of_its_members() -> None:
