@@ -81,6 +81,9 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
         experiment = merge(base, over)
         for method, change in over.get("methods", {}).items():
             experiment["methods"][method] = settle(experiment["methods"][method], change)
+        # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
+        for method, entry in experiment["methods"].items():
+            check_method(entry, experiment, recipes, f"experiments.{name}.methods.{method}")
         experiment["methods"] |= climb(experiment, f"experiments.{name}")
         check(experiment, recipes, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
@@ -158,7 +161,7 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
         last, there = (repr(one[key]) if key in one else "absent" for one in (reached, wanted))
         raise LunarError(
             f"{where}.ladder: the rungs do not lead to {ladder['to']!r}; {key} is {last} on the last rung and {there} "
-            "there; add or change a rung"
+            "there; add or change a rung, or set the ladder to null"
         )
     for name, change in ladder.get("asides", {}).items():
         found[f"ladder-{name}"] = override(entry, change)

@@ -10,6 +10,8 @@ import yaml
 
 from lunar import config as settings
 from lunar.config import (
+    ANSWERED,
+    BUILT_FROM,
     LADDER_SPLITS,
     SPLITS,
     asides,
@@ -631,8 +633,9 @@ def test_imports_of_the_shipped_scripts() -> None:
 
 def test_splits_have_distinct_names() -> None:
     assert len(set(SPLITS)) == len(SPLITS)
-    assert set(SHIPPED["defaults"]["splits"]) <= set(SPLITS)
-    assert set(LADDER_SPLITS) <= set(SHIPPED["defaults"]["splits"])
+    assert set(ANSWERED) | set(BUILT_FROM) <= set(SPLITS)
+    assert not set(ANSWERED) & set(BUILT_FROM), "two rules would write one file"
+    assert set(LADDER_SPLITS) <= set(ANSWERED)
 
 
 def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
