@@ -40,14 +40,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
 
 
 def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
-    """As ``merge``, but a value of null takes its key away."""
-
-    def without_null(found: Any) -> Any:
-        if isinstance(found, Mapping):
-            return {key: without_null(value) for key, value in found.items() if value is not None}
-        return found
-
-    return without_null(merge(base, change))
+    """As ``merge``, but a null in ``change`` takes its key away."""
+    result = deepcopy(dict(base))
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = override(below if isinstance(below, Mapping) else {}, value)
+        else:
+            result[key] = deepcopy(value)
+    return result
 
 
 def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
@@ -55,7 +58,8 @@ def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
     if str(value) not in names:
         close = difflib.get_close_matches(str(value), names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise LunarError(f"{where}: {value!r} is none of {', '.join(names)}{hint}")
+        known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
+        raise LunarError(f"{where}: {value!r} {known}{hint}")
 
 
 def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
@@ -75,6 +79,11 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
         if "source" in over.get("model", {}):
             base = {key: value for key, value in base.items() if key != "model"}
         experiment = merge(base, over)
+        for method, change in over.get("methods", {}).items():
+            experiment["methods"][method] = settle(experiment["methods"][method], change)
+        # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
+        for method, entry in experiment["methods"].items():
+            check_method(entry, experiment, recipes, f"experiments.{name}.methods.{method}")
         experiment["methods"] |= climb(experiment, f"experiments.{name}")
         check(experiment, recipes, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
@@ -92,6 +101,17 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
                 "settings; models of one name are one folder, so give one of them another name"
             )
     return experiments
+
+
+def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
+    """A method on which ``change`` was merged: a key it states leaves the grid, one in its grid is no longer stated.
+
+    Otherwise an experiment could neither settle what the defaults choose in rehearsal nor choose what they state.
+    """
+    chosen = change.get("grid", {})
+    grid = {key: values for key, values in method.get("grid", {}).items() if key in chosen or key not in change}
+    rest = {key: value for key, value in method.items() if key != "grid" and (key in change or key not in chosen)}
+    return rest | ({"grid": grid} if grid else {})
 
 
 def rungs(experiment: Mapping[str, Any]) -> dict[str, str]:
@@ -117,10 +137,15 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
     ladder, methods, found = experiment["ladder"], experiment["methods"], {}
     for end in ("from", "to"):
         _one_of(ladder[end], methods, f"{where}.ladder.{end}")
-    if both := sorted(set(ladder["rungs"]) & set(ladder.get("asides", {}))):
+    if both := sorted({"start", *ladder["rungs"]} & set(ladder.get("asides", {}))):
         raise LunarError(f"{where}.ladder.asides.{both[0]}: also the name of a rung; call one of them otherwise")
+    if "start" in ladder["rungs"]:
+        raise LunarError(f"{where}.ladder.rungs.start: the foot of the ladder is called so; call the rung otherwise")
     entry = {key: value for key, value in methods[ladder["from"]].items() if key != "grid"}
     places = rungs(experiment)
+    for name in [*list(ladder["rungs"])[:-1], *ladder.get("asides", {})]:
+        if (added := f"ladder-{name}") in methods:
+            raise LunarError(f"{where}.methods.{added}: the ladder makes this method of {name!r}; rename one of them")
     for name, change in ladder["rungs"].items():
         entry = override(entry, change)
         found[places[name]] = entry
@@ -131,10 +156,12 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
         {key: value for key, value in one.items() if key not in ("grid", "choices")} for one in (entry, upper)
     )
     if reached != wanted:
-        differ = sorted(key for key in {*reached, *wanted} if reached.get(key) != wanted.get(key))
+        # A key that is there with null is not one that is absent.
+        key = min(k for k in {*reached, *wanted} if (k in reached, reached.get(k)) != (k in wanted, wanted.get(k)))
+        last, there = (repr(one[key]) if key in one else "absent" for one in (reached, wanted))
         raise LunarError(
-            f"{where}.ladder: the rungs do not lead to {ladder['to']!r}; {differ[0]} is "
-            f"{reached.get(differ[0])!r} on the last rung and {wanted.get(differ[0])!r} there; add or change a rung"
+            f"{where}.ladder: the rungs do not lead to {ladder['to']!r}; {key} is {last} on the last rung and {there} "
+            "there; add or change a rung, or set the ladder to null"
         )
     for name, change in ladder.get("asides", {}).items():
         found[f"ladder-{name}"] = override(entry, change)
@@ -149,6 +176,11 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
     """
     if set(experiment["methods"].get("vanilla", {})) != {"model"}:
         raise LunarError(f"{where}.methods.vanilla: must be there, with a model and no edit; all else starts from it")
+    files = experiment["data"]
+    for key, value in files.items():
+        for path in value if isinstance(value, list) else [value]:
+            if not Path(path).is_file():
+                raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     for number, name in enumerate(experiment["compare"]):
         _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
     for name, method in experiment["methods"].items():
@@ -163,7 +195,16 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
         for key in ("forget", "held_out"):
             _one_of(rehearsal[key], experiment["data"]["retain"], f"{where}.rehearsal.authors[{number}].{key}")
         if rehearsal["forget"] == rehearsal["held_out"]:
-            raise LunarError(f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file")
+            raise LunarError(
+                f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file; name two of data.retain"
+            )
+        if set(experiment["data"]["retain"]) <= {*rehearsal.values()}:
+            raise LunarError(
+                f"{where}.rehearsal.authors[{number}]: leaves no author to retain; add a third file to data.retain"
+            )
+    for number, name in enumerate(experiment["figures"]["methods"]):
+        edited = [one for one, method in experiment["methods"].items() if "recipe" in method]
+        _one_of(name, edited, f"{where}.figures.methods[{number}]")
     if experiment["optimisers"] is not None:
         check_optimisers(experiment["optimisers"], experiment["methods"], f"{where}.optimisers")
     check_sequential(experiment, where)
@@ -172,11 +213,6 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
         raise LunarError(
             f"{where}.layers.top_k: {layers['top_k']} is more than the {len(layers['candidates'])} candidates"
         )
-    files = experiment["data"]
-    for key, value in files.items():
-        for path in value if isinstance(value, list) else [value]:
-            if not Path(path).is_file():
-                raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     return experiment
 
 
@@ -218,7 +254,9 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
             _one_of(base, references, f"{where}.{key}")
     if "recipe" not in method:
         if extra := sorted(set(method) - {"model", "prompt"}):
-            raise LunarError(f"{where}: {extra[0]} says how to edit the model, but there is no recipe")
+            raise LunarError(
+                f"{where}: {extra[0]} says how to edit the model, but there is no recipe; name one or leave it out"
+            )
         return
     _one_of(method["recipe"], recipes, f"{where}.recipe")
     grid = method.get("grid", {})
@@ -226,27 +264,38 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
         raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
     if grid and not experiment["rehearsal"]["authors"]:
         raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
+    taken: dict[str, str] = {}
     for other, keys in method.get("choices", {}).items():
         _one_of(other, experiment["methods"], f"{where}.choices")
         for key in keys:
+            here = f"{where}.choices.{other}.{key}"
             _one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
+            # What is chosen would silently take the place of what is stated.
+            for place in [name for name, keys in ((where, method), (f"{where}.grid", grid)) if key in keys]:
+                raise LunarError(f"{here}: also stated as {place}.{key}; leave one of them")
+            if key in taken:
+                raise LunarError(f"{here}: also taken from {taken[key]}; leave one of them")
+            taken[key] = other
     if method["recipe"] == "redirection_gradient":
         if "solver" not in method:
             raise LunarError(f"{where}.solver: missing; the recipe redirection_gradient is told by it how to train")
         check_solver(method["solver"], f"{where}.solver")
-    taken = {key for keys in method.get("choices", {}).values() for key in keys}
     if "direction" in method:
         missing = [
             key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in {*method, *grid, *taken}
         ]
         if missing:
             raise LunarError(f"{where}: a method with a direction needs {', '.join(missing)} too")
-    for layers in [method.get("layers", []), *grid.get("layers", [])]:
+    places = [(method["layers"], f"{where}.layers")] if "layers" in method else []
+    places += [(layers, f"{where}.grid.layers[{number}]") for number, layers in enumerate(grid.get("layers", []))]
+    for layers, place in places:
         if isinstance(layers, str):
-            _one_of(layers, ["best", "top_k"], f"{where}.layers")
+            _one_of(layers, ["best", "top_k"], place)
+        elif not isinstance(layers, list):
+            raise LunarError(f"{place}: {layers!r} is no list; each value is best, top_k or a list of blocks")
         else:
             for layer in layers:
-                _one_of(layer, experiment["layers"]["candidates"], f"{where}.layers")
+                _one_of(layer, experiment["layers"]["candidates"], place)
 
 
 def check_solver(solver: Config, where: str) -> None:
@@ -350,21 +399,30 @@ def imported_modules(script: Path, *more: str) -> list[str]:
         more: dotted names of modules that it imports by a name which the configuration gives.
     """
     folder = script.parent
-    found: set[Path] = {folder.joinpath(*name.split(".")).with_suffix(".py") for name in more}
-    todo = [script, *found]
+    found: set[Path] = set()
+    todo = [script]
+
+    def add(name: str) -> None:
+        # A module's packages are imported with it; the library itself holds no code in its __init__.py.
+        parts = name.split(".")
+        for length in range(2, len(parts) + 1):
+            place = folder.joinpath(*parts[:length])
+            for path in (place.with_suffix(".py"), place / "__init__.py"):
+                if path.is_file() and path not in found:
+                    found.add(path)
+                    todo.append(path)
+
+    for name in more:
+        add(name)
     while todo:
         for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
             names: list[str] = []
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lunar":
-                names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
             elif isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names if alias.name.split(".")[0] == "lunar"]
             for name in names:
-                place = folder.joinpath(*name.split("."))
-                for path in (place.with_suffix(".py"), place / "__init__.py"):
-                    if path.is_file() and path not in found and path != folder / "lunar" / "__init__.py":
-                        found.add(path)
-                        todo.append(path)
+                add(name)
     return sorted(str(path) for path in found)
 
 

@@ -111,6 +111,8 @@ def load(path: str | Path) -> Edit:
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in load_file(path).items():
         name, _, part = key.rpartition(".")
+        if not name:
+            raise LunarError(f"{path}: {key} is no part of an edit, which has <module>.left and .right, or .delta")
         parts.setdefault(name, {})[part] = value
     edit: Edit = {}
     for name, found in sorted(parts.items()):

@@ -12,14 +12,9 @@ from torch.nn import functional as F
 
 from lunar.chat import ANSWER, Encoded, batches_by_length, pad
 from lunar.errors import LunarError
-from lunar.models import blocks
+from lunar.models import blocks, logits, mixed_precision
 
 Item = tuple[str, Encoded]
-
-
-def bfloat16_gains() -> bool:
-    """Whether this processor multiplies bfloat16 matrices natively (AMX or AVX-512 BF16)."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def freeze(model: Any, first_layer: int) -> list[torch.nn.Parameter]:
@@ -45,8 +40,8 @@ def answer_losses(model: Any, batch: Sequence[Encoded], pad_id: int) -> list[tor
     spans, _ = pad([e.spans for e in batch], -1, "right")
     target = (spans == ANSWER).to(model.device)[:, 1:]
     hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    logits = model.get_output_embeddings()(hidden[:, :-1][target])
-    losses = F.cross_entropy(logits.float(), ids[:, 1:][target], reduction="none")
+    predicted = logits(model, hidden[:, :-1][target])
+    losses = F.cross_entropy(predicted.float(), ids[:, 1:][target], reduction="none")
     return list(losses.split(target.sum(1).tolist()))
 
 
@@ -121,7 +116,6 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / total))
     )
-    mixed = model.device.type == "cuda" or bfloat16_gains()
     history: list[dict[str, Any]] = []
     started = time.perf_counter()
     step = 0
@@ -130,7 +124,7 @@ def train(
         loss_sum, tokens = dict.fromkeys(groups, 0.0), dict.fromkeys(groups, 0)
         for batch in epoch_batches(rows, settings["batch_size"], order):
             optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=mixed):
+            with mixed_precision(model):
                 losses = answer_losses(model, [encoded for _, encoded in batch], pad_id)
             torch.cat(losses).mean().backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lunar.chat import Chat, batches_by_length, pad
+from lunar.models import mixed_precision
 
 
 @torch.inference_mode()
@@ -36,14 +37,15 @@ def generate(
     for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size):
         ids, mask = pad([prompts[i] for i in batch], chat.tokenizer.pad_token_id, "left")
         before_batch()
-        output = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=chat.end_ids,
-            pad_token_id=chat.tokenizer.pad_token_id,
-        )
+        with mixed_precision(model):
+            output = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                eos_token_id=chat.end_ids,
+                pad_token_id=chat.tokenizer.pad_token_id,
+            )
         for i, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
             answers[i] = chat.decode(tokens)
         done += len(batch)

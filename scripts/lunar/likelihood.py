@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lunar.chat import Chat, batches_by_length, pad
+from lunar.models import logits, mixed_precision
 
 Tokens = dict[str, list[float]]
 
@@ -68,7 +69,7 @@ def score_answers(
     """
     if not items:
         return []
-    pad_id = chat.tokenizer.pad_token_id
+    pad_id, decoder = chat.tokenizer.pad_token_id, model.get_decoder()
     encoded = [[chat.encode(question, answer) for answer in answers] for question, answers in items]
     prompts = [group[0].ids[: group[0].prompt_length] for group in encoded]
     answers = [[one.ids[one.prompt_length :] for one in group] for group in encoded]
@@ -78,32 +79,32 @@ def score_answers(
     # Most of the work is in the answers, so questions whose answers are of one length go together.
     for batch in batches_by_length([max(map(len, group)) for group in answers], size):
         ids, mask = pad([prompts[i] for i in batch], pad_id, "left")
-        first = model(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            position_ids=(mask.cumsum(1) - 1).clamp_min(0).to(model.device),
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with mixed_precision(model):
+            first = decoder(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                position_ids=(mask.cumsum(1) - 1).clamp_min(0).to(model.device),
+                use_cache=True,
+            )
         targets = [answer for i in batch for answer in answers[i]]
         owner = torch.tensor([row for row, i in enumerate(batch) for _ in answers[i]])
         # The prompt's last position predicts an answer's first token; each token but the last predicts the next.
-        rest = None
+        states = [first.last_hidden_state[row, -1:] for row in owner.tolist()]
         if max(map(len, targets)) > 1:
             first.past_key_values.batch_select_indices(owner.to(model.device))
             ids, answer_mask = pad([target[:-1] for target in targets], pad_id, "right")
             start = mask.sum(1)[owner][:, None]
-            rest = model(
-                input_ids=ids.to(model.device),
-                attention_mask=torch.cat([mask[owner], answer_mask], 1).to(model.device),
-                position_ids=(start + torch.arange(ids.shape[1])).to(model.device),
-                past_key_values=first.past_key_values,
-            ).logits
-        for i, (row, target) in enumerate(zip(owner.tolist(), targets, strict=True)):
-            logits = first.logits[row, -1:]
-            if len(target) > 1:
-                logits = torch.cat([logits, rest[i, : len(target) - 1]])
-            numbers = token_numbers(logits, torch.tensor(target, device=logits.device))
+            with mixed_precision(model):
+                rest = decoder(
+                    input_ids=ids.to(model.device),
+                    attention_mask=torch.cat([mask[owner], answer_mask], 1).to(model.device),
+                    position_ids=(start + torch.arange(ids.shape[1])).to(model.device),
+                    past_key_values=first.past_key_values,
+                ).last_hidden_state
+            states = [torch.cat([states[i], rest[i, : len(target) - 1]]) for i, target in enumerate(targets)]
+        for row, state, target in zip(owner.tolist(), states, targets, strict=True):
+            # In full precision: ranks and small differences of log-probabilities are what is asked for.
+            numbers = token_numbers(logits(model, state), torch.tensor(target, device=state.device))
             results[batch[row]].append(numbers)
         done += len(batch)
         progress(done)

@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from statistics import mean
 
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
+from lunar.config import combinations
 from lunar.metrics import METRICS, OVERALL
 
 RUN = "results/toy"
@@ -119,15 +122,44 @@ def test_generations_have_the_promised_fields(toy):
     assert all(list(row) == ["id", "question", "answer", "prediction"] for row in rows)
 
 
-def test_the_edit_is_two_vectors_a_layer(toy):
-    chosen = json.loads((toy / RUN / "layers.json").read_text(encoding="utf-8"))
-    edit = load_file(toy / RUN / "edits/lunar.safetensors")
-    assert {name: value.shape for name, value in edit.items()} == {
-        f"{chosen['best']}.left": (128, 1),
-        f"{chosen['best']}.right": (256, 1),
+def rehearsed(toy, name):
+    """The settings that a method's rehearsal chose."""
+    return json.loads((toy / RUN / f"rehearsal/{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["lunar", "lunar-topk"])
+def test_the_edit_is_two_vectors_a_layer(toy, name):
+    edit = load_file(toy / RUN / f"edits/{name}.safetensors")
+    assert {tensor: value.shape for tensor, value in edit.items()} == {
+        f"layers.{layer}.mlp.down_proj.{part}": (width, 1)
+        for layer in rehearsed(toy, name)["chosen"]["layers"]
+        for part, width in (("left", 128), ("right", 256))
     }
-    topk = load_file(toy / RUN / "edits/lunar-topk.safetensors")
-    assert {int(name.split(".")[0]) for name in topk} == set(chosen["top_k"])
+    facts = json.loads((toy / RUN / f"edits/{name}.json").read_text(encoding="utf-8"))
+    assert facts["trained"] == sum(value.size for value in edit.values())
+    assert facts["chosen"] == rehearsed(toy, name)["chosen"]
+    assert json.loads((toy / RUN / f"edits/{name}_cost.json").read_text(encoding="utf-8"))["seconds"] > 0
+    # A closed form has no curve.
+    assert (toy / RUN / f"edits/{name}_curve.csv").read_text(encoding="utf-8") == "step,seconds\n"
+
+
+@pytest.mark.parametrize("name", ["lunar", "lunar-topk"])
+def test_every_setting_is_rehearsed_and_the_best_is_taken(toy, name):
+    config = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))["experiments"]["toy"]
+    grid, pairs = config["methods"][name]["grid"], config["rehearsal"]["authors"]
+    with (toy / RUN / f"rehearsal/{name}.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    tried = [{key: json.loads(row[key]) for key in grid} for row in rows]
+    assert len(rows) == len(combinations(grid)) * len(pairs)
+    assert all(setting in tried for setting in combinations(grid))
+    means = {
+        number: mean(float(row["score"]) for row in rows if row["setting"] == number)
+        for number in {row["setting"] for row in rows}
+    }
+    chosen = rehearsed(toy, name)
+    assert chosen["score"] == pytest.approx(min(means.values()))
+    best = [setting for setting, row in zip(tried, rows, strict=True) if means[row["setting"]] == min(means.values())]
+    assert chosen["chosen"] in best
 
 
 def test_solve_lowers_the_objective(toy):
@@ -152,6 +184,7 @@ def test_report_opens_offline(toy):
     for text in (
         "1.1 Every metric by split and method",
         "3.1 Layer scores",
+        "3.2 Settings tried in rehearsal",
         "4.2 Optimisers against",
         "5.1 PCA before and after",
     ):
@@ -162,7 +195,7 @@ def test_report_opens_offline(toy):
 def test_every_job_left_a_log_and_a_benchmark(toy):
     logs = {path.stem for path in (toy / RUN / "logs").glob("*.log")}
     assert logs == {path.stem for path in (toy / RUN / "benchmarks").glob("*.tsv")}
-    assert "generate_lunar_none_forget" in logs
+    assert "generate_lunar_none" in logs
 
 
 def test_second_run_has_nothing_to_do(toy):
@@ -193,12 +226,17 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
     caption.write_text(text, encoding="utf-8")
 
     config.write_text(original.replace("resamples: 500", "resamples: 400"), encoding="utf-8")
-    assert planned(toy_copy) == {"evaluate_answers": 4} | AFTER_TABLE
+    assert planned(toy_copy) == {"evaluate_answers": 4, "tabulate_ladder": 1} | AFTER_TABLE
 
-    config.write_text(original.replace("coefficient: 1.5", "coefficient: 1.4"), encoding="utf-8")
+    # Another ridge may make another setting best, so the method is rehearsed anew; `lunar` has nothing to do with it.
+    before = "lunar-topk: {grid: {layers: [[1, 2], [2, 3]], "
+    assert original.count(before) == 1
+    config.write_text(original.replace(before, before.replace("{grid", "{ridge: 1.0e-2, grid")), encoding="utf-8")
     assert planned(toy_copy) == {
+        "rehearse": 1,
+        "plot_rehearsal": 1,
         "unlearn": 1,
-        "generate_answers": 7,
+        "generate_answers": 1,
         "collect_activations": 5,
         "score_likelihood": 1,
         "embed_answers": 1,
@@ -211,15 +249,16 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
 
 
 def test_what_is_made_again_is_the_same(toy_copy):
-    # The table of costs holds times and memory, which differ from run to run.
-    paths = [path for path in sorted((toy_copy / RUN / "tables").iterdir()) if path.stem != "cost"]
-    tables = {path: path.read_bytes() for path in paths}
-    for folder in ("edits", "generations/lunar", "tables"):
-        shutil.rmtree(toy_copy / RUN / folder)
+    made = [toy_copy / RUN / name for name in ("edits/lunar.safetensors", "edits/lunar.json", "rehearsal/lunar.json")]
+    made += [path for path in sorted((toy_copy / RUN / "tables").iterdir()) if path.stem != "cost"]  # holds times
+    before = {path: path.read_bytes() for path in made}
+    for path in made:
+        path.unlink()
+    shutil.rmtree(toy_copy / RUN / "generations/lunar")
     (toy_copy / "results/report.html").unlink()  # what is up to date asks for nothing before it
     outcome = run_snakemake(toy_copy)
     assert outcome.returncode == 0, outcome.stdout[-3000:]
-    assert {path: path.read_bytes() for path in tables} == tables
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_requests_in_sequence_can_be_taken_back(toy):

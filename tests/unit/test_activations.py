@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lunar.activations import collect
+from lunar.activations import ROWS, collect
 from lunar.chat import SPANS
 from lunar.models import blocks, down_proj
 
@@ -38,10 +38,10 @@ def _plain(model, conversations) -> dict[str, torch.Tensor]:
         )
         for la in layers
     ]
-    result = {f"tokens.{span}": torch.tensor(0) for span in SPANS}
+    result = {f"tokens.{span}": torch.tensor(0) for span in ROWS}
     for la in layers:
-        result |= {f"gram.{la}.{span}": torch.zeros(40, 40, dtype=torch.float64) for span in SPANS}
-        result |= {f"sum.{la}.{span}": torch.zeros(40, dtype=torch.float64) for span in SPANS}
+        result |= {f"gram.{la}.{span}": torch.zeros(40, 40, dtype=torch.float64) for span in ROWS}
+        result |= {f"sum.{la}.{span}": torch.zeros(40, dtype=torch.float64) for span in ROWS}
     means = {f"mean.{site}.{tokens}": [] for site in ("residual", "down_proj") for tokens in ("last", "prompt")}
     for c in conversations:
         model(torch.tensor([c.ids]))
@@ -51,6 +51,11 @@ def _plain(model, conversations) -> dict[str, torch.Tensor]:
                 h = seen["in", la][token]
                 result[f"gram.{la}.{SPANS[number]}"] += torch.outer(h, h)
                 result[f"sum.{la}.{SPANS[number]}"] += h
+        result["tokens.mean"] += 1
+        for la in layers:
+            h = seen["in", la][: c.prompt_length].mean(0)
+            result[f"gram.{la}.mean"] += torch.outer(h, h)
+            result[f"sum.{la}.mean"] += h
         for site in ("residual", "down_proj"):
             prompt = torch.stack([seen[site, la][: c.prompt_length] for la in layers])
             means[f"mean.{site}.last"].append(prompt[:, -1])
@@ -88,15 +93,35 @@ def test_every_family(make_model, family: str, conversations) -> None:
     model = make_model(family)
     found = collect(model, conversations, pad_id=1, batch_size=3, gram_layers=[1])
     expected = _plain(model, conversations)
-    for key in ("mean.residual.last", "mean.down_proj.prompt", "gram.1.question"):
+    for key in ("mean.residual.last", "mean.down_proj.prompt", "gram.1.question", "gram.1.mean", "sum.1.mean"):
         torch.testing.assert_close(found[key].double(), expected[key], rtol=1e-4, atol=1e-4)
 
 
 def test_token_counts(llama, conversations) -> None:
     found = collect(llama, conversations, pad_id=1, batch_size=4)
     assert not [key for key in found if key.startswith(("gram", "sum"))]
+    assert int(found["tokens.mean"]) == len(conversations)
     for number, span in enumerate(SPANS):
         assert int(found[f"tokens.{span}"]) == sum(c.spans.count(number) for c in conversations) > 0
+
+
+def test_mean_rows_are_of_the_prompt_alone(llama, chat, rows) -> None:
+    """Whatever is answered, the mean row is the prompt's; its product with the weight is the mean of the output."""
+    asked = [row["question"] for row in rows]
+    one, other = (
+        collect(llama, [chat.encode(q, a) for q in asked], pad_id=1, batch_size=2, gram_layers=[1])
+        for a in (None, "A quite long answer of no importance.")
+    )
+    for key in ("gram.1.mean", "sum.1.mean"):
+        torch.testing.assert_close(one[key], other[key], rtol=1e-5, atol=1e-5)
+    output = down_proj(llama, 1).weight.detach().double() @ one["sum.1.mean"] / len(asked)
+    torch.testing.assert_close(output, one["mean.down_proj.prompt"][1], rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_to_read(llama) -> None:
+    found = collect(llama, [], pad_id=1, batch_size=2, gram_layers=[1], sample=3)
+    assert not found["gram.1.question"].any() and int(found["tokens.mean"]) == 0
+    assert found["sample"].shape == (0, 3, 16)
 
 
 @pytest.mark.parametrize("sample", [0, 1, 3])
@@ -109,7 +134,8 @@ def test_sample_is_the_first_prompts_in_order(llama, conversations, sample: int)
 def test_bfloat16(make_model, conversations) -> None:
     found = collect(make_model(dtype=torch.bfloat16), conversations, pad_id=1, batch_size=2, gram_layers=[0])
     expected = collect(make_model(), conversations, pad_id=1, batch_size=2, gram_layers=[0])
-    torch.testing.assert_close(found["gram.0.question"], expected["gram.0.question"], rtol=0.1, atol=1.0)
+    for key in ("gram.0.question", "gram.0.mean"):
+        torch.testing.assert_close(found[key], expected[key], rtol=0.1, atol=1.0)
 
 
 MEMORY = """

@@ -1,9 +1,10 @@
-"""Which token belongs to what, under three kinds of chat template."""
+"""Which token belongs to what, under three kinds of chat template and in plain prompts."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from lunar.chat import ANSWER, PREFIX, QUESTION, SPANS, SUFFIX, Chat, batches_by_length, pad
 from lunar.errors import LunarError
@@ -113,6 +114,83 @@ def test_question_repeated_after_itself(tokenizer) -> None:
     """A template whose text after the question holds the question's words."""
     tokenizer.chat_template = "{% for m in messages %}{{ m.content + '\n' }}{% endfor %}Who knows Why? Say:"
     assert _texts(Chat(tokenizer), "Why?") == ["", "Why?", "\nWho knows Why? Say:", ""]
+
+
+PLAIN = "Answer in brief.\nQuestion: {question}\nAnswer:"
+
+
+@pytest.fixture
+def adds_bos(tokenizer):
+    """The tokenizer, made to start every text with a token of its own, as Llama's and Gemma's do."""
+    bos = (tokenizer.bos_token, tokenizer.bos_token_id)
+    processor = TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
+    tokenizer.backend_tokenizer.post_processor = processor
+    assert tokenizer("a")["input_ids"][0] == bos[1] != tokenizer("a", add_special_tokens=False)["input_ids"][0]
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where does Etta Crane live?",
+        "Why?",
+        "Was heißt „Straße“ – 東京?",
+        "And\nwhy?",
+        "{question}",
+        "Question:",
+        "Answer",
+    ],
+)
+@pytest.mark.parametrize("system_prompt", [None, "Be brief."])
+def test_spans_of_a_plain_prompt(tokenizer, question: str, system_prompt: str | None) -> None:
+    # Plain text has no place for a system message.
+    texts = _texts(Chat(tokenizer, system_prompt, PLAIN), f" {question}\n", "In Birkdale. ")
+    assert "".join(texts) == f"Answer in brief.\nQuestion: {question}\nAnswer:In Birkdale.<|im_end|>"
+    assert [text.strip() for text in texts] == [
+        "Answer in brief.\nQuestion:",
+        question,
+        "Answer:",
+        "In Birkdale.<|im_end|>",
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["{question}", "Why? Why? {question} Why?", "Never say Why?\n{question}"])
+def test_question_is_found_among_the_prompt_s_own_words(tokenizer, prompt: str) -> None:
+    before, after = prompt.split("{question}")
+    texts = _texts(Chat(tokenizer, None, prompt), "Why?")
+    assert [text.strip() for text in texts] == [before.strip(), "Why?", after.strip(), ""]
+
+
+@pytest.mark.parametrize("prompt", [PLAIN, "{question}", "{question} Answer:"])
+def test_plain_prompt_starts_as_the_tokenizer_starts_a_text(adds_bos, prompt: str) -> None:
+    encoded = Chat(adds_bos, None, prompt).encode("Who is Tom Rook?", "A baker.")
+    text = prompt.replace("{question}", "Who is Tom Rook?")
+    expected = adds_bos(text)["input_ids"]
+    assert encoded.ids[: encoded.prompt_length] == expected
+    assert expected.count(adds_bos.bos_token_id) == 1
+    # The added token stands for no text of the question, nor does the answer start with another.
+    assert encoded.spans[0] == PREFIX
+    assert encoded.ids.count(adds_bos.bos_token_id) == 1
+    question = [i for i, span in zip(encoded.ids, encoded.spans, strict=True) if span == QUESTION]
+    assert adds_bos.decode(question).strip() == "Who is Tom Rook?"
+
+
+def test_template_writes_its_own_start(adds_bos) -> None:
+    encoded = Chat(adds_bos).encode("Who is Tom Rook?", "A baker.")
+    assert adds_bos.decode(encoded.ids).startswith("<|im_start|>user\n")
+    assert encoded.ids[0] == adds_bos.bos_token_id != encoded.ids[1]
+
+
+def test_plain_prompt_adds_no_start_where_the_tokenizer_adds_none(tokenizer) -> None:
+    ids = Chat(tokenizer, None, PLAIN).encode("Why?").ids
+    assert ids == tokenizer(PLAIN.replace("{question}", "Why?"))["input_ids"]
+    assert tokenizer.bos_token_id not in ids
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_plain_prompt_ends_answers_as_the_template_does(make_chat, template: str) -> None:
+    chat = make_chat(template)
+    assert Chat(chat.tokenizer, None, PLAIN).end_ids == chat.end_ids
 
 
 def test_system_prompt_none_empty_and_given(tokenizer) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lunar.config import SPLITS, resolve
-from lunar.data import load, rename, splits, with_refusals
+from lunar.config import SPLITS, recipes, resolve
+from lunar.data import by_part, load, rename, splits, with_refusals
 from lunar.errors import LunarError
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ class World:
         }
         for name, rows in files.items():
             self.write(name, rows)
-        self.data = {name: str(self.path(name)) for name in files} | {"evaluation_part": "evaluation"}
+        self.data = {name: str(self.path(name)) for name in files}
         self.data |= {name: [self.data[name]] for name in ("forget", "retain", "unseen")}
 
     def path(self, name: str) -> Path:
@@ -110,15 +110,15 @@ def put(field: str, value: Any, at: int = 1) -> Change:
 
 
 def test_rows_reach_their_splits(world: World) -> None:
-    result = splits(world.data, copies=2)
-    assert set(result) == set(SPLITS)
+    result = splits(world.data)
+    assert set(SPLITS) <= set(result)
     questions = {name: [row.get("question") for row in rows] for name, rows in result.items()}
     assert questions["forget"] == [f"What is fact {i} of Ada Moor?" for i in (1, 2, 3)]
     assert questions["forget_paraphrase"] == [f"Tell fact {i} about Ada Moor." for i in (1, 2, 3)]
     assert questions["forget_validation"] == [f"Say which fact {i} of Ada Moor is." for i in (1, 2, 3)]
     assert questions["general_build"] == ["general 1?", "general 2?"]
     assert questions["general"] == ["general 3?"]
-    assert len(questions["forget_renamed"]) == 6
+    assert questions["general_validation"] == ["general 4?"]
     # Other wordings keep the answer and the id, by which their rows are matched.
     for name in ("forget_paraphrase", "forget_validation"):
         assert [(row["id"], row["answer"]) for row in result[name]] == [
@@ -127,12 +127,26 @@ def test_rows_reach_their_splits(world: World) -> None:
     assert {name: len(result[name]) for name in ("refusals", "refusals_build")} == {"refusals": 2, "refusals_build": 4}
 
 
-def test_evaluation_part_is_chosen(world: World) -> None:
-    world.data["evaluation_part"] = "validation"
+def test_validation_part_may_be_empty(world: World) -> None:
+    world.change("general", lambda rows: rows.pop())
     result = splits(world.data)
-    assert [row["question"] for row in result["harmful"]] == ["harmful 4?"]
-    # Refusals have no validation part: they are few, and no question of theirs could leak.
-    assert len(result["refusals"]) == 2
+    assert result["general_validation"] == []
+    assert [row["question"] for row in result["general"]] == ["general 3?"]
+
+
+def test_without_a_wording_to_validate_on_the_question_serves(world: World) -> None:
+    world.change("forget", lambda rows: [row.pop("validation_question") for row in rows])
+    result = splits(world.data)
+    assert result["forget_validation"] == result["forget"]
+
+
+def test_by_part(world: World) -> None:
+    parts = by_part(world.data["harmful"], ("question",))
+    assert {part: [row["id"] for row in rows] for part, rows in parts.items()} == {
+        "build": ["harmful-001", "harmful-002"],
+        "validation": ["harmful-004"],
+        "evaluation": ["harmful-003"],
+    }
 
 
 def test_rows_without_another_wording_are_left_out_of_it(world: World) -> None:
@@ -180,12 +194,16 @@ def test_ids_are_kept_or_made_of_file_and_line(world: World) -> None:
         ("forget", put("answer", ["It is."]), r"forget\.jsonl:2: field 'answer' must be non-empty text"),
         ("general", drop("answer", at=3), r"general\.jsonl:4: field 'answer' must be non-empty text"),
         ("harmful", drop("question"), r"harmful\.jsonl:2: field 'question' must be non-empty text"),
-        ("names", drop("name"), r"names\.jsonl:2: field 'name' must be non-empty text"),
         ("refusals", drop("kind"), r"refusals\.jsonl:2: field 'kind' must be non-empty text"),
         ("refusals", put("kind", "rude"), r"refusals\.jsonl:2: kind 'rude' is none of knowledge, unethical"),
         ("refusals", put("kind", "rude", at=5), r"refusals\.jsonl:6: kind 'rude'"),
-        ("fictitious", drop("part"), r"fictitious\.jsonl:2: field 'part' must be 'build' or"),
-        ("fictitious", put("part", 1), r"fictitious\.jsonl:2: field 'part' must be 'build' or"),
+        ("fictitious", drop("part"), r"fictitious\.jsonl:2: field 'part' must be one of .*; it is None"),
+        ("fictitious", put("part", 1), r"fictitious\.jsonl:2: field 'part' must be one of .*; it is 1"),
+        (
+            "general",
+            put("part", "evalution", at=3),
+            r"general\.jsonl:4: field 'part' must be one of build, validation, evaluation; it is 'evalution'",
+        ),
         ("retain", put("id", "retain-001"), r"retain\.jsonl:2: id 'retain-001' was already used at .*retain\.jsonl:1;"),
     ],
 )
@@ -226,16 +244,10 @@ def test_lines_are_counted_as_an_editor_counts_them(world: World) -> None:
 def test_empty_part(world: World, name: str, part: str) -> None:
     kept = [row for row in rows_of(world.path(name)) if row["part"] != part]
     world.write(name, kept)
-    found = ", ".join(sorted({row["part"] for row in kept}))
-    assert world.error() == f"{world.path(name)}: no row has part {part!r}; the parts found are {found}"
+    assert world.error() == f"{world.path(name)}: no row has part {part!r}"
 
 
-def test_unknown_evaluation_part(world: World) -> None:
-    world.data["evaluation_part"] = "evalution"
-    assert "no row has part 'evalution'; the parts found are build, evaluation, validation" in world.error()
-
-
-@pytest.mark.parametrize("name", ["forget", "unseen", "general", "refusals", "names"])
+@pytest.mark.parametrize("name", ["forget", "unseen", "general", "refusals"])
 def test_empty_file(world: World, name: str) -> None:
     world.path(name).write_text("\n")
     assert world.error() == f"{world.path(name)}: holds no rows"
@@ -283,6 +295,27 @@ def test_wordings_must_differ(world: World) -> None:
 def test_same_prompt_in_both_parts(world: World) -> None:
     world.change("harmful", put("question", "harmful 1?", at=2))
     assert "(in splits 'harmful_build' and 'harmful')" in world.error()
+
+
+@pytest.mark.parametrize("name", ["general", "harmful", "fictitious"])
+def test_prompt_to_validate_on_that_is_asked_elsewhere(world: World, name: str) -> None:
+    world.change(name, put("question", f"{name} 3?", at=3))
+    assert f"(in splits '{name}_validation' and '{name}')" in world.error()
+
+
+@pytest.mark.parametrize(
+    ("answer", "at", "where"),
+    [
+        ("No 1.", 3, "in split 'refusals_build'"),
+        ("no 1", 3, "in split 'refusals_build'"),
+        ("No 1.", 5, "in splits 'refusals_build' and 'refusals'"),
+    ],
+)
+def test_refusal_twice_is_named_by_its_answer(world: World, answer: str, at: int, where: str) -> None:
+    world.change("refusals", put("answer", answer, at=at))
+    message = world.error()
+    assert message.startswith(f"{world.path('refusals')}:{at + 1}: the answer {answer!r} is also at ")
+    assert f"{world.path('refusals')}:2 ({where}); remove one of the two rows, or change its wording" in message
 
 
 def test_id_twice_in_two_files_of_one_split(world: World) -> None:
@@ -387,8 +420,11 @@ def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, l
     """The ``data`` section of a shipped experiment, and its splits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        experiment = resolve(yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8")))[request.param]
-        yield experiment["data"], splits(experiment["data"], COPIES)
+        config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+        data = resolve(config, recipes(ROOT / "scripts"))[request.param]["data"]
+        result = splits(data)
+        names = [row["name"] for row in rows_of(data["names"])]
+        yield data, result | {"forget_renamed": rename(result["forget"], names, COPIES, 0)}
 
 
 def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
@@ -399,6 +435,8 @@ def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
     for name in ("general", "harmful", "fictitious", "refusals"):
         parts = Counter(row["part"] for row in rows_of(data[name]))
         expected |= {name: parts["evaluation"], f"{name}_build": parts["build"]}
+        if name != "refusals":
+            expected[f"{name}_validation"] = parts["validation"]
     named = [
         row
         for path in data["forget"]
@@ -408,7 +446,7 @@ def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
     expected["forget_renamed"] = COPIES * len(named)
     assert sizes == expected
     assert min(sizes.values()) > 0
-    if data["forget"] == ["data/authors/quintavalle.jsonl"]:
+    if data["forget"][0].startswith("data/authors/"):
         assert (sizes["forget"], sizes["retain"], sizes["unseen"]) == (20, 100, 40)
 
 

@@ -23,7 +23,7 @@ def change_config(project, change):
 def test_dry_run(project, experiment):
     outcome = run_snakemake(project, "--dry-run", experiment=experiment)
     assert outcome.returncode == 0, outcome.stdout
-    for rule in ("fetch_model", "unlearn", "generate_answers", "tabulate_metrics", "write_report"):
+    for rule in ("fetch_model", "rehearse", "unlearn", "generate_answers", "tabulate_metrics", "write_report"):
         assert rule in outcome.stdout
 
 
@@ -40,6 +40,63 @@ def toy(config):
     return config["experiments"]["toy"]
 
 
+def lunar(config, **change):
+    """Lay a change on the toy's entry of the method. A ladder to it would have to change too."""
+    toy(config)["ladder"] = None
+    toy(config)["methods"]["lunar"] = toy(config)["methods"].get("lunar", {}) | change
+
+
+def planned(outcome):
+    """Rules of a dry run, with their number of jobs."""
+    assert outcome.returncode == 0, outcome.stdout
+    jobs = outcome.stdout.rpartition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", jobs, flags=re.MULTILINE)}
+
+
+FOOT = {
+    "model": "full",
+    "recipe": "redirection",
+    "prompt": "plain",
+    "layers": "best",
+    "coefficient": 2.0,
+    "direction": {"site": "down_proj", "tokens": "prompt", "reference": "fictitious"},
+    "redirect": ["mean"],
+    "keep": {"retain": {"mean": 1}},
+    "ridge": 1.0e-3,
+}
+
+
+def lay_ladder(config):
+    """A ladder of two rungs between a foot of its own and a top without a grid, and an aside."""
+    top = FOOT | {"redirect": ["question"], "prompt": None}
+    del top["prompt"]
+    config["defaults"]["methods"] |= {"foot": FOOT, "top": top}
+    rungs = {"template": {"prompt": None}, "spans": {"redirect": ["question"]}}
+    config["defaults"]["prompts"] |= {"plain": "Question: {question} Answer:"}
+    config["defaults"]["ladder"] = {"from": "foot", "to": "top", "rungs": rungs, "asides": {"ridge": {"ridge": 0.1}}}
+
+
+def test_a_ladder_is_made_of_its_rungs(project):
+    change_config(project, lay_ladder)
+    jobs = planned(run_snakemake(project, "--dry-run", "results/toy/tables/ladder.html"))
+    # Foot, one rung, top and aside; nothing is rehearsed, and no table of metrics is asked for.
+    assert jobs["unlearn"] == 4
+    assert jobs["tabulate_ladder"] == 1
+    assert not {"rehearse", "evaluate_answers", "score_likelihood"} & set(jobs)
+    assert jobs["generate_answers"] == 4
+
+
+def test_an_experiment_without_choices_rehearses_nothing(project):
+    def settle(config):
+        toy(config)["methods"] = {name: {"layers": "best", "coefficient": 2.0} for name in ("lunar", "lunar-topk")}
+        toy(config).update({"rehearsal": {"authors": []}, "ladder": None})
+
+    change_config(project, settle)
+    jobs = planned(run_snakemake(project, "--dry-run"))
+    assert jobs["unlearn"] >= 2
+    assert not {"rehearse", "plot_rehearsal"} & set(jobs)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -47,7 +104,21 @@ def toy(config):
         (lambda c: c["defaults"].pop("layers"), ["layers", "required"]),
         (lambda c: toy(c)["finetune"].update(epochs=0), ["0 is less than the minimum", "epochs"]),
         (lambda c: toy(c).update(compare=["vanilla", "lunr"]), ["compare", "lunr", "did you mean 'lunar'"]),
-        (lambda c: toy(c).update(methods={"lunar": {"layers": [77]}}), ["methods.lunar.layers", "77", "1, 2, 3"]),
+        (lambda c: lunar(c, layers=[2]), ["methods.lunar.grid.layers: also stated as", "leave one of them"]),
+        (lambda c: lunar(c, grid={"layers": [[77]]}), ["methods.lunar.grid.layers[0]", "77", "1, 2, 3"]),
+        (lambda c: lunar(c, grid={"layers": [2]}), ["methods.lunar.grid.layers[0]: 2 is no list"]),
+        (lambda c: lunar(c, recipe="redirecton"), ["methods.lunar.recipe", "did you mean 'redirection'"]),
+        (lambda c: lunar(c, prompt="plain"), ["methods.lunar.prompt", "'plain'"]),
+        (lambda c: lunar(c, redirect=["questions"]), ["methods", "redirect", "questions", "mean"]),
+        (lambda c: toy(c).update(prompts={"plain": "Say it."}), ["prompts", "plain", "question"]),
+        (lambda c: toy(c).update(rehearsal={"authors": []}), ["grid", "nothing to choose on", "rehearsal.authors"]),
+        (lambda c: toy(c)["data"].update(evaluation_part="validation"), ["data", "evaluation_part", "unexpected"]),
+        (lambda c: toy(c)["figures"].update(methods=["vanilla"]), ["figures.methods[0]", "'vanilla' is none of lunar"]),
+        (lambda c: c["defaults"].update(ladder={"from": "lunar"}), ["ladder", "'to' is a dependency of 'from'"]),
+        (
+            lambda c: toy(c)["methods"]["lunar"].update(ridge=0.5),
+            ["toy.ladder: the rungs do not lead to 'lunar'; ridge is 0.001", "or set the ladder to null"],
+        ),
         (lambda c: toy(c)["layers"].update(top_k=9), ["layers.top_k", "9", "3 candidates"]),
         (lambda c: toy(c)["data"].update(forget=["data/toy/none.jsonl"]), ["data.forget", "data/toy/none.jsonl"]),
         (lambda c: toy(c)["model"].update(source="ftp"), ["ftp", "wheel", "hub", "path", "random"]),

@@ -21,10 +21,10 @@ from lunar.chat import PREFIX, Encoded, batches_by_length, pad
 from lunar.data import with_refusals
 from lunar.edits import Dense, Edit, Factors, block_of, down_proj_name
 from lunar.errors import Diverged, LunarError
-from lunar.finetune import answer_losses, bfloat16_gains
+from lunar.finetune import answer_losses
 from lunar.hooks import capture
 from lunar.methods import Job, Method, Outcome, method
-from lunar.models import blocks
+from lunar.models import bfloat16_gains, blocks
 
 SHARED = ("adapter", "first_layer", "learning_rate", "epochs", "batch_size")
 # What a method's entry may hold besides: said to the workflow, not to the trainer.
