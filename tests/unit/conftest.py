@@ -32,6 +32,12 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unit tests compare with direct computations, so they multiply in float32 wherever they run."""
+    monkeypatch.setattr("lunar.models.bfloat16_gains", lambda: False)
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return request.param
