@@ -26,6 +26,7 @@ def main(smk) -> None:
         importlib.import_module(smk.params.module)
         entry, how = dict(smk.params.settings), smk.params.rehearsal
         grid = combinations(entry.pop("grid"))
+        pairs = how["authors"][: entry.get("rehearsals")]
         prompts = [smk.params.system_prompt, smk.params.base_prompt]
         job = Job(smk.input.model, smk.params.dtype, *prompts, seed=smk.params.seed, say=lambda text: None)
         chosen = read_json(smk.input.layers) if "layers" in smk.input.keys() else {}
@@ -35,8 +36,8 @@ def main(smk) -> None:
         answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
         general = read_rows(smk.input.general_validation)[: how["general"]]
         results = []
-        bar = progress.bar("settings", len(grid) * len(how["authors"]))
-        for number, pair in enumerate(how["authors"]):
+        bar = progress.bar("settings", len(grid) * len(pairs))
+        for number, pair in enumerate(pairs):
             files = {key: pair[key] for key in ("forget", "held_out")}
             parts = cast(
                 **files, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed

@@ -28,7 +28,7 @@ from lunar.models import bfloat16_gains, blocks
 
 SHARED = ("adapter", "first_layer", "learning_rate", "epochs", "batch_size")
 # What a method's entry may hold besides: said to the workflow, not to the trainer.
-ENTRY = ("model", "prompt", "recipe", "base", "grid", "choices")
+ENTRY = ("model", "prompt", "recipe", "base", "grid", "choices", "rehearsals")
 
 
 def preference_loss(gain: torch.Tensor, beta: float) -> torch.Tensor:
