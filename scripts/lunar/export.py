@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jinja2 import Environment, StrictUndefined
 
-from lunar import reload
+from lunar import models, reload
 from lunar.chat import Chat, batches_by_length
 from lunar.edits import Change, Factors
 from lunar.errors import LunarError
@@ -59,8 +60,7 @@ def verify(
         folder: what ``save`` wrote.
         chat: how questions were put.
         rows: a split's rows with the ``prediction`` that is to come again.
-        generation: ``max_new_tokens`` and ``batch_size`` of those predictions. One batch, the first, is asked: another
-            composition of it would mean other padding, and rounding that may differ.
+        generation: ``max_new_tokens`` and ``batch_size`` of those predictions; one batch is asked.
         threads: of the process.
 
     Returns:
@@ -75,6 +75,7 @@ def verify(
         "folder": str(Path(folder).resolve()),
         "max_new_tokens": generation["max_new_tokens"],
         "threads": threads,
+        "mixed": torch.cuda.is_available() or models.bfloat16_gains(),
     }
     if chat.prompt is None:
         task["conversations"] = [conversation(chat, row["question"]) for row in chosen]

@@ -1,7 +1,7 @@
 """Answers of a model folder by transformers alone. Run as a program of its own, it shows that the folder needs no more.
 
 Reads a task as JSON from standard input: ``folder``, ``conversations`` (lists of messages) or ``texts`` (prompts as
-they are), ``max_new_tokens`` and ``threads``. Writes the answers as JSON to standard output. Imports nothing of this
+they are), ``max_new_tokens``, ``threads`` and ``mixed`` (matrix products in bfloat16). Writes the answers as JSON to standard output. Imports nothing of this
 library.
 """
 
@@ -26,12 +26,13 @@ def answers(task: dict[str, Any]) -> list[str]:
     inputs = tokenizer(
         texts, padding=True, padding_side="left", add_special_tokens="texts" in task, return_tensors="pt"
     ).to(model.device)
-    output = model.generate(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        max_new_tokens=task["max_new_tokens"],
-        do_sample=False,
-    )
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=task["mixed"]):
+        output = model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            max_new_tokens=task["max_new_tokens"],
+            do_sample=False,
+        )
     ends = model.generation_config.eos_token_id
     ends = [ends] if isinstance(ends, int) else ends
     found = []
