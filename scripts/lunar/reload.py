@@ -1,8 +1,8 @@
 """Answers of a model folder by transformers alone. Run as a program of its own, it shows that the folder needs no more.
 
 Reads a task as JSON from standard input: ``folder``, ``conversations`` (lists of messages) or ``texts`` (prompts as
-they are), ``max_new_tokens``, ``threads`` and ``mixed`` (matrix products in bfloat16). Writes the answers as JSON to standard output. Imports nothing of this
-library.
+they are), ``max_new_tokens``, ``threads`` and ``mixed`` (matrix products in bfloat16). Writes the answers as JSON to
+standard output. Imports nothing of this library.
 """
 
 import json
