@@ -1,11 +1,8 @@
 """The audit's page joins the report of the experiments once it was made, and nothing else is made again for it."""
 
-import pytest
-
 from clone import run_snakemake
 
 
-@pytest.mark.xfail(reason="not yet run on an idle machine", strict=False)
 def test_audit_in_report(toy_copy):
     assert run_snakemake(toy_copy, "published").returncode == 0
     outcome = run_snakemake(toy_copy)
