@@ -29,6 +29,9 @@ BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
 # Splits that a ladder is judged by.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 
+# Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
+FITTED = {"data", "layers", "prompts", "rehearsal"}
+
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
     """``base`` with ``over`` laid on it, key by key; anything but a mapping is replaced whole."""
@@ -78,12 +81,20 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
         # A model of another source shares no key with the default one; what is left of it would be noise.
         if "source" in over.get("model", {}):
             base = {key: value for key, value in base.items() if key != "model"}
+        # Nor do files of authors who play a part belong to other data.
+        if "retain" in over.get("data", {}):
+            base = merge(base, {"rehearsal": {"authors": []}, "sequential": {"requests": []}})
         experiment = merge(base, over)
         for method, change in over.get("methods", {}).items():
             experiment["methods"][method] = settle(experiment["methods"][method], change)
         # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
-        for method, entry in experiment["methods"].items():
-            check_method(entry, experiment, recipes, f"experiments.{name}.methods.{method}")
+        for method, entry in list(experiment["methods"].items()):
+            try:
+                check_method(entry, experiment, recipes, f"experiments.{name}.methods.{method}")
+            except LunarError:
+                if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
+                    raise
+                del experiment["methods"][method]
         experiment["methods"] |= climb(experiment, f"experiments.{name}")
         check(experiment, recipes, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
@@ -101,6 +112,23 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
                 "settings; models of one name are one folder, so give one of them another name"
             )
     return experiments
+
+
+def used(experiment: Mapping[str, Any]) -> set[str]:
+    """The methods that an experiment runs, and those that these lean on."""
+    names = {"vanilla", *experiment["compare"], *experiment["figures"]["methods"]}
+    names |= {experiment["ladder"][end] for end in ("from", "to") if experiment["ladder"]}
+    if experiment["optimisers"]:
+        names.add(experiment["optimisers"]["method"])
+    if experiment["sequential"]["requests"]:
+        names.add(experiment["sequential"]["method"])
+    todo = list(names)
+    while todo:
+        entry = experiment["methods"].get(todo.pop(), {})
+        found = {*entry.get("choices", {}), entry.get("base"), entry.get("direction", {}).get("base")} - {None}
+        todo += found - names
+        names |= found
+    return names
 
 
 def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:

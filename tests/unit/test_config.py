@@ -651,3 +651,33 @@ def test_each_seed_is_an_experiment(config: dict[str, Any]) -> None:
     assert experiments["toy"]["seed"] == 3
     assert experiments["toy@5"] == experiments["toy"] | {"seed": 5}
     assert "toy@3" not in experiments
+
+
+def test_the_experiment_of_the_readme_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = text.partition("## Your own model and data")[2].partition("```yaml\n")[2].partition("```")[0]
+    for mine, ours in {
+        "forget": "drakoulis",
+        "retain-1": "ezeobi",
+        "retain-2": "minazawa",
+        "retain-3": "ybarrondo",
+    }.items():
+        block = block.replace(f"my/{mine}.jsonl", f"data/authors/{ours}.jsonl")
+    config = deepcopy(SHIPPED)
+    config["experiments"] |= yaml.safe_load(block)["experiments"]
+    mine = resolve(config)["mine"]
+    assert mine["methods"]["lunar"]["grid"]["layers"] == [[15], [17], [19], [21]]
+    # What of the defaults does not fit other layers is left out; what is asked for has to fit.
+    assert "lunar-topk" not in mine["methods"]
+    config["experiments"]["mine"]["compare"].append("lunar-topk")
+    with pytest.raises(LunarError, match=r"mine\.methods\.lunar-topk\.grid\.layers"):
+        resolve(config)
+
+
+def test_other_data_brings_no_rehearsal_along(config: dict[str, Any]) -> None:
+    config["experiments"]["other"] = {"data": {"retain": ["data/authors/ezeobi.jsonl"]}}
+    with pytest.raises(LunarError, match=r"methods\.lunar\.grid: nothing to choose on"):
+        resolve(config)
+    config["experiments"]["other"]["methods"] = {"lunar": {"layers": [12], "coefficient": 1.0}}
+    assert resolve(config)["other"]["rehearsal"]["authors"] == []
