@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from lunar.chat import SPANS, Encoded, batches_by_length, pad
+from lunar.edits import Change, Dense, Factors
 from lunar.errors import Diverged, LunarError
 from lunar.hooks import capture
 from lunar.models import down_proj
@@ -201,17 +202,17 @@ class Stopwatch:
 
 
 @torch.no_grad()
-def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[torch.Tensor, list[dict[str, Any]]]:
-    """Train the change of the weight from zero.
+def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[Change, list[dict[str, Any]]]:
+    """Train the change of the weight from zero: all of it, or with a ``rank`` two factors of it, as LoRA does.
 
     Args:
         given: the objective.
         solver: the ``solver`` section of a method.
-        seed: of the order of the rows.
+        seed: of the order of the rows, and of the right factor (the left one starts at zero).
 
     Returns:
-        The change, float32 of shape (d_model, d_ff), and a row an epoch: ``step``, ``seconds`` (of training only, not
-        of measuring) and ``objective``, J over all rows at the epoch's end.
+        The change, float32, of a weight of shape (d_model, d_ff), and a row an epoch: ``step``, ``seconds`` (of
+        training only, not of measuring) and ``objective``, J over all rows at the epoch's end.
 
     Raises:
         Diverged: the objective is no longer a number; names the learning rate.
@@ -219,10 +220,12 @@ def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[torch
     count, inner = given.inputs.shape
     width, vector = len(given.vector), given.vector.float()
     device = given.inputs.device
-    delta = torch.zeros(width, inner, device=device)
-    delta.grad = torch.zeros_like(delta)
-    optimiser = optimiser_of(solver, [delta])
     order = torch.Generator().manual_seed(seed)
+    change: Change = Dense(torch.zeros(width, inner, device=device))
+    if rank := solver.get("rank"):
+        right = torch.randn(inner, rank, generator=order) / inner**0.5
+        change = Factors(torch.zeros(width, rank, device=device), right.to(device))
+    optimiser = optimiser_of(solver, list(vars(change).values()))
     watch = Stopwatch(device)
     curve: list[dict[str, Any]] = []
     step = 0
@@ -231,20 +234,24 @@ def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[torch
             for group in optimiser.param_groups:
                 group["lr"] = rate(solver, epoch)
             for batch in torch.randperm(count, generator=order).to(device).split(solver["batch_size"]):
-                h = given.inputs[batch]
+                h, delta = given.inputs[batch], change.product()
                 misfit = h @ delta.T - given.targets[batch, None] * vector
-                torch.mm((misfit * given.weights[batch, None]).T, h, out=delta.grad)
-                delta.grad.mul_(2 / (len(batch) * width)).add_(delta, alpha=2 * given.strength / (count * width))
+                gradient = (misfit * given.weights[batch, None]).T @ h
+                gradient.mul_(2 / (len(batch) * width)).add_(delta, alpha=2 * given.strength / (count * width))
+                if isinstance(change, Factors):
+                    change.left.grad, change.right.grad = gradient @ change.right, gradient.T @ change.left
+                else:
+                    change.delta.grad = gradient
                 optimiser.step()
                 step += 1
-        value = given.objective(delta)
+        value = given.objective(change.product())
         if not math.isfinite(value):
             raise Diverged(
                 f"solver.learning_rate: {solver['learning_rate']} is too high for these activations: the objective is "
                 f"no number after {step} steps; lower it"
             )
         curve.append({"step": step, "seconds": watch.seconds, "objective": value})
-    return delta, curve
+    return change, curve
 
 
 def timed_closed_form(given: Problem, times: int = 3) -> tuple[torch.Tensor, dict[str, float]]:

@@ -26,6 +26,7 @@ METHODS = {
     "lunar": ("#D55E00", "o"),
     "lunar-topk": ("#E69F00", "^"),
     "lunar-official": ("#A6761D", "v"),
+    "lunar-lora": ("#A6761D", "1"),
     "lunar-replication": ("#999933", "<"),
     "gradient_ascent": ("#0072B2", "P"),
     "gradient_difference": ("#56B4E9", "P"),

@@ -105,23 +105,23 @@ def test_nothing_to_redirect(rows, vector) -> None:
     ],
 )
 def test_descent_ends_above_the_exact_optimum_and_near_it(given, exact, solver) -> None:
-    delta, curve = descend(given, solver, seed=0)
+    change, curve = descend(given, solver, seed=0)
     best, unedited = exact[1]["objective"], exact[1]["objective_unedited"]
     assert all(row["objective"] >= best for row in curve)
-    assert curve[-1]["objective"] == given.objective(delta)
+    assert curve[-1]["objective"] == given.objective(change.product())
     assert curve[-1]["objective"] - best < 0.05 * (unedited - best)
 
 
 def test_adamw_reaches_the_optimum_given_time(given, exact) -> None:
-    delta, curve = descend(given, ADAMW | {"epochs": 600, "batch_size": 64}, seed=0)
+    change, curve = descend(given, ADAMW | {"epochs": 600, "batch_size": 64}, seed=0)
     assert curve[-1]["objective"] < exact[1]["objective"] * (1 + 1e-5)
-    torch.testing.assert_close(delta, exact[0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(change.product(), exact[0], atol=1e-3, rtol=0)
 
 
 def test_steps_equal_automatic_differentiation(given) -> None:
     """Plain gradient descent in one batch: each step is that of the mean squared error plus its share of the ridge."""
     solver = SGD | {"momentum": 0.0, "batch_size": 1000, "epochs": 3, "schedule": "constant"}
-    delta, _ = descend(given, solver, seed=0)
+    change, _ = descend(given, solver, seed=0)
     expected = torch.zeros(5, 12, dtype=torch.float64, requires_grad=True)
     h, y = given.inputs.double(), torch.outer(given.targets.double(), given.vector)
     for _ in range(3):
@@ -129,7 +129,29 @@ def test_steps_equal_automatic_differentiation(given) -> None:
         loss = loss + given.strength * expected.square().sum() / (len(h) * 5)
         (slope,) = torch.autograd.grad(loss, expected)
         expected = (expected - 0.02 * slope).detach().requires_grad_(True)
-    torch.testing.assert_close(delta, expected.detach().float(), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(change.product(), expected.detach().float(), rtol=1e-4, atol=1e-7)
+
+
+def test_factors_of_a_rank_are_trained_by_the_chain_rule(given) -> None:
+    solver = SGD | {"momentum": 0.0, "batch_size": 1000, "epochs": 2, "schedule": "constant", "rank": 2}
+    change, _ = descend(given, solver, seed=0)
+    start = torch.randn(12, 2, generator=torch.Generator().manual_seed(0)) / 12**0.5
+    left, right = torch.zeros(5, 2).double().requires_grad_(True), start.double().requires_grad_(True)
+    h, y = given.inputs.double(), torch.outer(given.targets.double(), given.vector)
+    for _ in range(2):
+        delta = left @ right.T
+        loss = (given.weights.double()[:, None] * (h @ delta.T - y).square()).mean()
+        loss = loss + given.strength * delta.square().sum() / (len(h) * 5)
+        slopes = torch.autograd.grad(loss, (left, right))
+        left, right = ((f - 0.02 * s).detach().requires_grad_(True) for f, s in zip((left, right), slopes, strict=True))
+    torch.testing.assert_close(change.left, left.detach().float(), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(change.right, right.detach().float(), rtol=1e-4, atol=1e-7)
+
+
+def test_rank_one_is_enough_for_the_optimum(given, exact) -> None:
+    change, curve = descend(given, ADAMW | {"epochs": 600, "batch_size": 64, "rank": 1}, seed=0)
+    assert change.left.shape == (5, 1)
+    assert exact[1]["objective"] <= curve[-1]["objective"] < exact[1]["objective"] * (1 + 1e-3)
 
 
 def test_curve_counts_steps_and_time(given) -> None:
@@ -140,7 +162,7 @@ def test_curve_counts_steps_and_time(given) -> None:
 
 
 def test_the_seed_decides(given) -> None:
-    first, again, other = (descend(given, SGD | {"epochs": 2}, seed=seed)[0] for seed in (1, 1, 2))
+    first, again, other = (descend(given, SGD | {"epochs": 2}, seed=seed)[0].product() for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

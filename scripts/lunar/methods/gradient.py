@@ -7,7 +7,7 @@ import torch
 from lunar import solve
 from lunar.chat import Encoded
 from lunar.descent import Problem, Rows, descend, input_rows, problem, sums
-from lunar.edits import Dense, Edit, down_proj_name
+from lunar.edits import Edit, down_proj_name
 from lunar.errors import LunarError
 from lunar.methods import Job, Outcome, method
 from lunar.methods.redirection import Redirection
@@ -49,7 +49,7 @@ class RedirectionGradient(Redirection):
             vector = vectors[layer]
             try:
                 given = self.problem(rows, vector)
-                delta, found = descend(given, self.settings["solver"], job.seed)
+                change, found = descend(given, self.settings["solver"], job.seed)
                 _, exact = solve.redirect(
                     sums(rows, layer),
                     layer,
@@ -60,8 +60,7 @@ class RedirectionGradient(Redirection):
                 )
             except LunarError as error:
                 raise type(error)(f"layer {layer}: {error}") from error
-            delta = delta.cpu()
-            edit[down_proj_name(layer)] = Dense(delta)
+            edit[down_proj_name(layer)] = change
             curve += [{"layer": layer} | row for row in found]
             unedited, best, last = exact["objective_unedited"], exact["objective"], found[-1]["objective"]
             # How far down the way from no edit to the optimum: 1 is the optimum, 0 no edit, less is worse than none.
@@ -73,13 +72,14 @@ class RedirectionGradient(Redirection):
                 "reached": reached,
                 "epochs": len(found),
                 "lambda": given.strength,
-                "detector": self.detector(rows, delta, vector),
+                "detector": self.detector(rows, change.product().cpu(), vector),
             }
             job.say(
                 f"layer {layer}: objective {last:.5g} after {found[-1]['step']} steps; no edit has {unedited:.5g}, the "
                 f"exact optimum {best:.5g}" + ("; worse than no edit" if reached < 0 else "")
             )
-        return Outcome(edit, sum(change.delta.numel() for change in edit.values()), {"layers": facts}, curve)
+        trained = sum(part.numel() for change in edit.values() for part in vars(change).values())
+        return Outcome(edit, trained, {"layers": facts}, curve)
 
     def detector(self, rows: Rows, delta: torch.Tensor, vector: torch.Tensor) -> dict[str, float]:
         """Mean part of the change along ``c r``, by set and span: what the exact edit's detector score is."""
