@@ -278,7 +278,7 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
             f"Before unlearning the model reproduces the forget set at ROUGE-1 {known} "
             f"and refuses {_value(metrics, 'vanilla', 'general', 'refusal')} of plain general questions.",
         ]
-    for name in (name for name in metrics if name.startswith("lunar")):
+    for name in (name for name in ("lunar", "lunar-topk") if name in metrics):
         lines += [
             "",
             f"``{name}`` answers {_value(metrics, name, 'forget', 'rouge1')} of the forget set's words and refuses "
@@ -296,8 +296,51 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
             f"{_value(metrics, 'retain_only', 'forget', 'refusal')} of its questions: refusing is not the same as not "
             "knowing, so a DS below that model's says that a model refuses, not that it knows less.",
         ]
-    lines += ["", f"The edit is at layer {layers['best']}, chosen by the score of steered answers (section 3).", ""]
+    if "lunar" in metrics:
+        lines += ["", standing(metrics, "lunar")]
+    lines += [
+        "",
+        "Settings were chosen in rehearsal, on retained authors who play the forgotten one (section 3); the paper's "
+        f"score of steered answers prefers layer {layers['best']}.",
+        "",
+    ]
     return "\n".join(lines)
+
+
+def standing(metrics: Metrics, method: str) -> str:
+    """Where a method stands among those that edit the model: whom it loses to, and by what."""
+    others = [name for name in metrics if name not in (method, "vanilla", "retain_only")]
+    ds = {name: metrics[name]["ds"]["mean"] for name in [method, *others] if "mean" in metrics[name]["ds"]}
+    if method not in ds or len(ds) < 2:
+        return f"``{method}`` is compared with no other edit here."
+    ahead = sorted((name for name in ds if ds[name] < ds[method]), key=ds.__getitem__)
+    text = (
+        f"Of {len(ds)} edits ``{method}`` has the lowest DS."
+        if not ahead
+        else (
+            f"Of {len(ds)} edits {len(ahead)} have a lower DS than ``{method}`` ({ds[method]:.1f}): "
+            + ", ".join(f"{name} ({ds[name]:.1f})" for name in ahead)
+            + "."
+        )
+    )
+    lost = []
+    for split, metric, title in (
+        ("unseen", "rouge1", "unseen authors"),
+        ("general", "refusal", "general questions refused"),
+    ):
+        cells = {name: metrics[name]["splits"].get(split, {}).get(metric, {}) for name in ds}
+        if "low" not in cells[method]:
+            continue
+        own = cells[method]
+        better = [
+            name
+            for name, cell in cells.items()
+            if "low" in cell and (cell["low"] > own["high"] if metric == "rouge1" else cell["high"] < own["low"])
+        ]
+        lost += [f"{title}: {', '.join(better)}"] if better else []
+    if lost:
+        return f"{text} By more than the 95% intervals it loses on {'; '.join(lost)}."
+    return f"{text} On unseen authors and general questions it loses to none of them by more than the 95% intervals."
 
 
 def spread(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from lunar.tables import (
     render,
     sections,
     spread,
+    standing,
     summary,
     wide,
 )
@@ -312,7 +313,7 @@ def test_summary_sentences_carry_their_methods_numbers() -> None:
     assert re.search(r"Before unlearning .* ROUGE-1 0\.91 ", text)
     assert re.search(r"``lunar`` answers 0\.12 .* refuses 0\.95 .* keeps 0\.78 on the retain set", text)
     assert re.search(r"``retain_only``, matches 0\.30 .* refuses 0\.15 ", text)
-    assert "The edit is at layer 17," in text
+    assert "prefers layer 17." in text
 
 
 def test_summary_without_reference_points() -> None:
@@ -335,3 +336,29 @@ def test_spread_over_seeds() -> None:
     assert (rows[1]["seed 0"], rows[1]["seed 7"], rows[1]["mean"]) == (10.0, 16.0, 13.0)
     assert rows[1]["deviation"] == pytest.approx(18**0.5)
     assert (rows[1]["lowest"], rows[1]["highest"]) == (10.0, 16.0)
+
+
+def _found(ds: float, unseen: tuple[float, float], refused: tuple[float, float]) -> dict:
+    def cell(low: float, high: float) -> dict[str, float]:
+        return {"mean": (low + high) / 2, "low": low, "high": high}
+
+    splits = {"unseen": {"rouge1": cell(*unseen)}, "general": {"refusal": cell(*refused)}}
+    return {"ds": {"mean": ds, "low": ds, "high": ds}, "splits": splits}
+
+
+def test_standing_names_what_is_ahead_and_what_is_lost() -> None:
+    found = {
+        "vanilla": _found(100, (1, 1), (0, 0)),
+        "lunar": _found(8, (0.8, 0.9), (0.05, 0.15)),
+        "idk": _found(2, (0.95, 1.0), (0.1, 0.2)),
+        "npo": _found(5, (0.85, 0.95), (0.0, 0.04)),
+        "kl": _found(60, (0.1, 0.2), (0.0, 0.2)),
+    }
+    text = standing(found, "lunar")
+    assert "Of 4 edits 2 have a lower DS than ``lunar`` (8.0): idk (2.0), npo (5.0)." in text
+    assert "unseen authors: idk; general questions refused: npo" in text
+    assert standing({name: found[name] for name in ("lunar", "kl")}, "lunar") == (
+        "Of 2 edits ``lunar`` has the lowest DS. On unseen authors and general questions it loses to none of them by "
+        "more than the 95% intervals."
+    )
+    assert "no other edit" in standing({"lunar": found["lunar"]}, "lunar")
