@@ -290,6 +290,12 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
     grid = method.get("grid", {})
     for key in sorted(set(grid) & set(method)):
         raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
+    base = method.get("base", "vanilla")
+    if grid and method.get("direction", {}).get("base", base) != base:
+        raise LunarError(
+            f"{where}.grid: a rehearsal collects the rehearsed author's activations under one prompt, that of {base}; "
+            "leave direction.base out, or state the values instead"
+        )
     if grid and not experiment["rehearsal"]["authors"]:
         raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
     taken: dict[str, str] = {}

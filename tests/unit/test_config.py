@@ -681,3 +681,13 @@ def test_other_data_brings_no_rehearsal_along(config: dict[str, Any]) -> None:
         resolve(config)
     config["experiments"]["other"]["methods"] = {"lunar": {"layers": [12], "coefficient": 1.0}}
     assert resolve(config)["other"]["rehearsal"]["authors"] == []
+
+
+def test_a_direction_under_another_prompt_is_not_rehearsed(config: dict[str, Any]) -> None:
+    methods = config["defaults"]["methods"]
+    methods["vanilla-qa"] = {"model": "full", "prompt": "qa"}
+    methods["lunar"]["direction"] = SOLVED["direction"] | {"base": "vanilla-qa"}
+    with pytest.raises(LunarError, match=r"methods\.lunar\.grid: .* leave direction\.base out"):
+        resolve(config)
+    methods["lunar"]["base"] = "vanilla-qa"
+    resolve(config)
