@@ -86,9 +86,9 @@ def recipe_library(script):
     return lambda wildcards: library(script, RECIPES[method(wildcards)["recipe"]])
 
 
-def half_the_cores(wildcards):
+def finetuning_threads(wildcards):
     """Threads of a fine-tuning job: two of them share the machine, which beats one after the other on all cores."""
-    return max(1, (workflow.cores or 4) // 2)
+    return max(1, (workflow.cores or 4) // len(trained_models(wildcards.experiment)))
 
 
 def model_folder(experiment, model):

@@ -43,7 +43,7 @@ rule finetune:
         "results/{experiment}/benchmarks/finetune_{model}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: half_the_cores
+    threads: finetuning_threads
     resources:
         mem_mb=3700,
         gpu=GPU,
