@@ -89,7 +89,8 @@ def test_a_ladder_is_made_of_its_rungs(project):
 def test_an_experiment_without_choices_rehearses_nothing(project):
     def settle(config):
         toy(config)["methods"] = {name: {"layers": "best", "coefficient": 2.0} for name in ("lunar", "lunar-topk")}
-        toy(config).update({"rehearsal": {"authors": []}, "ladder": None})
+        compare = ["vanilla", "lunar", "lunar-topk"]
+        toy(config).update({"rehearsal": {"authors": []}, "ladder": None, "compare": compare})
 
     change_config(project, settle)
     jobs = planned(run_snakemake(project, "--dry-run"))
