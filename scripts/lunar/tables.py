@@ -236,15 +236,11 @@ def render(template: str | Path, *, style: str | Path, **values: Any) -> str:
 def _value(metrics: Metrics, method: str, split: str | None, metric: str) -> str:
     found = metrics[method] if split is None else metrics[method]["splits"].get(split, {})
     cell = found.get(metric, {})
-    # A p-value may be far below what two decimals show.
-    digits = ".2g" if metric == "forget_quality" else ".2f"
-    return f"{cell['mean']:{digits}}" if "mean" in cell else "not measured"
+    return f"{cell['mean']:.2f}" if "mean" in cell else "not measured"
 
 
 HEADLINE = (
     ("DS", None, "ds"),
-    ("forget quality", None, "forget_quality"),
-    ("utility", None, "model_utility"),
     ("forget", "forget", "rouge1"),
     ("refused", "forget", "refusal"),
     ("retain", "retain", "rouge1"),
@@ -268,8 +264,7 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
             lines.append(f"     - {text}")
     lines += [
         "",
-        "DS is lower for better; forget quality is the p-value of a test against a model that never knew; forget, "
-        "retain and unseen are ROUGE-1 recall, refused are shares of questions.",
+        "DS is lower for better; forget, retain and unseen are ROUGE-1 recall, refused are shares of questions.",
     ]
     if "vanilla" in metrics:
         known = _value(metrics, "vanilla", "forget", "rouge1")
