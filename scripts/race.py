@@ -4,11 +4,10 @@ import random
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 
 from lunar.descent import Stopwatch, descend, seconds_of_a_forward_step, timed_closed_form
-from lunar.files import read_json, read_rows, write_json, write_text
-from lunar.methods import Job, inputs_named
+from lunar.files import write_json, write_text
+from lunar.methods import Job, inputs_of_job
 from lunar.methods.gradient import RedirectionGradient
 from lunar.progress import script
 
@@ -22,9 +21,7 @@ def main(smk) -> None:
             smk.params.dtype,
             smk.params.system_prompt,
             smk.params.prompt,
-            rows={key: read_rows(path) for key, path in inputs_named("rows", smk.input).items()},
-            directions={key: load_file(path) for key, path in inputs_named("direction", smk.input).items()},
-            chosen=read_json(smk.input.layers) if "layers" in smk.input.keys() else {},
+            **inputs_of_job(smk.input),
             seed=smk.params.seed,
         )
         method = RedirectionGradient(smk.params.settings)

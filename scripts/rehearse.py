@@ -5,14 +5,14 @@ import json
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 
 from lunar import edits
 from lunar.activations import collect
+from lunar.chat import Chat
 from lunar.config import combinations
 from lunar.errors import Diverged
-from lunar.files import read_json, read_rows, write_json, write_text
-from lunar.methods import METHODS, Job, inputs_named
+from lunar.files import read_rows, write_json, write_text
+from lunar.methods import METHODS, Job, inputs_of_job
 from lunar.progress import script
 from lunar.rehearsal import cast, measure, score
 
@@ -29,18 +29,16 @@ def main(smk) -> None:
         pairs = how["authors"][: entry.get("rehearsals")]
         prompts = [smk.params.system_prompt, smk.params.base_prompt]
         job = Job(smk.input.model, smk.params.dtype, *prompts, seed=smk.params.seed, say=lambda text: None)
-        chosen = read_json(smk.input.layers) if "layers" in smk.input.keys() else {}
-        chat = type(job.chat)(job.chat.tokenizer, smk.params.system_prompt, smk.params.prompt)
-        shared = {key: load_file(path) for key, path in inputs_named("statistics", smk.input).items()}
-        towards = {key: load_file(path) for key, path in inputs_named("direction", smk.input).items()}
+        chat = Chat(job.chat.tokenizer, smk.params.system_prompt, smk.params.prompt)
+        shared = inputs_of_job(smk.input)
+        job.chosen = shared["chosen"]
         answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
         general = read_rows(smk.input.general_validation)[: how["general"]]
         results = []
         bar = progress.bar("settings", len(grid) * len(pairs))
         for number, pair in enumerate(pairs):
-            files = {key: pair[key] for key in ("forget", "held_out")}
             parts = cast(
-                **files, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed
+                **pair, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed
             )
             parts |= {"general": answered, "refusals": refusals, "general_validation": general}
             statistics = {}
@@ -53,11 +51,11 @@ def main(smk) -> None:
                         batch_size=smk.params.batch_size,
                         gram_layers=smk.params.candidates,
                     )
+            job.rows = parts
+            job.statistics = shared["statistics"] | statistics
+            job.directions = shared["directions"] | statistics
             before = measure(job.model, chat, parts, smk.params.generation)
             for tried, setting in enumerate(grid):
-                job.rows = parts
-                job.statistics, job.directions = shared | statistics, towards | statistics
-                job.chosen = chosen
                 try:
                     outcome = METHODS[entry["recipe"]](entry | setting).unlearn(job)
                 except Diverged as error:

@@ -1,14 +1,13 @@
 """Serve requests to forget one after another, composed and jointly, take them back, and ask after each step."""
 
 import torch
-from safetensors.torch import load_file
 
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
 from lunar.data import load, rename
-from lunar.files import read_json, read_rows, write_rows
-from lunar.methods import Job, chosen_values, inputs_named
+from lunar.files import read_rows, write_rows
+from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
 from lunar.sequential import Request, ask, serve, states
 
@@ -22,9 +21,7 @@ def main(smk) -> None:
             smk.params.dtype,
             smk.params.system_prompt,
             smk.params.base_prompt,
-            statistics={key: load_file(path) for key, path in inputs_named("statistics", smk.input).items()},
-            directions={key: load_file(path) for key, path in inputs_named("direction", smk.input).items()},
-            chosen=read_json(smk.input.layers) if "layers" in smk.input.keys() else {},
+            **inputs_of_job(smk.input),
             say=lambda text: progress.say(text, screen=False),
         )
 

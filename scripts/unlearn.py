@@ -5,12 +5,11 @@ import time
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 
 from lunar import edits
 from lunar.errors import LunarError
-from lunar.files import read_json, read_rows, write_json, write_text
-from lunar.methods import METHODS, Job, chosen_values, inputs_named
+from lunar.files import write_json, write_text
+from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
 from lunar.progress import script
 
 
@@ -26,10 +25,7 @@ def main(smk) -> None:
             smk.params.dtype,
             smk.params.system_prompt,
             smk.params.prompt,
-            rows={key: read_rows(path) for key, path in inputs_named("rows", smk.input).items()},
-            statistics={key: load_file(path) for key, path in inputs_named("statistics", smk.input).items()},
-            directions={key: load_file(path) for key, path in inputs_named("direction", smk.input).items()},
-            chosen=read_json(smk.input.layers) if "layers" in smk.input.keys() else {},
+            **inputs_of_job(smk.input),
             seed=smk.params.seed,
             say=progress.say,
         )

@@ -1,9 +1,11 @@
 """Methods: what a job lends them, how they are registered, and the exact redirection."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lunar import edits
 from lunar.activations import collect
@@ -11,7 +13,7 @@ from lunar.chat import Chat
 from lunar.config import recipes
 from lunar.edits import Factors
 from lunar.errors import LunarError
-from lunar.methods import METHODS, Job, Method, Outcome, inputs_named, method
+from lunar.methods import METHODS, Job, Method, Outcome, inputs_named, inputs_of_job, method
 from lunar.methods.redirection import Redirection
 from lunar.models import blocks
 from lunar.solve import redirect
@@ -151,6 +153,18 @@ def test_inputs_named() -> None:
     assert inputs_named("statistics", inputs) == {"forget": "a", "retain": "b"}
     assert inputs_named("direction", inputs) == {"forget": "c"}
     assert inputs_named("rows", inputs) == {}
+
+
+def test_inputs_of_a_job_are_read(tmp_path: Path) -> None:
+    (tmp_path / "forget.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
+    (tmp_path / "layers.json").write_text('{"best": 2}', encoding="utf-8")
+    save_file({"mean": torch.ones(2)}, tmp_path / "s.safetensors")
+    names = {"rows_forget": "forget.jsonl", "direction_forget": "s.safetensors", "layers": "layers.json"}
+    found = inputs_of_job({key: str(tmp_path / name) for key, name in names.items()})
+    assert found["rows"] == {"forget": [{"id": "a"}]}
+    assert torch.equal(found["directions"]["forget"]["mean"], torch.ones(2))
+    assert (found["statistics"], found["chosen"]) == ({}, {"best": 2})
+    assert Job("a", **inputs_of_job({})).chosen == {}
 
 
 def test_methods_are_registered_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from lunar.chat import Chat
 from lunar.edits import Edit
-from lunar.files import Row, read_json
+from lunar.files import Row, read_json, read_rows
 from lunar.models import load_model, load_tokenizer
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
@@ -108,6 +109,16 @@ def method(name: str) -> Callable[[type[Method]], type[Method]]:
 def inputs_named(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """A rule's inputs whose name starts with ``prefix_``, by the rest of their name."""
     return {name.removeprefix(f"{prefix}_"): path for name, path in inputs.items() if name.startswith(f"{prefix}_")}
+
+
+def inputs_of_job(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
+    return {
+        "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
+        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
+        "directions": {name: load_file(path) for name, path in inputs_named("direction", inputs).items()},
+        "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
+    }
 
 
 def chosen_values(choices: Mapping[str, Sequence[str]], paths: Sequence[str]) -> dict[str, Any]:
