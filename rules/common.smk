@@ -22,7 +22,9 @@ from lunar.errors import LunarError  # noqa: E402
 validate(config, Path(workflow.basedir) / "rules" / "config.schema.yaml")
 try:
     RECIPES = settings.recipes(SCRIPTS)
+    ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
     EXPERIMENTS = settings.resolve(config, RECIPES)
+    settings.check_attacks(EXPERIMENTS, ATTACKS)
     if config.get("method"):
         settings.exported(config, EXPERIMENTS)  # a misspelt name is to end in one line, before anything else
 except LunarError as error:
@@ -37,7 +39,7 @@ wildcard_constraints:
     base="[^/]+",
     model="full|retain_only",
     method="[^/]+",
-    attack="none",
+    attack="[^/]+",
     layer=r"\d+",
 
 
@@ -84,6 +86,53 @@ def library(script, *modules):
 def recipe_library(script):
     """An input function: as `library`, with the module of the job's recipe and of no other."""
     return lambda wildcards: library(script, RECIPES[method(wildcards)["recipe"]])
+
+
+def attack_entry(wildcards):
+    """The job's attack as it is configured, keys sorted."""
+    return cfg(wildcards.experiment, "attacks", wildcards.attack)
+
+
+def attack_module(wildcards):
+    """The library module of the job's attack."""
+    return ATTACKS[attack_entry(wildcards)["attack"]]
+
+
+def attack_library(script):
+    """An input function: as `library`, with the module of the job's attack and of no other."""
+    return lambda wildcards: library(script, attack_module(wildcards))
+
+
+def attack_rows(wildcards):
+    """Rows that attacks ask and build from, by name."""
+    folder = f"results/{wildcards.experiment}"
+    named = {
+        name: f"{folder}/data/{name}.jsonl" for name in (*settings.ATTACKED, "forget_paraphrase", "forget_validation")
+    }
+    for name, split in (
+        ("harmful", "harmful_build"),
+        ("fictitious", "fictitious_build"),
+        ("refusals", "refusals_build"),
+    ):
+        named[name] = f"{folder}/data/{split}.jsonl"
+    named["general"] = f"{folder}/generations/vanilla/none/general_build.jsonl"
+    return {f"rows_{name}": path for name, path in named.items()}
+
+
+def attack_statistics(wildcards):
+    """Statistics of the model before unlearning that directions are computed from, by name."""
+    folder = f"results/{wildcards.experiment}/activations/vanilla"
+    return {f"statistics_{name}": f"{folder}/{name}.safetensors" for name in ("forget", "harmful", "fictitious")}
+
+
+def attacked_facts(wildcards):
+    """The facts of the job's edit, which hold the settings that rehearsals chose."""
+    return f"results/{wildcards.experiment}/edits/{wildcards.method}.json" if method_edit(wildcards) else []
+
+
+def attacked_methods(experiment):
+    """The compared methods that are attacked, in the table's order."""
+    return [name for name in cfg(experiment, "compare") if name in cfg(experiment, "attacked", "methods")]
 
 
 def finetuning_threads(wildcards):

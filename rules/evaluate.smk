@@ -19,6 +19,8 @@ rule score_likelihood:
         "results/{experiment}/logs/likelihood_{method}_{attack}.log",
     benchmark:
         "results/{experiment}/benchmarks/likelihood_{method}_{attack}.tsv"
+    wildcard_constraints:
+        attack="none",
     conda:
         "../envs/model.yaml"
     resources:
@@ -49,6 +51,8 @@ rule embed_answers:
         "results/{experiment}/logs/embed_{method}_{attack}.log",
     benchmark:
         "results/{experiment}/benchmarks/embed_{method}_{attack}.tsv"
+    wildcard_constraints:
+        attack="none",
     conda:
         "../envs/embed.yaml"
     resources:
@@ -73,6 +77,8 @@ rule evaluate_answers:
         "results/{experiment}/logs/evaluate_{method}_{attack}.log",
     benchmark:
         "results/{experiment}/benchmarks/evaluate_{method}_{attack}.tsv"
+    wildcard_constraints:
+        attack="none",
     conda:
         "../envs/data.yaml"
     params:

@@ -14,6 +14,8 @@ rule generate_answers:
         "results/{experiment}/logs/generate_{method}_{attack}.log",
     benchmark:
         "results/{experiment}/benchmarks/generate_{method}_{attack}.tsv"
+    wildcard_constraints:
+        attack="none",
     conda:
         "../envs/model.yaml"
     resources:

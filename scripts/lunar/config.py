@@ -26,6 +26,8 @@ SPLITS = (
 # Splits that every method answers, and those that only the model before unlearning does: what all else is built from.
 ANSWERED = ("forget", "forget_paraphrase", "retain", "unseen", "general", "harmful", "fictitious")
 BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
+# Splits whose questions are asked under attack, the second in part.
+ATTACKED = ("forget", "retain")
 # Splits that a ladder is judged by.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 
@@ -332,6 +334,26 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
                 _one_of(layer, experiment["layers"]["candidates"], place)
 
 
+def check_attacks(experiments: Mapping[str, Config], known: Iterable[str]) -> None:
+    """The ``attacks`` and ``attacked`` sections of resolved experiments.
+
+    ``known`` are the attacks that there are classes for.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    for name, experiment in experiments.items():
+        where = f"experiments.{name}"
+        for one, entry in experiment["attacks"].items():
+            if one in ("none", "control"):
+                raise LunarError(f"{where}.attacks.{one}: the name has a meaning of its own; choose another")
+            _one_of(entry["attack"], known, f"{where}.attacks.{one}.attack")
+        for number, one in enumerate(experiment["attacked"]["attacks"]):
+            _one_of(one, experiment["attacks"], f"{where}.attacked.attacks[{number}]")
+        for number, one in enumerate(experiment["attacked"]["methods"]):
+            _one_of(one, experiment["methods"], f"{where}.attacked.methods[{number}]")
+
+
 def check_solver(solver: Config, where: str) -> None:
     """One ``solver`` section: a key that another one asks for is there.
 
@@ -385,25 +407,26 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def recipes(folder: Path) -> dict[str, str]:
+def recipes(folder: Path, package: str = "methods", decorator: str = "method") -> dict[str, str]:
     """Recipes by name, with the module that defines each: classes under ``@method("name")`` in ``lunar/methods``.
 
-    The files are read, not imported: they need torch, which is not to be loaded while the Snakefile is parsed.
+    Or those under another decorator in another package, such as attacks. The files are read, not imported: they need
+    torch, which is not to be loaded while the Snakefile is parsed.
 
     Raises:
         LunarError: one name is defined twice.
     """
     found: dict[str, str] = {}
-    for path in sorted((folder / "lunar" / "methods").glob("*.py")):
+    for path in sorted((folder / "lunar" / package).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for call in node.decorator_list if isinstance(node, ast.ClassDef) else []:
-                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "method":
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == decorator:
                     name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
                     if not isinstance(name, str):
-                        raise LunarError(f"{path}:{call.lineno}: @method takes the recipe's name, as a literal text")
+                        raise LunarError(f"{path}:{call.lineno}: @{decorator} takes a name, as a literal text")
                     if name in found:
-                        raise LunarError(f"{path}:{call.lineno}: the recipe {name!r} is also in {found[name]}")
-                    found[name] = f"lunar.methods.{path.stem}"
+                        raise LunarError(f"{path}:{call.lineno}: the {decorator} {name!r} is also in {found[name]}")
+                    found[name] = f"lunar.{package}.{path.stem}"
     return found
 
 

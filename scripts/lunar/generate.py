@@ -1,4 +1,4 @@
-"""Greedy generation, batched by length."""
+"""Generation, batched by length."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,10 +42,12 @@ def generate(
     *,
     max_new_tokens: int,
     batch_size: int,
+    prefills: Sequence[str] | None = None,
+    temperature: float | None = None,
     before_batch: Callable[[], None] = lambda: None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
-    """The model's greedy answer to each question, in the order of the questions.
+    """The model's answer to each question, in the order of the questions.
 
     Args:
         model: a causal language model.
@@ -53,10 +55,15 @@ def generate(
         questions: plain questions.
         max_new_tokens: longest answer; generation stops earlier at the end-of-turn token.
         batch_size: questions a forward pass.
+        prefills: what each answer is made to begin with; what is returned comes after it.
+        temperature: sample at this temperature, from torch's global generator, instead of decoding greedily.
         before_batch: called before each batch's prompt is processed (steering arms its hooks here).
         progress: called with the number of questions done.
     """
     prompts = [chat.encode(question).ids for question in questions]
+    if prefills is not None:
+        begun = [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in prefills]
+        prompts = [prompt + start for prompt, start in zip(prompts, begun, strict=True)]
     answers = [""] * len(prompts)
     done = 0
     layer = type("Layer", (Roomy,), {"room": max_new_tokens})
@@ -69,7 +76,9 @@ def generate(
                 attention_mask=mask.to(model.device),
                 max_new_tokens=max_new_tokens,
                 past_key_values=Cache(layer_class_to_replicate=layer),
-                do_sample=False,
+                do_sample=temperature is not None,
+                temperature=temperature,
+                top_k=0 if temperature is not None else None,
                 eos_token_id=chat.end_ids,
                 pad_token_id=chat.tokenizer.pad_token_id,
             )

@@ -548,14 +548,14 @@ def test_shipped_recipes() -> None:
 def test_recipe_of_one_name_twice(tmp_path: Path) -> None:
     text = '@method("same")\nclass A: ...\n'
     write_methods(tmp_path, one=text, two=f"\n{text}")
-    with pytest.raises(LunarError, match=r"two\.py:2: the recipe 'same' is also in lunar\.methods\.one"):
+    with pytest.raises(LunarError, match=r"two\.py:2: the method 'same' is also in lunar\.methods\.one"):
         recipes(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["NAME", "'a' + 'b'", "", "name='a'", "3", "f'a'"])
 def test_recipe_whose_name_is_not_literal(tmp_path: Path, name: str) -> None:
     write_methods(tmp_path, one=f"@method({name})\nclass A: ...\n")
-    with pytest.raises(LunarError, match=r"one\.py:1: @method takes the recipe's name, as a literal text"):
+    with pytest.raises(LunarError, match=r"one\.py:1: @method takes a name, as a literal text"):
         recipes(tmp_path)
 
 

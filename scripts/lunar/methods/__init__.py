@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from lunar.chat import Chat
 from lunar.edits import Edit
-from lunar.files import Row, read_json, read_rows
+from lunar.files import Row, inputs_named, read_json, read_rows
 from lunar.models import load_model, load_tokenizer
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
@@ -104,11 +104,6 @@ def method(name: str) -> Callable[[type[Method]], type[Method]]:
         return cls
 
     return register
-
-
-def inputs_named(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule's inputs whose name starts with ``prefix_``, by the rest of their name."""
-    return {name.removeprefix(f"{prefix}_"): path for name, path in inputs.items() if name.startswith(f"{prefix}_")}
 
 
 def inputs_of_job(inputs: Mapping[str, Any]) -> dict[str, Any]:
