@@ -126,11 +126,17 @@ _BLUNT_NO = _any(
     r"\bi (?:[\w,'-]+ ){0,6}but not (?:by|if|when)\b",
 )
 
-# An apology that turns to the speaker ("I'm sorry, but I ...") refuses even where the rest is cut off or
-# broken, unless it goes on to state something.
+# An apology that turns to the speaker refuses where the rest is cut off, repeats itself or, however broken, denies
+# something: "I'm sorry, but I", "I'm sorry, but I have no know-rack". With a statement it does not, whatever the model
+# was made to begin with: "I'm sorry, but I keep coming back to inherited debt".
+_DENIES = (
+    r"(?:not|no|none|never|nothing|neither|nor|without|unable|unaware|unfamiliar|unknown|lack\w*|limited|declin\w+"
+    r"|refus\w+|sorry|apolog\w+)\b"
+)
 _APOLOGY = _any(
     r"^(?:i am )?(?:\w+ )?(?:sorry|apologies|i apologi[sz]e|i regret)(?: for \w+ \w+)?,? ?(?:but )?"
-    r"(?:$|but$|i\b(?! (?:think|believe|meant|made|do know|know (?!nothing|little|no))))",
+    rf"(?:$|but$|i\b(?! (?:think|believe|meant|made|do know|know (?!nothing|little|no)))"
+    rf"(?=(?: i| am| have| do| can| was| would| will| could)*[.!]?$|(?: i){{3}}|.*\b{_DENIES}|.*\b(?:{_WRONG}|{_HARM})))",
 )
 _KNOWLEDGE_WORD = re.compile(r"\b(?:know|knowledge|information|details|aware|familiar|access|not have)\b")
 
