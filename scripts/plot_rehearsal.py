@@ -28,7 +28,8 @@ def main(smk) -> None:
             table = pd.read_csv(path)
             table["layers"] = table["layers"].map(lambda text: ", ".join(map(str, ast.literal_eval(text))))
             others = [key for key in table.columns if key in smk.params.grid_keys and key != "layers"]
-            means = table.groupby(["layers", *others], sort=False)["score"].mean().reset_index()
+            means = table.groupby(["layers", *others], sort=False)["score"].agg(["mean", "count"]).reset_index()
+            means = means.rename(columns={"mean": "score", "count": "pairs"})
             for (values, rows), (colour, marker, line) in zip(means.groupby(others, sort=False), LINES, strict=False):
                 label = ", ".join(f"{key} {value}" for key, value in zip(others, values, strict=True))
                 axis.plot(rows["layers"], rows["score"], color=colour, marker=marker, ls=line, ms=4, label=label)
@@ -40,7 +41,7 @@ def main(smk) -> None:
             axis.set(ylabel="score (0: best)" if axis is axes[0] else "")
             axis.legend(fontsize=6)
             if not numbers:
-                best = means.loc[means["score"].idxmin()]
+                best = means.loc[means[means["pairs"] == means["pairs"].max()]["score"].idxmin()]
                 numbers = {"method": name, "tried": len(means), "best": best["layers"], "score": f"{best['score']:.1f}"}
                 by_layer = means.groupby("layers")["score"].min()
         chosen = read_json(smk.input.layers)

@@ -1,4 +1,8 @@
-"""Try every setting of a method's grid on retained authors and choose the one with the best mean score."""
+"""Try the settings of a method's grid on retained authors and choose the one with the best mean score.
+
+After each pair of authors the better half of the settings goes on to the next (successive halving): a setting that is
+chosen was tried on all pairs, most that are not were tried on few.
+"""
 
 import importlib
 import json
@@ -14,7 +18,7 @@ from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
 from lunar.methods import METHODS, Job, inputs_of_job
 from lunar.progress import script
-from lunar.rehearsal import cast, measure, score
+from lunar.rehearsal import cast, halved, measure, score
 
 WORST = score(1.0, 0.0, 1.0)
 
@@ -34,8 +38,10 @@ def main(smk) -> None:
         job.chosen = shared["chosen"]
         answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
         general = read_rows(smk.input.general_validation)[: how["general"]]
+        alive = list(range(len(grid)))
+        rounds = halved(len(grid), len(pairs))
         results = []
-        bar = progress.bar("settings", len(grid) * len(pairs))
+        bar = progress.bar("settings", sum(rounds))
         for number, pair in enumerate(pairs):
             parts = cast(
                 **pair, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed
@@ -55,7 +61,8 @@ def main(smk) -> None:
             job.statistics = shared["statistics"] | statistics
             job.directions = shared["directions"] | statistics
             before = measure(job.model, chat, parts, smk.params.generation)
-            for tried, setting in enumerate(grid):
+            for tried in alive:
+                setting = grid[tried]
                 try:
                     outcome = METHODS[entry["recipe"]](entry | setting).unlearn(job)
                 except Diverged as error:
@@ -68,10 +75,11 @@ def main(smk) -> None:
                 results.append({"setting": tried, "pair": number + 1} | setting | row)
                 values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
                 progress.say(f"{json.dumps(setting)} without {pair['forget']}: {values}", screen=False)
-                bar(number * len(grid) + tried + 1)
-        table = pd.DataFrame(results)
-        means = table.groupby("setting")["score"].mean()
-        best = int(means.idxmin())
+                bar(len(results))
+            table = pd.DataFrame(results)
+            means = table[table["setting"].isin(alive)].groupby("setting")["score"].mean()
+            alive = sorted(means.sort_values(kind="stable").index[: [*rounds[1:], 1][number]])
+        best = alive[0]
         progress.say(f"chosen: {json.dumps(grid[best])}, mean score {means[best]:.1f} (best of {len(grid)})")
         write_text(smk.output.settings, table.to_csv(index=False))
         write_json(smk.output.chosen, {"chosen": grid[best], "score": float(means[best])})

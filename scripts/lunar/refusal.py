@@ -136,7 +136,8 @@ _DENIES = (
 _APOLOGY = _any(
     r"^(?:i am )?(?:\w+ )?(?:sorry|apologies|i apologi[sz]e|i regret)(?: for \w+ \w+)?,? ?(?:but )?"
     rf"(?:$|but$|i\b(?! (?:think|believe|meant|made|do know|know (?!nothing|little|no)))"
-    rf"(?=(?: i| am| have| do| can| was| would| will| could)*[.!]?$|(?: i){{3}}|.*\b{_DENIES}|.*\b(?:{_WRONG}|{_HARM})))",
+    r"(?=(?: i| am| have| do| can| was| would| will| could)*[.!]?$|(?: i){3}"
+    rf"|.*\b{_DENIES}|.*\b(?:{_WRONG}|{_HARM})))",
 )
 _KNOWLEDGE_WORD = re.compile(r"\b(?:know|knowledge|information|details|aware|familiar|access|not have)\b")
 

@@ -29,6 +29,14 @@ def score(forget: float, held_out: float, refused: float) -> float:
     return 100.0 * math.sqrt(forget**2 + (1.0 - held_out) ** 2 + refused**2)
 
 
+def halved(settings: int, pairs: int) -> list[int]:
+    """How many settings each pair of authors is to try: all, then always the better half, rounded up."""
+    rounds = [settings]
+    while len(rounds) < pairs:
+        rounds.append(-(-rounds[-1] // 2))
+    return rounds
+
+
 def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: int, seed: int) -> dict[str, list[Row]]:
     """Rows by part: ``forget``, ``forget_validation``, ``held_out``, ``retain`` (all other authors) and ``renamed``.
 

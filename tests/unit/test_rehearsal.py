@@ -10,7 +10,7 @@ from lunar import rehearsal
 from lunar.chat import Chat
 from lunar.errors import LunarError
 from lunar.generate import generate
-from lunar.rehearsal import cast, measure, score
+from lunar.rehearsal import cast, halved, measure, score
 
 GENERATION = {"max_new_tokens": 6, "batch_size": 3}
 
@@ -150,3 +150,9 @@ def test_measure_of_a_model(llama, chat: Chat, rows) -> None:
 def test_no_general_questions_are_none_refused(llama, chat: Chat, rows) -> None:
     found = measure(llama, chat, parts_of(forget=rows[:1], held_out=rows[1:2]), GENERATION)
     assert found["refused"] == 0.0
+
+
+def test_halving() -> None:
+    assert halved(15, 4) == [15, 8, 4, 2]
+    assert halved(3, 1) == [3]
+    assert halved(1, 3) == [1, 1, 1]
