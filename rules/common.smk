@@ -19,12 +19,14 @@ sys.path.insert(0, str(SCRIPTS))
 from lunar import config as settings  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 
-validate(config, Path(workflow.basedir) / "rules" / "config.schema.yaml")
+SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
+validate(config, SCHEMA)
 try:
     RECIPES = settings.recipes(SCRIPTS)
     ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
     EXPERIMENTS = settings.resolve(config, RECIPES)
     settings.check_attacks(EXPERIMENTS, ATTACKS)
+    settings.check_climbed(EXPERIMENTS, SCHEMA)
     if config.get("method"):
         settings.exported(config, EXPERIMENTS)  # a misspelt name is to end in one line, before anything else
 except LunarError as error:

@@ -658,7 +658,7 @@ def test_the_experiment_of_the_readme_resolves(monkeypatch: pytest.MonkeyPatch) 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     block = text.partition("## Your own model and data")[2].partition("```yaml\n")[2].partition("```")[0]
     for mine, ours in {
-        "forget": "drakoulis",
+        "forget": "threlfall",
         "retain-1": "ezeobi",
         "retain-2": "minazawa",
         "retain-3": "ybarrondo",

@@ -120,6 +120,11 @@ def test_an_experiment_without_choices_rehearses_nothing(project):
             lambda c: toy(c)["methods"]["lunar"].update(ridge=0.5),
             ["toy.ladder: the rungs do not lead to 'lunar'; ridge is 0.001", "or set the ladder to null"],
         ),
+        (
+            lambda c: toy(c).update(ladder={"asides": {"other": {"rigde": 1}}}),
+            ["toy.ladder.other", "'rigde' was unexpected"],
+        ),
+        (lambda c: toy(c).update(attacked={"attacks": ["revers"]}), ["attacked.attacks[0]", "'revers'"]),
         (lambda c: toy(c)["layers"].update(top_k=9), ["layers.top_k", "9", "3 candidates"]),
         (lambda c: toy(c)["data"].update(forget=["data/toy/none.jsonl"]), ["data.forget", "data/toy/none.jsonl"]),
         (lambda c: toy(c)["model"].update(source="ftp"), ["ftp", "wheel", "hub", "path", "random"]),
