@@ -8,7 +8,7 @@ reproduce: .venv/installed
 	$(BIN)/snakemake --cores all
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 format: .venv/installed
 	$(BIN)/ruff check --fix

@@ -1,6 +1,10 @@
 """The audit's page joins the report of the experiments once it was made, and nothing else is made again for it."""
 
+import pytest
+
 from clone import run_snakemake
+
+pytestmark = pytest.mark.xdist_group("toy")
 
 
 def test_audit_in_report(toy_copy):
