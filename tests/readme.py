@@ -1,0 +1,90 @@
+"""The README's result tables, made from the tables of the reported run, which tests/reference keeps.
+
+    .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
+
+copies that run's tables and writes the README's between their marks; a test says whether the two agree.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = Path(__file__).parent / "reference"
+README = ROOT / "README.md"
+KEPT = ("main.csv", "ladder.csv", "sequential.csv", "attacks.csv")
+
+MAIN = {
+    "DS ↓": lambda row: f"{row['ds']:.1f} [{row['ds_low']:.1f}, {row['ds_high']:.1f}]",
+    "forget ROUGE-1 ↓": lambda row: f"{row['forget_rouge1']:.3f}",
+    "forget refused ↑": lambda row: f"{row['forget_refusal']:.2f}",
+    "paraphrased, refused ↑": lambda row: f"{row['forget_paraphrase_refusal']:.2f}",
+    "retain ROUGE-1 ↑": lambda row: f"{row['retain_rouge1']:.3f}",
+    "unseen ROUGE-1 ↑": lambda row: f"{row['unseen_rouge1']:.3f}",
+    "general refused ↓": lambda row: f"{row['general_refusal']:.3f}",
+    "harmful refused ↑": lambda row: f"{row['harmful_refusal']:.2f}",
+    "made-up refused ↑": lambda row: f"{row['fictitious_refusal']:.2f}",
+    "gibberish ↓": lambda row: f"{row['forget_gibberish']:.2f}",
+    "forget quality (p) ↑": lambda row: f"{row['forget_quality']:.2g}",
+}
+LADDER = {
+    "DS": lambda row: f"{row['ds']:.1f}",
+    "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
+    "forget": lambda row: f"{row['forget']:.3f}",
+    "retain": lambda row: f"{row['retain']:.3f}",
+    "unseen": lambda row: f"{row['unseen']:.3f}",
+    "general refused": lambda row: f"{row['general_refusal']:.3f}",
+}
+
+
+def markdown(table: pd.DataFrame, first: str, columns: dict) -> str:
+    """A table with its first column's names to the left and the others right-aligned."""
+    lines = [f"| {first} | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    for _, row in table.iterrows():
+        lines.append(f"| {row[first]} | {' | '.join(show(row) for show in columns.values())} |")
+    return "\n".join(lines)
+
+
+def attacks(table: pd.DataFrame) -> str:
+    """Forget ROUGE-1 recall, a row an attack and a column a method."""
+    methods = list(dict.fromkeys(table["method"]))
+    wide = table.pivot(index="attack", columns="method", values="forget_rouge1")
+    wide = wide.loc[list(dict.fromkeys(table["attack"]))].reset_index()
+    shown = {name: lambda row, name=name: "" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in methods}
+    return markdown(wide, "attack", shown)
+
+
+def tables() -> dict[str, str]:
+    """The README's tables by the name in their marks, from the reported run."""
+    found = {
+        "main": markdown(pd.read_csv(REFERENCE / "main.csv"), "method", MAIN),
+        "ladder": markdown(pd.read_csv(REFERENCE / "ladder.csv"), "rung", LADDER),
+    }
+    if (REFERENCE / "attacks.csv").is_file():
+        found["attacks"] = attacks(pd.read_csv(REFERENCE / "attacks.csv"))
+    return found
+
+
+def marked(name: str) -> re.Pattern[str]:
+    """Where the README holds a table."""
+    return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Take a run's tables over."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name in KEPT:
+        path = Path(sys.argv[1]) / "tables" / name
+        if path.is_file():
+            shutil.copy(path, REFERENCE / name)
+    text = README.read_text(encoding="utf-8")
+    for name, table in tables().items():
+        text = marked(name).sub(lambda _, table=table: table, text)
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The README shows the reported run."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from readme import README, REFERENCE, marked, tables
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", list(tables()))
+def test_table_is_that_of_the_reported_run(name: str) -> None:
+    found = marked(name).search(TEXT)
+    assert found, f"README has no <!-- {name} --> ... <!-- /{name} -->"
+    assert found.group() == tables()[name]
+
+
+def test_numbers_of_the_text_are_in_the_reported_run() -> None:
+    """Every decimal in the prose of the results: in a table of the run, or in a table that says where it is from."""
+    section = TEXT.partition("## Results")[2].partition("\n## ")[0]
+    prose = re.sub(r"^\|.*$|<!--.*?-->|`[^`]*`", "", section, flags=re.MULTILINE)
+    known: set[str] = set()
+    for path in REFERENCE.glob("*.csv"):
+        numbers = pd.read_csv(path).select_dtypes("number").stack()
+        known |= {f"{abs(value):.{places}f}" for value in numbers for places in (1, 2, 3)}
+    unknown = [number for number in re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", prose) if number not in known]
+    # Times and what follows from them differ from run to run; they are in a paragraph that names its source.
+    timed = re.findall(r"<!-- timed: (.*?) -->", section)
+    assert [number for number in unknown if number not in " ".join(timed).split()] == []
