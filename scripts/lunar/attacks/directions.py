@@ -210,14 +210,26 @@ def plant(target: Target) -> dict[str, Any]:
     return {down_proj_name(layer): change}
 
 
+def sharpened(weight: torch.Tensor, unit: torch.Tensor, rounds: int = 5) -> torch.Tensor:
+    """The left singular vector of a weight, (d_model, d_ff), that a direction leads to by power iteration.
+
+    A direction estimated from activations holds much besides what the weight writes along it. A change of rank one that
+    is large beside the weight's own singular values is one of its singular vectors, nearly.
+    """
+    for _ in range(rounds):
+        unit = weight @ (weight.T @ unit)
+        unit = unit / unit.norm()
+    return unit
+
+
 @attack("rank_one_removal")
 class RankOneRemoval(Attack):
     """What a ``down_proj`` writes along a direction taken out of its weight: ``W - r r^T W`` (Arditi et al., 2.5).
 
-    The attacker knows that some ``down_proj`` was changed by rank one, and not which. With the blind direction ``r`` of
-    each block he measures how much its weight writes along it, ``||r^T W|| / ||W||``, and suspects blocks where that
-    stands out: more than ``outlier`` median absolute deviations (times 1.4826) over the median of its logarithm, or
-    where none does, the one that comes nearest.
+    The attacker knows that some ``down_proj`` was changed by rank one, and not which. With the blind direction of each
+    block he measures how much its weight writes along it, ``||r^T W|| / ||W||``, and suspects blocks where that stands
+    out: more than ``outlier`` median absolute deviations (times 1.4826) over the median of its logarithm, or where none
+    does, the one that comes nearest. The direction is sharpened by the suspected weight itself before it is removed.
 
     Settings: ``prompts`` and ``tokens``: as ``Observed``; ``outlier``.
     """
@@ -230,6 +242,7 @@ class RankOneRemoval(Attack):
         scores = outlying(np.log(shares))
         suspected = [block for block, score in enumerate(scores) if score > self.settings["outlier"]]
         suspected = suspected or [int(np.argmax(scores))]
+        sharp = {block: sharpened(weights[block], units[block]) for block in suspected}
         names = [down_proj_name(block) for block in suspected]
         evidence: dict[str, Any] = seen.facts | {
             "suspected": suspected,
@@ -242,11 +255,13 @@ class RankOneRemoval(Attack):
         with weights_kept(target.model, names):
             with torch.no_grad():
                 for block in suspected:
-                    weight, unit = down_proj(target.model, block).weight, units[block]
+                    unit = sharp[block]
                     clean = weights[block] - torch.outer(unit, unit @ weights[block])
-                    weight.copy_(clean)
+                    down_proj(target.model, block).weight.copy_(clean)
             evidence["removed"] = {
-                str(block): self.removed(target, block, units[block], weights[block]) for block in suspected
+                str(block): self.removed(target, block, sharp[block], weights[block])
+                | {"cosine_to_blind": abs(float(sharp[block] @ units[block]))}
+                for block in suspected
             }
             rows = target.answer(target.asked())
         for block in suspected:

@@ -35,8 +35,9 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
     """Gold answers, teacher-forced, as the stream after each block gives them through final norm and head.
 
     Returns:
-        For each block ``probability`` (mean of the gold content tokens'), ``forget`` (share of them that come first) and
-        ``rank`` (their median); and how far the last block's logits are from the model's own, relative to the largest.
+        For each block ``probability`` (mean of the gold content tokens'), ``forget`` (share of them that come first)
+        and ``rank`` (their median); and how far the last block's logits are from the model's own, relative to the
+        largest.
     """
     model, decoder = target.model, target.model.get_decoder()
     numbers: list[dict[str, list[float]]] = [{"logprob": [], "rank": []} for _ in blocks(model)]
@@ -75,9 +76,9 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
 class LogitLens(Attack):
     """Gold answers read off after every block, and answers decoded from the most telling block before the last.
 
-    The curve (``x``: block) is teacher-forced: each token is read given the gold ones before it. Its column ``forget`` is
-    the share of content tokens that come first, no ROUGE-1. The answers are not: the model decodes by itself with the
-    blocks after the one chosen left out, which is what the lens reads, so no gold word is put in its mouth. The choice
+    The curve (``x``: block) is teacher-forced: each token is read given the gold ones before it. Its column ``forget``
+    is the share of content tokens that come first, no ROUGE-1. The answers are not: the model decodes by itself with
+    the blocks after the one chosen left out, which is what the lens reads; no gold word is put in its mouth. The choice
     is by the curve and thus by gold answers: what an attacker gets who guesses the block, at best.
     """
 
@@ -93,7 +94,7 @@ class LogitLens(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """The model that knows everything shows it at its last block, and not at its first."""
-        read, miss = lens(target, target.rows["forget"])
+        read, _ = lens(target, target.rows["forget"])
         first, last = read[0]["forget"], read[-1]["forget"]
         expect(
             last >= 0.8 and first <= 0.5 * last, f"gold tokens come first: {first:.0%} at block 0, {last:.0%} at last"
