@@ -74,7 +74,7 @@ def test_layer_skip_control(target, monkeypatch) -> None:
     # Planted: another block is skipped than the one said.
     real = attacks.skipping
     monkeypatch.setattr(attacks, "skipping", lambda model, skipped: real(model, [0]))
-    with pytest.raises(AttackFailed, match="0% of answers|of answers with block 2"):
+    with pytest.raises(AttackFailed, match="of answers with block 2"):
         ATTACKS["layer_skip"]({}).control(target)
     assert blocks(target.model) is whole
 
@@ -131,7 +131,7 @@ class Once(Intervention):
     """The replication's: fires on the first prompt only."""
 
     def _hooks(self, block: int):
-        act, witness = super()._hooks(block)
+        act, _ = super()._hooks(block)
         return lambda *given: act(*given) if self.prompts == 1 else None, lambda *given: None
 
 
