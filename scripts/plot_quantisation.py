@@ -19,32 +19,36 @@ def main(smk) -> None:
         evidence = {pair: read_json(path) for pair, path in zip(pairs, smk.input.evidence, strict=True)}
         points = survival(evidence, pd.read_csv(smk.input.table))
         write_text(smk.output.csv, points.to_csv(index=False, float_format="%.6g"))
-        figure, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.4), sharex=True)
+        figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.42), sharex=True)
         markers = {attack: MARKERS[number % len(MARKERS)] for number, attack in enumerate(smk.params.attacks)}
         for row in points.to_dict("records"):
-            style = {"color": method_style(row["method"])["color"], "marker": markers[row["attack"]], "ms": 5}
-            axes[0].plot(row["edit_over_step"], row["survival"], ls="none", **style)
+            style = {
+                "color": method_style(row["method"])["color"],
+                "marker": markers[row["attack"]],
+                "ms": 5,
+                "ls": "none",
+            }
+            for axis, key in zip(axes, ("survival", "cosine"), strict=False):
+                axis.plot(row["size"], row[key], **style)
             bars = [[row["regained"] - row["regained_low"]], [row["regained_high"] - row["regained"]]]
-            axes[1].errorbar(row["edit_over_step"], row["regained"], yerr=bars, elinewidth=0.7, ls="none", **style)
-        axes[0].axhline(1, color="#4D4D4D", ls=":", lw=1)
-        axes[1].axhline(0, color="#4D4D4D", ls=":", lw=1)
-        axes[0].set(title="What is left of the edit", ylabel="share of the edit that survives", ylim=(0, None))
-        axes[1].set(title="What comes back", ylabel="rise of forget ROUGE-1")
-        for axis in axes:
-            axis.set(xscale="log", xlabel="size of the edit / rounding step")
+            axes[2].errorbar(row["size"], row["regained"], yerr=bars, elinewidth=0.7, **style)
+        for axis, at in zip(axes, (1, 1, 0), strict=True):
+            axis.axhline(at, color="#4D4D4D", ls=":", lw=1)
+            axis.set(xscale="log", xlabel="edit / rounding step")
+        axes[0].set(title="Is the edit left?", ylabel="change along the edit, share of it", ylim=(0, None))
+        axes[1].set(title="Is it still the edit?", ylabel="cosine of that change to the edit", ylim=(0, 1.05))
+        axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
         colours = [(name, {"color": method_style(name)["color"], "marker": "o"}) for name in smk.params.methods]
         shapes = [(name, {"color": "#4D4D4D", "marker": marker}) for name, marker in markers.items()]
         handles = [plt.Line2D([], [], ls="none", ms=4, label=name, **style) for name, style in colours + shapes]
-        figure.legend(handles=handles, loc="outside right center", fontsize=7)
+        figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7)
         save(figure, smk.output.figure)
-        least = points.loc[points["survival"].idxmin()]
-        most = points.loc[points["regained"].idxmax()]
-        numbers = {"least": float(least["survival"]), "size": f"{least['edit_over_step']:.2g}"}
-        numbers |= {"where": f"{least['method']} under {least['attack']}"}
-        numbers |= {
-            "regained": f"{most['regained']:+.2f}",
-            "regained_where": f"{most['method']} under {most['attack']}",
-        }
+        least, most = (points.loc[where] for where in (points["survival"].idxmin(), points["regained"].idxmax()))
+        numbers = {"smallest": f"{points['size'].min():.2g}", "largest": f"{points['size'].max():.2g}"}
+        for name, row in (("least", least), ("most", most)):
+            numbers |= {f"{name}_where": f"{row['method']} under {row['attack']}", f"{name}_size": f"{row['size']:.2g}"}
+        numbers |= {"least": float(least["survival"]), "most": f"{most['regained']:+.2f}"}
+        numbers |= {"blurred": float(points["cosine"].min())}
         write_numbers(smk.output.numbers, numbers)
 
 

@@ -174,8 +174,8 @@ def summary(table: pd.DataFrame, edited: Sequence[str]) -> str:
 def curves_in_words(curves: Mapping[Pair, pd.DataFrame], kind: str) -> str:
     """What a figure's curves show, a clause a method and an attack.
 
-    Where the axis is time or effort (``relearning``, ``sampling``) it is first and last value, where it is the block,
-    the highest one.
+    Where the axis is time or effort (``relearning``, ``sampling``) it is first and last value, and the highest where
+    that is another; where it is the block, the highest one.
     """
     said: dict[str, list[str]] = {}
     for (method, attack), curve in curves.items():
@@ -183,7 +183,8 @@ def curves_in_words(curves: Mapping[Pair, pd.DataFrame], kind: str) -> str:
             continue
         if kind in ("relearning", "sampling"):
             first, last = curve.iloc[0], curve.iloc[-1]
-            text = f"{method} {first['forget']:.2f} to {last['forget']:.2f}"
+            text, highest = f"{method} {first['forget']:.2f} to {last['forget']:.2f}", f"{curve['forget'].max():.2f}"
+            text += "" if text.endswith(highest) else f" (highest {highest})"
         else:
             best = curve.loc[curve["forget"].idxmax()]
             text = f"{method} {best['forget']:.2f} (block {best['x']:g})"
@@ -198,25 +199,27 @@ def survival(evidence: Mapping[Pair, Mapping[str, Any]], table: pd.DataFrame) ->
     """How much of each edit survives rounding, by the edit's size in rounding steps.
 
     Args:
-        evidence: of the attacks that round weights, on the methods that edit a model; with ``edit_over_step``
-            (size of the edit's entries over the size of a step) and ``survival`` (share of the edit that is left).
+        evidence: of the attacks that round weights, on the methods that edit a model; its ``edit`` has ``size`` (of the
+            edit's entries, in rounding steps), ``survival`` (the change of the rounded weights along the edit, as a
+            share of it) and ``cosine`` (of that change and the edit).
         table: as ``tabulate`` gives it.
 
     Returns:
-        A row a pair: ``method``, ``attack``, ``edit_over_step``, ``survival``, and ``regained``, the rise of ROUGE-1 on
-        the forget set over no attack, with ``regained_low`` and ``regained_high``.
+        A row a pair: ``method``, ``attack``, ``size``, ``survival``, ``cosine``, and ``regained``, the rise of ROUGE-1
+        on the forget set over no attack, with ``regained_low`` and ``regained_high``.
 
     Raises:
-        LunarError: evidence without either number; names the pair.
+        LunarError: evidence without one of these numbers; names the file.
     """
     pairs = by_pair(table)
     rows = []
     for (method, attack), found in evidence.items():
         row: dict[str, Any] = {"method": method, "attack": attack}
-        for key in ("edit_over_step", "survival"):
-            if not isinstance(found.get(key), int | float):
-                raise LunarError(f"attacks/{method}/{attack}.json: {key} is to be a number, it is {found.get(key)!r}")
-            row[key] = float(found[key])
+        for key in ("size", "survival", "cosine"):
+            value = (found.get("edit") or {}).get(key)
+            if not isinstance(value, int | float):
+                raise LunarError(f"attacks/{method}/{attack}.json: edit.{key} is to be a number, it is {value!r}")
+            row[key] = float(value)
         change = "forget_rouge1_vs_unattacked"
         rows.append(row | {f"regained{end}": pairs[method, attack][change + end] for end in ENDS})
     return pd.DataFrame(rows)
@@ -372,9 +375,13 @@ def published_page(table: pd.DataFrame, methods: Sequence[str]) -> list[dict[str
         cells = []
         for method in methods:
             value, before = row[method], row[f"{method}_unattacked"]
-            alone = "" if math.isnan(before) else f", {before:.3f} unattacked"
-            given = f"{row[f'{method}_low']:.3f} to {row[f'{method}_high']:.3f}"
             ran = not math.isnan(value)
-            cells.append({"text": f"{value:.3f}" if ran else NOT_RUN, "interval": f"{given}{alone}" if ran else ""})
+            cells.append(
+                {
+                    "text": f"{value:.3f}" if ran else NOT_RUN,
+                    "interval": f"{row[f'{method}_low']:.3f} to {row[f'{method}_high']:.3f}" if ran else "",
+                    "unattacked": "" if math.isnan(before) else f"{before:.3f} unattacked",
+                }
+            )
         rows.append(row | {"cells": cells})
     return rows

@@ -1,10 +1,10 @@
 """What the workflow plans where attacks are run, and that it asks for nothing of them elsewhere."""
 
 import pytest
+from test_config_errors import change_config, planned, toy
 
 from clone import run_snakemake
 from lunar.config import ATTACKED, CURVES, QUANTISED
-from test_config_errors import change_config, planned, toy
 
 METHODS = ["vanilla", "retain_only", "lunar", "dpo"]
 CLASSES = ["planted", QUANTISED, *CURVES.values()]
