@@ -13,7 +13,7 @@ AXES = {
     "relearning": ("step", "forget ROUGE-1 recall"),
     "layer_skip": ("block skipped", "forget ROUGE-1 recall"),
     "sampling": ("answers drawn (k)", "best forget ROUGE-1 of k"),
-    "logit_lens": ("block read out", "probability of the gold answer"),
+    "logit_lens": ("block read out", "gold tokens ranked first"),
 }
 
 
