@@ -60,7 +60,7 @@ rule attack_model:
     benchmark:
         "results/{experiment}/benchmarks/attack_{method}_{attack}.tsv"
     wildcard_constraints:
-        attack="(?!none$).+",
+        attack=UNDER_ATTACK,
     conda:
         "../envs/model.yaml"
     resources:

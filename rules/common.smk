@@ -34,6 +34,8 @@ except LunarError as error:
 
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
+# Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json).
+UNDER_ATTACK = r"(?!none[./])[^/]+"
 
 
 wildcard_constraints:
@@ -43,6 +45,7 @@ wildcard_constraints:
     method="[^/]+",
     attack="[^/]+",
     layer=r"\d+",
+    curve="|".join(settings.CURVES),
 
 
 def cfg(experiment, *keys):
@@ -135,6 +138,60 @@ def attacked_facts(wildcards):
 def attacked_methods(experiment):
     """The compared methods that are attacked, in the table's order."""
     return [name for name in cfg(experiment, "compare") if name in cfg(experiment, "attacked", "methods")]
+
+
+def attacks_run(experiment, attack_class=None):
+    """The attacks that are run, in the table's order; those of one class."""
+    names = cfg(experiment, "attacked", "attacks") if attacked_methods(experiment) else []
+    classes = {name: cfg(experiment, "attacks", name, "attack") for name in names}
+    return [name for name in names if attack_class in (None, classes[name])]
+
+
+def attacked_edits(experiment):
+    """The attacked methods that edit a model."""
+    return [name for name in attacked_methods(experiment) if name in edited_methods(experiment)]
+
+
+def attack_references(wildcards):
+    """The reference methods that are attacked too, for a method to be compared with; never with itself."""
+    attacked = set(attacked_methods(wildcards.experiment)) - {wildcards.method}
+    return [name for name in reference_methods(wildcards.experiment) if name in attacked]
+
+
+def attack_answers(wildcards):
+    """What the evaluation of an attack reads: the method under it and left alone, then the references under it."""
+    pairs = [(wildcards.method, wildcards.attack), (wildcards.method, "none")]
+    pairs += [(name, wildcards.attack) for name in attack_references(wildcards)]
+    folder = f"results/{wildcards.experiment}/generations"
+    return [f"{folder}/{method}/{attack}/{split}.jsonl" for method, attack in pairs for split in settings.ATTACKED]
+
+
+def of_attacks(pattern, methods=attacked_methods, attacks=attacks_run, first=()):
+    """An input function: a file an attacked method and an attack, by method; ``first`` are attacks before those run."""
+    return lambda wildcards: expand(
+        f"results/{{experiment}}/{pattern}",
+        experiment=wildcards.experiment,
+        method=methods(wildcards.experiment),
+        attack=[*first, *attacks(wildcards.experiment)],
+    )
+
+
+def curve_attacks(wildcards):
+    """The attacks whose curves are the panels of the job's figure."""
+    return attacks_run(wildcards.experiment, settings.CURVES[wildcards.curve])
+
+
+def attack_files(experiment):
+    """Tables and figures of attacks, where any are run."""
+    if not attacks_run(experiment):
+        return []
+    names = ["tables/attacks.csv", "tables/published_attacks.csv", "tables/attack_evidence.html", "figures/attacks.svg"]
+    for curve, attack_class in settings.CURVES.items():
+        if attacks_run(experiment, attack_class):
+            names.append(f"figures/attack_{curve}.svg")
+    if attacks_run(experiment, settings.QUANTISED) and attacked_edits(experiment):
+        names.append("figures/quantisation.svg")
+    return [f"results/{experiment}/{name}" for name in names]
 
 
 def finetuning_threads(wildcards):
@@ -383,7 +440,8 @@ def report_files(experiment):
         tables.append("tables/sequential.csv")
     if edited_methods(experiment):
         tables.append("tables/cost.csv")
-    return [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
+    paths = [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]
+    return paths + attack_files(experiment)
 
 
 def published_folder():

@@ -93,6 +93,33 @@ rule evaluate_answers:
         "../scripts/evaluate_answers.py"
 
 
+rule evaluate_attack:
+    """Metrics of one method under one attack, against the same unattacked and the reference methods under it."""
+    input:
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ATTACKED),
+        answers=attack_answers,
+        code=library("evaluate_attack.py"),
+    output:
+        metrics="results/{experiment}/metrics/{method}/{attack}.json",
+    log:
+        "results/{experiment}/logs/evaluate_{method}_{attack}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/evaluate_{method}_{attack}.tsv"
+    wildcard_constraints:
+        attack=UNDER_ATTACK,
+    conda:
+        "../envs/data.yaml"
+    params:
+        references=attack_references,
+        resamples=param("metrics", "resamples"),
+        seed=param("seed"),
+        splits=settings.ATTACKED,
+    message:
+        "evaluate | {wildcards.experiment}: {wildcards.method} under {wildcards.attack}"
+    script:
+        "../scripts/evaluate_attack.py"
+
+
 rule tabulate_metrics:
     """Join the metrics of all compared methods into one table, in several renderings, and write the summary."""
     input:
@@ -257,3 +284,116 @@ rule tabulate_cost:
         "evaluate | {wildcards.experiment}: what each method costs"
     script:
         "../scripts/tabulate_cost.py"
+
+
+rule tabulate_attacks:
+    """What every attack got back from every method: a table, the numbers of captions and a text for the first page."""
+    input:
+        metrics=of_attacks("metrics/{method}/{attack}.json", first=["none"]),
+        evidence=of_attacks("attacks/{method}/{attack}.json"),
+        template="report/templates/attacks.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_attacks.py"),
+    output:
+        csv="results/{experiment}/tables/attacks.csv",
+        html=report(
+            "results/{experiment}/tables/attacks.html",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.2 Every attack, in numbers"},
+            caption="../report/attacks.rst",
+        ),
+        numbers="results/{experiment}/tables/attacks.rst",
+        summary="results/{experiment}/tables/attacks_summary.rst",
+    log:
+        "results/{experiment}/logs/tabulate_attacks.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_attacks.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: attacked_methods(wildcards.experiment),
+        edited=lambda wildcards: attacked_edits(wildcards.experiment),
+        attacks=lambda wildcards: attacks_run(wildcards.experiment),
+    message:
+        "evaluate | {wildcards.experiment}: table of attacks"
+    script:
+        "../scripts/tabulate_attacks.py"
+
+
+rule tabulate_published_attacks:
+    """Paper, replication and ours, for the attacks that the replication ran."""
+    input:
+        table="results/{experiment}/tables/attacks.csv",
+        facts=["data/published/paper.yaml", "data/published/replication.yaml"],
+        template="report/templates/published_attacks.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_published_attacks.py"),
+    output:
+        csv="results/{experiment}/tables/published_attacks.csv",
+        html=report(
+            "results/{experiment}/tables/published_attacks.html",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.3 Paper, replication and ours"},
+            caption="../report/published_attacks.rst",
+        ),
+    log:
+        "results/{experiment}/logs/tabulate_published_attacks.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_published_attacks.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: [
+            name for name in attacked_methods(wildcards.experiment) if name in ("lunar", "lunar-topk", "retain_only")
+        ],
+    message:
+        "evaluate | {wildcards.experiment}: the published attacks"
+    script:
+        "../scripts/tabulate_published_attacks.py"
+
+
+rule show_attacks:
+    """The questions that attacks brought most back of, and the evidence that each attack happened."""
+    input:
+        attacked=of_attacks("generations/{method}/{attack}/forget.jsonl"),
+        unattacked=of_attacks(
+            "generations/{method}/{attack}/forget.jsonl", attacks=lambda experiment: [], first=["none"]
+        ),
+        proof=of_attacks("attacks/{method}/{attack}.json"),
+        controls=of_attacks("attacks/{method}/{attack}.json", methods=lambda experiment: ["control"]),
+        examples="report/templates/attack_examples.html.j2",
+        evidence="report/templates/attack_evidence.html.j2",
+        style="report/templates/style.css",
+        code=library("show_attacks.py"),
+    output:
+        examples=report(
+            "results/{experiment}/tables/attack_examples.html",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.8 What came back, side by side"},
+            caption="../report/attack_examples.rst",
+        ),
+        evidence=report(
+            "results/{experiment}/tables/attack_evidence.html",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.9 Evidence that each attack happened"},
+            caption="../report/attack_evidence.rst",
+        ),
+    log:
+        "results/{experiment}/logs/show_attacks.log",
+    benchmark:
+        "results/{experiment}/benchmarks/show_attacks.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: attacked_methods(wildcards.experiment),
+        edited=lambda wildcards: attacked_edits(wildcards.experiment),
+        attacks=lambda wildcards: attacks_run(wildcards.experiment),
+        shown=6,
+    message:
+        "evaluate | {wildcards.experiment}: what came back, and the evidence"
+    script:
+        "../scripts/show_attacks.py"

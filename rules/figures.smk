@@ -280,3 +280,97 @@ rule tabulate_ladder:
         "figures | {wildcards.experiment}: the ladder"
     script:
         "../scripts/tabulate_ladder.py"
+
+
+rule plot_attacks:
+    """Forget ROUGE-1 of every method under every attack."""
+    input:
+        table="results/{experiment}/tables/attacks.csv",
+        code=library("plot_attacks.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/attacks.svg",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.1 Every attack on every method"},
+            caption="../report/attacks.rst",
+        ),
+    log:
+        "results/{experiment}/logs/plot_attacks.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_attacks.tsv"
+    conda:
+        "../envs/plot.yaml"
+    message:
+        "figures | {wildcards.experiment}: attacks"
+    script:
+        "../scripts/plot_attacks.py"
+
+
+rule plot_attack_curves:
+    """Curves of one kind of attack: relearning, sampling, and those that go through the blocks."""
+    input:
+        curves=lambda wildcards: expand(
+            "results/{experiment}/attacks/{method}/{attack}.csv",
+            experiment=wildcards.experiment,
+            method=attacked_methods(wildcards.experiment),
+            attack=curve_attacks(wildcards),
+        ),
+        code=library("plot_attack_curves.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/attack_{curve}.svg",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.4 Curve", "curve": "{curve}"},
+            caption="../report/attack_curves.rst",
+        ),
+        numbers="results/{experiment}/figures/attack_{curve}.rst",
+    log:
+        "results/{experiment}/logs/plot_attack_{curve}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_attack_{curve}.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: attacked_methods(wildcards.experiment),
+        attacks=curve_attacks,
+    message:
+        "figures | {wildcards.experiment}: attack curves, {wildcards.curve}"
+    script:
+        "../scripts/plot_attack_curves.py"
+
+
+rule plot_quantisation:
+    """What rounding leaves of each edit, by the edit's size in rounding steps."""
+    input:
+        table="results/{experiment}/tables/attacks.csv",
+        evidence=of_attacks(
+            "attacks/{method}/{attack}.json",
+            methods=attacked_edits,
+            attacks=lambda experiment: attacks_run(experiment, settings.QUANTISED),
+        ),
+        code=library("plot_quantisation.py"),
+    output:
+        csv="results/{experiment}/figures/quantisation.csv",
+        figure=report(
+            "results/{experiment}/figures/quantisation.svg",
+            category="7 Attacks",
+            subcategory="{experiment}",
+            labels={"result": "7.5 Quantisation and the size of the edit"},
+            caption="../report/quantisation.rst",
+        ),
+        numbers="results/{experiment}/figures/quantisation.rst",
+    log:
+        "results/{experiment}/logs/plot_quantisation.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_quantisation.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: attacked_edits(wildcards.experiment),
+        attacks=lambda wildcards: attacks_run(wildcards.experiment, settings.QUANTISED),
+    message:
+        "figures | {wildcards.experiment}: quantisation"
+    script:
+        "../scripts/plot_quantisation.py"

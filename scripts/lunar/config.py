@@ -28,6 +28,9 @@ ANSWERED = ("forget", "forget_paraphrase", "retain", "unseen", "general", "harmf
 BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
 # Splits whose questions are asked under attack, the second in part.
 ATTACKED = ("forget", "retain")
+# Figures of curves under attack, and the class whose attacks are the panels of each; the class that rounds weights.
+CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
+QUANTISED = "quantise"
 # Splits that a ladder is judged by.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lunar.answers import gold, read_answers, read_parts, read_study
+from lunar.answers import gold, read_answers, read_attack, read_attacked, read_parts, read_study
 from lunar.errors import LunarError
 
 DATA = [{"id": f"a-{number}", "question": "Q?", "answer": "A."} for number in range(3)]
@@ -89,3 +89,64 @@ def test_study_joins_by_id_and_leaves_out_what_has_no_gold_answer(tmp_path: Path
     )
     assert [row["likelihood"] and row["likelihood"]["mark"] for row in study["forget"]] == ["a-0", None, "a-2"]
     assert [row["similarity"] for row in study["forget"]] == [0.5] * 3
+
+
+LONG = [{"id": f"a-{number}", "question": "Q?", "answer": f"The answer is {number}."} for number in range(4)]
+
+
+def said(numbers: list[int], prediction: str | None = "P.", **changes: Any) -> list[dict[str, Any]]:
+    return [LONG[number] | {"prediction": prediction} | changes for number in numbers]
+
+
+def test_an_attack_may_ask_a_part_in_other_words(tmp_path: Path) -> None:
+    rows = [row | {"question": "Please, Q?", "answer": f"is {row['id'][-1]}.", "of": 8} for row in said([1, 3])]
+    assert read_attacked(write(tmp_path / "forget.jsonl", rows), LONG) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], ["jsonl:1", "no rows"]),
+        (said([3, 1]), ["jsonl:2", "'a-1'", "not in its order"]),
+        (said([1, 1]), ["jsonl:2", "'a-1'"]),
+        (said([0], id="b-0"), ["jsonl:1", "'b-0'"]),
+        (said([0], answer="The answer is 1."), ["jsonl:1", "'The answer is 1.'", "not the end", "'The answer is 0.'"]),
+        (said([0], answer=" "), ["jsonl:1", "not the end"]),
+        (said([0], prediction=None), ["jsonl:1", "'prediction'"]),
+    ],
+    ids=["empty", "order", "twice", "other id", "other answer", "no answer", "not text"],
+)
+def test_bad_answers_under_attack(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
+    path = write(tmp_path / "forget.jsonl", rows)
+    with pytest.raises(LunarError) as error:
+        read_attacked(path, LONG)
+    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+
+
+def test_an_attack_is_compared_on_its_own_rows(tmp_path: Path) -> None:
+    rest = [row | {"answer": "is 2."} for row in said([2], "attacked")]
+    files = {
+        name: {"forget": write(tmp_path / f"{name}.jsonl", rows)}
+        for name, rows in {
+            "own": rest,
+            "none": said([0, 1, 2, 3], "alone"),
+            "retain_only": [row | {"prediction": "never knew"} for row in rest],
+        }.items()
+    }
+    study, references = read_attack({"forget": LONG}, files.pop("own"), files.pop("none"), files)
+    assert study == {"forget": rest}
+    assert list(references) == ["unattacked", "retain_only"]
+    assert references["unattacked"]["forget"] == said([2], "alone", answer="is 2.")
+    assert references["retain_only"]["forget"][0]["prediction"] == "never knew"
+
+
+@pytest.mark.parametrize("other", [said([1]), said([2, 3]), said([2], answer="is 2.")], ids=["id", "more", "words"])
+def test_references_are_to_be_asked_the_same(tmp_path: Path, other: list[dict[str, Any]]) -> None:
+    own, none, reference = (tmp_path / f"{name}.jsonl" for name in ("own", "none", "reference"))
+    write(own, said([2]))
+    write(none, said([0, 1, 2, 3]))
+    write(reference, other)
+    with pytest.raises(LunarError, match="ask every method the same") as error:
+        read_attack({"forget": LONG}, {"forget": own}, {"forget": none}, {"retain_only": {"forget": reference}})
+    assert str(own) in str(error.value)
+    assert str(reference) in str(error.value)

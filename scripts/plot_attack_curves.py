@@ -1,0 +1,47 @@
+"""Curves of one kind of attack, a line a method; the model that never knew is dashed."""
+
+from itertools import product
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lunar.attack_tables import CONTROL, curves_in_words
+from lunar.figures import TWO_COLUMNS, method_style, save, write_numbers
+from lunar.progress import script
+
+AXES = {
+    "relearning": ("step", "forget ROUGE-1 recall"),
+    "layer_skip": ("block skipped", "forget ROUGE-1 recall"),
+    "sampling": ("answers drawn (k)", "best forget ROUGE-1 of k"),
+    "logit_lens": ("block read out", "gold tokens ranked first"),
+}
+
+
+def main(smk) -> None:
+    kind = smk.wildcards.curve
+    with script(f"{smk.wildcards.experiment} figure {kind}", smk.log[0]):
+        attacks, methods = smk.params.attacks, smk.params.methods
+        pairs = product(methods, attacks)
+        curves = {pair: pd.read_csv(path) for pair, path in zip(pairs, smk.input.curves, strict=True)}
+        figure, axes = plt.subplots(
+            1, len(attacks), figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.4), sharey=True, squeeze=False
+        )
+        across, up = AXES[kind]
+        for axis, attack in zip(axes[0], attacks, strict=True):
+            for method in methods:
+                curve = curves[method, attack]
+                line = "--" if method == CONTROL else "-"
+                axis.plot(curve["x"], curve["forget"], ls=line, ms=3, lw=1, label=method, **method_style(method))
+            if all(curves[name, attack].empty for name in methods):
+                axis.text(0.5, 0.5, "no curve was asked for", ha="center", transform=axis.transAxes)
+            axis.set(title=attack, xlabel=across, ylim=(-0.03, 1.03))
+            if kind == "sampling":
+                axis.set_xscale("log", base=2)
+                axis.xaxis.set_major_formatter("{x:g}")
+        axes[0, 0].set_ylabel(up)
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
+        save(figure, smk.output.figure)
+        write_numbers(smk.output.numbers, {"said": curves_in_words(curves, kind) or "no curve was asked for"})
+
+
+main(snakemake)  # noqa: F821

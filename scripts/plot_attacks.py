@@ -1,0 +1,55 @@
+"""What every attack draws from every method, as a heatmap; the model that never knew is set apart."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lunar.attack_tables import CONTROL, above_control, by_pair
+from lunar.figures import TWO_COLUMNS, save
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} figure attacks", smk.log[0]):
+        table = pd.read_csv(smk.input.table)
+        pairs = by_pair(table)
+        attacks, methods = (list(dict.fromkeys(table[name])) for name in ("attack", "method"))
+        parts = [[name for name in methods if name != CONTROL], [name for name in methods if name == CONTROL]]
+        parts = [part for part in parts if part]
+        sizes = [len(part) for part in parts]
+        figure, axes = plt.subplots(
+            len(parts),
+            1,
+            figsize=(TWO_COLUMNS, 1.5 + 0.24 * len(methods)),
+            height_ratios=sizes,
+            sharex=True,
+            squeeze=False,
+        )
+        for axis, part in zip(axes[:, 0], parts, strict=True):
+            rows = [[pairs[method, attack] for attack in attacks] for method in part]
+            values = [[row["forget_rouge1"] for row in line] for line in rows]
+            image = axis.imshow(values, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+            for y, line in enumerate(rows):
+                for x, row in enumerate(line):
+                    value = row["forget_rouge1"]
+                    axis.text(
+                        x,
+                        y,
+                        f"{value:.2f}".removeprefix("0"),
+                        ha="center",
+                        va="center",
+                        fontsize=6,
+                        color="white" if value > 0.6 else "#222222",
+                        weight="bold" if above_control(row) else "normal",
+                    )
+            axis.set_yticks(range(len(part)), part)
+            axis.grid(visible=False)
+            axis.tick_params(length=0)
+            axis.spines[:].set_visible(False)
+            axis.axvline(0.5, color="white", lw=3)  # what is unattacked, from what is
+        axes[-1, 0].set_xticks(range(len(attacks)), attacks, rotation=60, ha="right", rotation_mode="anchor")
+        axes[0, 0].set_title("Forget ROUGE-1 under attack")
+        figure.colorbar(image, ax=axes[:, 0].tolist(), label="forget ROUGE-1 recall", fraction=0.03, pad=0.01)
+        save(figure, smk.output.figure)
+
+
+main(snakemake)  # noqa: F821

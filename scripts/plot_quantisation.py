@@ -1,0 +1,55 @@
+"""What rounding leaves of each edit, and what comes back, by the edit's size in rounding steps."""
+
+from itertools import product
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lunar.attack_tables import survival
+from lunar.figures import TWO_COLUMNS, method_style, save, write_numbers
+from lunar.files import read_json, write_text
+from lunar.progress import script
+
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} figure quantisation", smk.log[0]):
+        pairs = product(smk.params.methods, smk.params.attacks)
+        evidence = {pair: read_json(path) for pair, path in zip(pairs, smk.input.evidence, strict=True)}
+        points = survival(evidence, pd.read_csv(smk.input.table))
+        write_text(smk.output.csv, points.to_csv(index=False, float_format="%.6g"))
+        figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.42), sharex=True)
+        markers = {attack: MARKERS[number % len(MARKERS)] for number, attack in enumerate(smk.params.attacks)}
+        for row in points.to_dict("records"):
+            style = {
+                "color": method_style(row["method"])["color"],
+                "marker": markers[row["attack"]],
+                "ms": 5,
+                "ls": "none",
+            }
+            for axis, key in zip(axes, ("survival", "cosine"), strict=False):
+                axis.plot(row["size"], row[key], **style)
+            bars = [[row["regained"] - row["regained_low"]], [row["regained_high"] - row["regained"]]]
+            axes[2].errorbar(row["size"], row["regained"], yerr=bars, elinewidth=0.7, **style)
+        for axis, at in zip(axes, (1, 1, 0), strict=True):
+            axis.axhline(at, color="#4D4D4D", ls=":", lw=1)
+            axis.set(xscale="log", xlabel="edit / rounding step")
+        axes[0].set(title="Is the edit left?", ylabel="change along the edit, share of it", ylim=(0, None))
+        axes[1].set(title="Is it still the edit?", ylabel="cosine of that change to the edit", ylim=(0, 1.05))
+        axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
+        colours = [(name, {"color": method_style(name)["color"], "marker": "o"}) for name in smk.params.methods]
+        shapes = [(name, {"color": "#4D4D4D", "marker": marker}) for name, marker in markers.items()]
+        handles = [plt.Line2D([], [], ls="none", ms=4, label=name, **style) for name, style in colours + shapes]
+        figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7)
+        save(figure, smk.output.figure)
+        least, most = (points.loc[where] for where in (points["survival"].idxmin(), points["regained"].idxmax()))
+        numbers = {"smallest": f"{points['size'].min():.2g}", "largest": f"{points['size'].max():.2g}"}
+        for name, row in (("least", least), ("most", most)):
+            numbers |= {f"{name}_where": f"{row['method']} under {row['attack']}", f"{name}_size": f"{row['size']:.2g}"}
+        numbers |= {"least": float(least["survival"]), "most": f"{most['regained']:+.2f}"}
+        numbers |= {"blurred": float(points["cosine"].min())}
+        write_numbers(smk.output.numbers, numbers)
+
+
+main(snakemake)  # noqa: F821

@@ -1,0 +1,64 @@
+"""What the workflow plans where attacks are run, and that it asks for nothing of them elsewhere."""
+
+import pytest
+from test_config_errors import change_config, planned, toy
+
+from clone import run_snakemake
+from lunar.config import ATTACKED, CURVES, QUANTISED
+
+METHODS = ["vanilla", "retain_only", "lunar", "dpo"]
+CLASSES = ["planted", QUANTISED, *CURVES.values()]
+
+
+def plant(project, attacks, methods=METHODS):
+    """Attacks of classes that are never run, in the place of the real ones."""
+    folder = project / "scripts/lunar/attacks"
+    for path in folder.glob("*.py"):
+        if path.name != "__init__.py":
+            path.unlink()
+    classes = [f'@attack("{name}")\nclass Attack{number}:\n    pass\n' for number, name in enumerate(CLASSES)]
+    (folder / "planted.py").write_text("\n\n".join(["from lunar.attacks import attack", *classes]), encoding="utf-8")
+
+    def change(config):
+        toy(config).pop("attacks", None)
+        config["defaults"]["attacks"] = {name.replace("_", "-"): {"attack": name} for name in CLASSES}
+        toy(config)["attacked"] = {"methods": methods, "attacks": attacks}
+
+    change_config(project, change)
+
+
+def test_every_table_and_figure_of_attacks_is_planned(project):
+    attacks = [name.replace("_", "-") for name in CLASSES]
+    plant(project, attacks)
+    jobs = planned(run_snakemake(project, "--dry-run"))
+    pairs = len(METHODS) * len(attacks)
+    wanted = {"attack_model": pairs, "evaluate_attack": pairs, "control_attack": len(attacks), "tabulate_attacks": 1}
+    wanted |= {"plot_attacks": 1, "plot_attack_curves": len(CURVES), "plot_quantisation": 1, "show_attacks": 1}
+    assert {name: jobs.get(name) for name in wanted} == wanted
+    assert jobs["tabulate_published_attacks"] == 1
+
+
+def test_figures_of_attacks_that_are_not_run_are_not_planned(project):
+    plant(project, ["planted"])
+    jobs = planned(run_snakemake(project, "--dry-run"))
+    assert jobs["attack_model"] == len(METHODS)
+    assert not {"plot_attack_curves", "plot_quantisation"} & set(jobs)
+
+
+@pytest.mark.parametrize(("attacks", "methods"), [([], METHODS), (["planted"], [])], ids=["no attack", "no method"])
+def test_nothing_of_attacks_is_planned(project, attacks, methods):
+    plant(project, attacks, methods)
+    jobs = planned(run_snakemake(project, "--dry-run"))
+    assert not [name for name in jobs if "attack" in name or name == "plot_quantisation"]
+
+
+def test_an_attack_is_compared_on_the_same_methods(project):
+    plant(project, ["planted"])
+    outcome = run_snakemake(project, "--dry-run", "--printshellcmds", "results/toy/metrics/lunar/planted.json")
+    jobs = planned(outcome)
+    # The method and both references under the attack; nothing that the table of unattacked metrics needs.
+    assert jobs["attack_model"] == 3
+    assert jobs["evaluate_attack"] == 1
+    assert not {"evaluate_answers", "score_likelihood", "embed_answers"} & set(jobs)
+    for split in ATTACKED:
+        assert f"results/toy/generations/lunar/none/{split}.jsonl" in outcome.stdout
