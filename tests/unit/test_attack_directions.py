@@ -66,10 +66,14 @@ def test_difference_of_means(target) -> None:
     torch.testing.assert_close(seen.difference[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_too_few_refusals_are_caught(target, monkeypatch) -> None:
+def test_an_attacker_with_too_few_refusals_gives_up(target, monkeypatch) -> None:
     monkeypatch.setattr(attacks, "FEWEST", 4)
-    with pytest.raises(AttackFailed, match="3 of the attacker's questions were refused"):
-        Observed(target, 3, 3)
+    target.unattacked = {name: [{"id": "x", "prediction": "as it was"}] for name in ("forget", "retain")}
+    for one in (ATTACKS["blind"](BLIND), ATTACKS["rank_one_removal"](RANK)):
+        found = one.run(target)
+        assert found.evidence["prompts_refused"] == 3
+        assert "given_up" in found.evidence
+        assert found.rows == target.unattacked
 
 
 def test_next_token(target) -> None:

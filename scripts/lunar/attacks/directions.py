@@ -43,7 +43,8 @@ class Observed:
             float64 of shape (blocks, d_model).
         answered: the mean of the answered ones, the same shape.
         harmless: a few of the answered questions.
-        facts: how many prompts of a kind were refused and answered.
+        facts: how many prompts of a kind were refused and answered; ``given_up`` where they were too few for a
+            direction, which is then not there: a model that refuses nothing has nothing to recover from so.
     """
 
     def __init__(self, target: Target, prompts: int, tokens: int) -> None:
@@ -69,9 +70,11 @@ class Observed:
             self.facts["refused"][name] = refused(rows)
             for row in rows:
                 sides[METRICS["refusal"].function(row) > 0].append(row)
-        for kind, rows in (("refused", sides[True]), ("answered", sides[False])):
-            expect(len(rows) >= FEWEST, f"{len(rows)} of the attacker's questions were {kind}, {FEWEST} make a mean")
         self.facts |= {"prompts_refused": len(sides[True]), "prompts_answered": len(sides[False])}
+        self.harmless = spread(sides[False], 16)
+        if min(map(len, sides.values())) < FEWEST:
+            self.facts["given_up"] = f"{FEWEST} prompts of a kind make a mean"
+            return
         means = [
             collect(
                 target.model,
@@ -82,7 +85,6 @@ class Observed:
             for rows in (sides[True], sides[False])
         ]
         self.difference, self.answered = means[0] - means[1], means[1]
-        self.harmless = spread(sides[False], 16)
 
 
 @torch.inference_mode()
@@ -129,6 +131,8 @@ class Blind(Attack):
 
     def run(self, target: Target) -> Attacked:
         seen = Observed(target, self.settings["prompts"], self.settings["tokens"])
+        if "given_up" in seen.facts:
+            return Attacked({name: list(rows) for name, rows in target.unattacked.items()}, seen.facts)
         tried = self.screen(target, seen)
         best = min(tried, key=lambda one: (one["kl"] > self.settings["most_kl"], one["bad"], one["kl"]))
         rows, proof = ask(target, intervention(target, seen, best["way"], best["block"]))
@@ -236,6 +240,8 @@ class RankOneRemoval(Attack):
 
     def run(self, target: Target) -> Attacked:
         seen = Observed(target, self.settings["prompts"], self.settings["tokens"])
+        if "given_up" in seen.facts:
+            return Attacked({name: list(rows) for name, rows in target.unattacked.items()}, seen.facts)
         units = seen.difference / seen.difference.norm(dim=1, keepdim=True)
         weights = [down_proj(target.model, block).weight.detach().double().cpu() for block in range(target.depth)]
         shares = [float((unit @ weight).norm() / weight.norm()) for unit, weight in zip(units, weights, strict=True)]
