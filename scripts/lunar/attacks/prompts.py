@@ -309,14 +309,14 @@ class Prefill(Asking):
         return Prompt(part, row, row["question"], prefill=self.parts(row)[0])
 
     def alters(self, prompt: Prompt) -> bool:
-        return bool(prompt.prefill)  # an answer of one word leaves none to give
+        return bool(self.parts(prompt.row)[0])  # an answer of one word leaves none to give
 
     def check(self, chat: Chat, prompt: Prompt) -> None:
-        begun = prompt.ids[len(prompt.plain) :]
+        begun, meant = prompt.ids[len(prompt.plain) :], self.parts(prompt.row)[0]
         expect(prompt.ids[: len(prompt.plain)] == prompt.plain, f"{prompt.row['id']}: the prefill is not at the end")
         expect(
-            says(chat, begun) == letters(prompt.prefill),
-            f"{prompt.row['id']}: the answer begins with {chat.tokenizer.decode(begun)!r}, not {prompt.prefill!r}",
+            says(chat, begun) == letters(meant),
+            f"{prompt.row['id']}: the answer begins with {chat.tokenizer.decode(begun)!r}, not {meant!r}",
         )
 
     def run(self, target: Target) -> Attacked:
