@@ -32,6 +32,7 @@ def main(smk) -> None:
             settings=params.settings | (read_json(smk.input.facts)["chosen"] if smk.input.facts else {}),
             **inputs,
             unattacked=unattacked,
+            controlled=read_json(smk.input.control),
             generation=params.generation,
             seed=params.seed,
             say=progress.say,

@@ -12,6 +12,8 @@ from lunar.errors import LunarError
 # Stands in for a text to find where the template puts it: no template or system prompt holds this private character.
 MARK = "\ue000"
 
+Turn = tuple[str, str]  # a question and the answer to it, earlier in the conversation
+
 # The template is two spans: what stands before the question is the same in every prompt, what stands after it has
 # read the question, and the answer starts there.
 SPANS = ("prefix", "question", "suffix", "answer")
@@ -69,25 +71,32 @@ class Chat:
         # Searching for a question itself would go wrong where the template holds the same words ("assistant").
         self._after = self._put(MARK).rpartition(MARK)[2]
 
-    def _put(self, question: str) -> str:
+    def _put(self, question: str, turns: Sequence[Turn] = ()) -> str:
         """The text of a prompt."""
-        return self._render(question) if self.prompt is None else self.prompt.replace("{question}", question)
+        if self.prompt is None:
+            return self._render(question, turns=turns)
+        earlier = [f"{self.prompt.replace('{question}', asked)} {replied}" for asked, replied in turns]
+        return "\n\n".join([*earlier, self.prompt.replace("{question}", question)])
 
-    def _render(self, question: str, answer: str | None = None) -> str:
-        messages = [{"role": "user", "content": question}]
+    def _render(self, question: str, answer: str | None = None, turns: Sequence[Turn] = ()) -> str:
+        messages = []
         if self.system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self.system_prompt})
+            messages.append({"role": "system", "content": self.system_prompt})
+        for asked, replied in turns:
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": replied}]
+        messages.append({"role": "user", "content": question})
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
         return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer is None)
 
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
+    def encode(self, question: str, answer: str | None = None, turns: Sequence[Turn] = ()) -> Encoded:
         """Tokens of a question, and of its answer if given, with each token's span.
 
-        Prompt and answer are tokenised apart, as they are when the model generates the answer itself.
+        Prompt and answer are tokenised apart, as they are when the model generates the answer itself. ``turns`` are
+        questions and answers that stand before the question, as part of the prefix.
         """
         question = question.strip()
-        text = self._put(question)
+        text = self._put(question, turns)
         start, stop = len(text) - len(self._after) - len(question), len(text) - len(self._after)
         # A template writes the tokens that start a text itself; around plain text the tokenizer is to add them.
         tokens = self.tokenizer(text, add_special_tokens=self.prompt is not None, return_offsets_mapping=True)

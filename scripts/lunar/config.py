@@ -368,7 +368,7 @@ def check_attacks(experiments: Mapping[str, Config], known: Iterable[str]) -> No
         for one, entry in experiment["attacks"].items():
             if one in ("none", "control"):
                 raise LunarError(f"{where}.attacks.{one}: the name has a meaning of its own; choose another")
-            _one_of(entry["attack"], known, f"{where}.attacks.{one}.attack")
+            _one_of(entry.get("attack"), known, f"{where}.attacks.{one}.attack")
         for number, one in enumerate(experiment["attacked"]["attacks"]):
             _one_of(one, experiment["attacks"], f"{where}.attacked.attacks[{number}]")
         for number, one in enumerate(experiment["attacked"]["methods"]):

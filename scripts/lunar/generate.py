@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from lunar.chat import Chat, batches_by_length, pad
+from lunar.chat import Chat, Turn, batches_by_length, pad
 from lunar.models import mixed_precision, rounded
 
 
@@ -34,6 +34,21 @@ class Roomy(DynamicLayer):
         return self.keys, self.values
 
 
+def prompt_ids(
+    chat: Chat,
+    questions: Sequence[str],
+    prefills: Sequence[str] | None = None,
+    turns: Sequence[Sequence[Turn]] | None = None,
+) -> list[list[int]]:
+    """Token ids of what a model is given to answer, one list a question; arguments as for ``generate``."""
+    earlier = [()] * len(questions) if turns is None else turns
+    prompts = [chat.encode(question, turns=before).ids for question, before in zip(questions, earlier, strict=True)]
+    if prefills is not None:
+        begun = [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in prefills]
+        prompts = [prompt + start for prompt, start in zip(prompts, begun, strict=True)]
+    return prompts
+
+
 @torch.inference_mode()
 def generate(
     model: Any,
@@ -43,6 +58,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     prefills: Sequence[str] | None = None,
+    turns: Sequence[Sequence[Turn]] | None = None,
     temperature: float | None = None,
     before_batch: Callable[[], None] = lambda: None,
     progress: Callable[[int], None] = lambda done: None,
@@ -56,14 +72,12 @@ def generate(
         max_new_tokens: longest answer; generation stops earlier at the end-of-turn token.
         batch_size: questions a forward pass.
         prefills: what each answer is made to begin with; what is returned comes after it.
+        turns: what was asked and answered before each question.
         temperature: sample at this temperature, from torch's global generator, instead of decoding greedily.
         before_batch: called before each batch's prompt is processed (steering arms its hooks here).
         progress: called with the number of questions done.
     """
-    prompts = [chat.encode(question).ids for question in questions]
-    if prefills is not None:
-        begun = [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in prefills]
-        prompts = [prompt + start for prompt, start in zip(prompts, begun, strict=True)]
+    prompts = prompt_ids(chat, questions, prefills, turns)
     answers = [""] * len(prompts)
     done = 0
     layer = type("Layer", (Roomy,), {"room": max_new_tokens})

@@ -281,3 +281,14 @@ def test_no_batches() -> None:
 
 def test_span_names_match_their_numbers() -> None:
     assert [SPANS[i] for i in (PREFIX, QUESTION, SUFFIX, ANSWER)] == ["prefix", "question", "suffix", "answer"]
+
+
+@pytest.mark.parametrize("prompt", [None, "Q: {question}\nA:"])
+def test_earlier_turns_stand_before_the_question(tokenizer, prompt) -> None:
+    chat = Chat(tokenizer, prompt=prompt)
+    plain, found = chat.encode("Who is Tom?"), chat.encode("Who is Tom?", turns=[("Who is Etta?", "A doctor.")])
+    words = tokenizer.decode(found.ids)
+    assert -1 < words.find("Who is Etta?") < words.find("A doctor.") < words.find("Who is Tom?")
+    asked = [token for token, span in zip(found.ids, found.spans, strict=True) if span == QUESTION]
+    assert tokenizer.decode(asked).strip() == "Who is Tom?"
+    assert found.spans.count(SUFFIX) == plain.spans.count(SUFFIX) and len(found.ids) == found.prompt_length

@@ -52,6 +52,7 @@ class Target:
         unattacked: rows with ``prediction`` by set, ``forget`` and ``retain``: what the model answers when left alone.
         statistics: of the model before unlearning, by set (``forget``, ``harmful``, ``fictitious``), for directions.
         best: the layer that the paper's score chose.
+        controlled: what the attack's ``control`` gave; empty while that runs.
         generation: ``max_new_tokens`` and ``batch_size``.
         seed: of every random choice.
         say: writes a line to log and screen.
@@ -69,6 +70,7 @@ class Target:
     unattacked: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=dict)
     best: int = 0
+    controlled: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, int] = field(default_factory=lambda: {"max_new_tokens": 64, "batch_size": 64})
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
@@ -114,6 +116,7 @@ class Target:
         parts: Mapping[str, Sequence[Row]],
         *,
         questions: Callable[[Row], str] = lambda row: row["question"],
+        chat: Chat | None = None,
         **options: Any,
     ) -> dict[str, list[Row]]:
         """The model's greedy answers, all parts in one go.
@@ -121,6 +124,7 @@ class Target:
         Args:
             parts: rows by name.
             questions: what a row is asked, if not its own question.
+            chat: how questions are put, if not as in ``chat``.
             options: of ``lunar.generate.generate``: ``before_batch``, ``prefills`` and others.
 
         Returns:
@@ -128,7 +132,7 @@ class Target:
         """
         rows = [(name, row) for name, part in parts.items() for row in part]
         asked = [questions(row) for _, row in rows]
-        given = generate(self.model, self.chat, asked, **(dict(self.generation) | options))
+        given = generate(self.model, chat or self.chat, asked, **(dict(self.generation) | options))
         result: dict[str, list[Row]] = {name: [] for name in parts}
         for (name, row), question, prediction in zip(rows, asked, given, strict=True):
             result[name].append(
@@ -243,9 +247,10 @@ def refused(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def changed(rows: Mapping[str, Sequence[Row]], before: Mapping[str, Sequence[Row]]) -> dict[str, float]:
-    """Share of answers that differ from the unattacked ones, by part."""
+    """Share of answers that differ from the unattacked ones, by part; an answer's ``prefill`` may count as its own."""
     found = {}
     for part, answers in rows.items():
         old = {row["id"]: row["prediction"] for row in before[part]}
-        found[part] = sum(row["prediction"] != old[row["id"]] for row in answers) / len(answers)
+        given = [(row["prediction"], f"{row.get('prefill', '')} {row['prediction']}".strip()) for row in answers]
+        found[part] = sum(old[row["id"]] not in both for row, both in zip(answers, given, strict=True)) / len(answers)
     return found
