@@ -17,7 +17,8 @@ from lunar.config import combinations
 from lunar.metrics import METRICS, OVERALL
 
 RUN = "results/toy"
-METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-official", "lunar-lora", "lunar-replication"]
+METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
+METHODS += ["lunar-official", "lunar-lora", "lunar-replication"]
 METHODS += ["gradient_ascent", "gradient_difference", "kl", "idk", "dpo", "npo", "simnpo", "rmu"]
 
 
