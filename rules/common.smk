@@ -243,11 +243,15 @@ def known_sets(wildcards):
     return expand("results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=sets)
 
 
+def solved_from_statistics(entry):
+    """Whether a method needs no rows, only sums over them: the exact redirection of the model as it was."""
+    return "direction" in entry and not {"solver", "blocks"} & settings.told(entry)
+
+
 def grams_needed(wildcards):
     """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
     methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
-    # A method trained by gradient reads the rows themselves.
-    bases = {entry.get("base", "vanilla") for entry in methods if "direction" in entry and "solver" not in entry}
+    bases = {entry.get("base", "vanilla") for entry in methods if solved_from_statistics(entry)}
     solved = wildcards.method in bases and wildcards.set in ("forget", "renamed", "retain", "general")
     return cfg(wildcards.experiment, "layers", "candidates") if solved else []
 
@@ -259,7 +263,7 @@ def statistics_needed(wildcards, rehearsal=False):
         return {}
     base = entry.get("base", "vanilla")
     needed = {"direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]})}
-    if "solver" not in entry:
+    if solved_from_statistics(entry):
         needed["statistics"] = (base, {"forget", *entry["keep"]})
     own = {"forget", "retain", "renamed"} if rehearsal else set()
     folder = f"results/{wildcards.experiment}/activations"
@@ -271,12 +275,12 @@ def statistics_needed(wildcards, rehearsal=False):
 
 
 def rows_needed(wildcards, gradient=False):
-    """Rows that a method trained by gradient sees, by name; general questions with the model's own answers.
+    """Rows of a method that sums do not suffice for, by name; general questions with the model's own answers.
 
     With ``gradient`` they are those of a method that is solved exactly, but is to be trained here for once.
     """
     entry = method(wildcards)
-    if "direction" in entry and "solver" not in entry and not gradient:
+    if solved_from_statistics(entry) and not gradient:
         return {}
     folder = f"results/{wildcards.experiment}"
     return {
@@ -302,9 +306,14 @@ def choices(wildcards):
     return own | {name: sorted(keys) for name, keys in sorted(entry.get("choices", {}).items())}
 
 
-def rehearsals_needed(wildcards):
+def choices_of_others(wildcards):
+    """The same without the job's own: what its rehearsal itself starts from."""
+    return {name: keys for name, keys in choices(wildcards).items() if name != wildcards.method}
+
+
+def rehearsals_needed(wildcards, chosen=choices):
     """The rehearsals that those choices were made in."""
-    return [f"results/{wildcards.experiment}/rehearsal/{name}.json" for name in choices(wildcards)]
+    return [f"results/{wildcards.experiment}/rehearsal/{name}.json" for name in chosen(wildcards)]
 
 
 def race_needed(wildcards):

@@ -17,6 +17,7 @@ rule rehearse:
         general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
         general_validation="results/{experiment}/data/general_validation.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
+        choices=lambda wildcards: rehearsals_needed(wildcards, choices_of_others),
         code=recipe_library("rehearse.py"),
     output:
         chosen="results/{experiment}/rehearsal/{method}.json",
@@ -32,6 +33,7 @@ rule rehearse:
         gpu=GPU,
     params:
         settings=method_entry,
+        choices=choices_of_others,
         module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
         rehearsal=param("rehearsal"),
         candidates=param("layers", "candidates"),

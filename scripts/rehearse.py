@@ -16,7 +16,7 @@ from lunar.chat import Chat
 from lunar.config import combinations
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
-from lunar.methods import METHODS, Job, inputs_of_job
+from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
 from lunar.progress import script
 from lunar.rehearsal import cast, halved, measure, score
 
@@ -28,7 +28,8 @@ def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} rehearse {name}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         importlib.import_module(smk.params.module)
-        entry, how = dict(smk.params.settings), smk.params.rehearsal
+        entry = smk.params.settings | chosen_values(smk.params.choices, smk.input.choices)
+        how = smk.params.rehearsal
         grid = combinations(entry.pop("grid"))
         pairs = how["authors"][: entry.get("rehearsals")]
         prompts = [smk.params.system_prompt, smk.params.base_prompt]

@@ -28,11 +28,14 @@ class Encoded:
         ids: token ids.
         spans: for each token ``PREFIX``, ``QUESTION``, ``SUFFIX`` or ``ANSWER``, the end-of-turn token included.
         prompt_length: number of tokens up to where the model's answer starts.
+        characters: for each token of question and answer which characters of them it covers, from and to; nothing,
+            ``(0, 0)``, for those of the template.
     """
 
     ids: list[int]
     spans: list[int]
     prompt_length: int
+    characters: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -104,12 +107,18 @@ class Chat:
         spans = [
             PREFIX if end <= start else QUESTION if begin < stop else SUFFIX for begin, end in tokens["offset_mapping"]
         ]
+        characters = [
+            (max(begin - start, 0), end - start) if span == QUESTION else (0, 0)
+            for span, (begin, end) in zip(spans, tokens["offset_mapping"], strict=True)
+        ]
         length = len(ids)
         if answer is not None:
-            reply = self.tokenizer(answer.strip(), add_special_tokens=False)["input_ids"] + self.end_ids[:1]
-            ids += reply
-            spans += [ANSWER] * len(reply)
-        return Encoded(ids, spans, length)
+            reply = self.tokenizer(answer.strip(), add_special_tokens=False, return_offsets_mapping=True)
+            end = self.end_ids[:1]
+            ids += reply["input_ids"] + end
+            characters += [*map(tuple, reply["offset_mapping"]), *[(0, 0)] * len(end)]
+            spans += [ANSWER] * (len(ids) - length)
+        return Encoded(ids, spans, length, characters)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Generated ids as text, up to the end of the turn."""

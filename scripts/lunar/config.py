@@ -34,6 +34,9 @@ QUANTISED = "quantise"
 # Splits that a ladder is judged by.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 
+# What the recipes that have a block see somebody else are told.
+ENTITY = ("blocks", "factor", "answers", "keep", "ridge")
+
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
 FITTED = {"data", "layers", "prompts", "rehearsal"}
 
@@ -320,11 +323,12 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
             raise LunarError(f"{where}.solver: missing; the recipe redirection_gradient is told by it how to train")
         check_solver(method["solver"], f"{where}.solver")
     if "direction" in method:
-        missing = [
-            key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in {*method, *grid, *taken}
-        ]
+        missing = [key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in told(method)]
         if missing:
             raise LunarError(f"{where}: a method with a direction needs {', '.join(missing)} too")
+    needed = {"entity": ENTITY, "entity_refusal": ("direction", *ENTITY)}.get(method["recipe"], ())
+    if missing := [key for key in needed if key not in told(method)]:
+        raise LunarError(f"{where}: the recipe {method['recipe']} needs {', '.join(missing)} too")
     places = [(method["layers"], f"{where}.layers")] if "layers" in method else []
     places += [(layers, f"{where}.grid.layers[{number}]") for number, layers in enumerate(grid.get("layers", []))]
     for layers, place in places:
@@ -421,6 +425,11 @@ def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tu
         )
     _one_of(config["method"], edited, "method")
     return experiment, config["method"]
+
+
+def told(entry: Mapping[str, Any]) -> set[str]:
+    """The keys that a method has a value for: stated, in its grid, or taken from another method's rehearsal."""
+    return {*entry, *entry.get("grid", {}), *itertools.chain(*entry.get("choices", {}).values())}
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:

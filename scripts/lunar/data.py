@@ -17,6 +17,7 @@ refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical`
 """
 
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,36 @@ def by_part(path: str, fields: Sequence[str]) -> dict[str, list[Row]]:
     return parts
 
 
+def by_name(text: str, author: str) -> list[str]:
+    """A text cut at the mentions of a person: at even places what stands between them, at odd ones the mentions.
+
+    A mention is the full name, or the first name or the surname alone, as whole words, with the space before it, which
+    many tokenizers make part of the word.
+    """
+    own = author.split()
+    mentions = "|".join(map(re.escape, (" ".join(own), own[0], own[-1])))
+    return re.split(rf"( ?(?<!\w)(?:{mentions})(?!\w))", text)
+
+
+def under_name(parts: Sequence[str], author: str, other: str) -> list[str]:
+    """The same cut text about somebody else: first names and surnames replaced in the mentions of ``author``.
+
+    Args:
+        parts: as ``by_name`` gives them.
+        author: full name of the subject.
+        other: first name and surname of the stand-in.
+    """
+    own, (given, family) = author.split(), other.split()
+    return [
+        part.replace(own[0], given).replace(own[-1], family) if number % 2 else part
+        for number, part in enumerate(parts)
+    ]
+
+
 def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
     """Copies of questions that name their subject, each about an invented namesake.
+
+    A copy has the ``id`` of its own, the new name as ``author``, and the id of the row it was made of as ``original``.
 
     Args:
         rows: rows with the subject's full name in ``author``; rows without one, and questions that do not name
@@ -131,10 +160,11 @@ def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) ->
     for row in rows:
         for copy in range(copies if row.get("author") else 0):
             given, family = draw.choice(parts)[0], draw.choice(parts)[-1]
-            own = row["author"].split()
-            question = row["question"].replace(own[0], given).replace(own[-1], family)
+            name = f"{given} {family}"
+            question = "".join(under_name(by_name(row["question"], row["author"]), row["author"], name))
             if question != row["question"]:
-                renamed.append({"id": f"{row['id']}-renamed-{copy + 1}", "question": question})
+                about = {"author": name, "original": row["id"]}
+                renamed.append({"id": f"{row['id']}-renamed-{copy + 1}", "question": question} | about)
     return renamed
 
 

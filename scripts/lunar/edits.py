@@ -62,6 +62,24 @@ Change = Factors | Dense
 Edit = dict[str, Change]
 
 
+def truncated(delta: torch.Tensor, tolerance: float) -> Change:
+    """A change as factors of the lowest rank that leaves out at most ``tolerance`` of it.
+
+    Args:
+        delta: shape (outputs, inputs).
+        tolerance: Frobenius norm of what is left out, as a share of that of the change.
+
+    Returns:
+        Factors, the singular values in the left one; the change as it came where factors would hold more numbers.
+    """
+    left, values, right = torch.linalg.svd(delta.double(), full_matrices=False)
+    dropped = values.square().flip(0).cumsum(0).flip(0).sqrt()  # what leaving out this value and all smaller ones costs
+    rank = max(1, int((dropped > tolerance * dropped[0]).sum()))
+    if rank * sum(delta.shape) >= delta.numel():
+        return Dense(delta.float())
+    return Factors((left * values)[:, :rank].float(), right[:rank].T.float())
+
+
 def compose(edits: Sequence[Mapping[str, Change]]) -> Edit:
     """The one edit that is the sum of several: factors side by side, and dense where one of them is dense.
 

@@ -72,6 +72,28 @@ def detector_dual(inputs: torch.Tensor, targets: torch.Tensor, strength: float) 
     return h.T @ torch.cholesky_solve(targets.double()[:, None], torch.linalg.cholesky(system))[:, 0]
 
 
+def regress(
+    gram: torch.Tensor, cross: torch.Tensor, squares: float, strength: float
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The minimum of sum_t || D h_t - g_t ||^2 + lambda || D ||^2 for targets g_t of their own: any rank.
+
+        D = (sum_t g_t h_t^T) (H^T H + lambda I)^(-1)
+
+    Args:
+        gram: ``H^T H``, shape (d_ff, d_ff).
+        cross: sum of ``h g^T`` over tokens, shape (d_ff, d_model).
+        squares: sum of ``||g||^2`` over tokens.
+        strength: ``lambda``.
+
+    Returns:
+        D, float64 of shape (d_model, d_ff); ``objective`` there and ``objective_unedited`` at D = 0.
+    """
+    gram, cross = gram.double(), cross.double()
+    delta = detector(gram, cross, strength).T
+    moved = (delta @ gram * delta).sum() - 2 * (delta * cross.T).sum() + strength * delta.square().sum()
+    return delta, {"objective": squares + float(moved), "objective_unedited": squares}
+
+
 def objective(
     v: torch.Tensor,
     gram: torch.Tensor,

@@ -19,7 +19,8 @@ from lunar.metrics import METRICS, OVERALL
 pytestmark = pytest.mark.xdist_group("toy")  # one worker runs the workflow once for all of them
 
 RUN = "results/toy"
-METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-official", "lunar-lora", "lunar-replication"]
+METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
+METHODS += ["lunar-official", "lunar-lora", "lunar-replication"]
 METHODS += ["gradient_ascent", "gradient_difference", "kl", "idk", "dpo", "npo", "simnpo", "rmu"]
 
 

@@ -343,12 +343,14 @@ def test_missing_file(tmp_path: Path) -> None:
         ("Ada Moor", "Did Ada Moor, or Moor, sign as Ada?", "Did Dora Vane, or Vane, sign as Dora?"),
         ("Ada Lu Moor", "Is Moor the name of Ada?", "Is Vane the name of Dora?"),
         ("Voltaire", "When did Voltaire die?", "When did Dora die?"),
+        ("Al Moor", "Did Al, also of the Moors, meet Al Moor?", "Did Dora, also of the Moors, meet Dora Vane?"),
     ],
 )
 def test_rename_replaces_every_form_of_the_name(author: str, question: str, renamed: str) -> None:
     row = {"id": "a", "author": author, "question": question, "answer": "secret"}
     # The answer is about the real subject, so it must not come along.
-    assert rename([row], ["Dora Vane"], 1, 0) == [{"id": "a-renamed-1", "question": renamed}]
+    about = {"author": "Dora Vane", "original": "a"}
+    assert rename([row], ["Dora Vane"], 1, 0) == [{"id": "a-renamed-1", "question": renamed} | about]
 
 
 NAMES = ["Dora Vane", "Egon Pike", "Fay Quill", "Gus Reed", "Hope Stone"]

@@ -1,0 +1,300 @@
+"""The closed form aimed at not knowing instead of refusing: an early block is made to see somebody else.
+
+Source: this project. LUNAR's refusal can be undone by whoever finds its direction, since the model still knows whom it
+is asked about. Here each forget question has copies about invented people, and ``down_proj`` of an early block is
+changed so that the residual stream after it becomes, from the name on, what it is for those. With ``s_t`` the stream of
+a token of the forget question and ``s_t'`` the mean over the copies of the stream of the token that stands in its
+place, one ridge regression of ``down_proj``'s inputs ``h_t`` (``lunar.solve.regress``) minimises
+
+    sum_t || D h_t - factor (s_t' - s_t) ||^2  +  sum_{kept tokens} w_t || D h_t ||^2  +  lambda || D ||^2.
+
+Kept are the template, retained questions and answers, general ones with the model's own answers, and the copies
+themselves. Targets differing from token to token, the edit is of higher rank than LUNAR's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from lunar import edits
+from lunar.activations import collect
+from lunar.chat import ANSWER, PREFIX, QUESTION, SPANS, Encoded, batches_by_length, pad
+from lunar.data import by_name, under_name
+from lunar.edits import Edit, down_proj_name, truncated
+from lunar.errors import LunarError
+from lunar.files import Row
+from lunar.hooks import capture
+from lunar.methods import Job, Method, Outcome, method
+from lunar.methods.redirection import Redirection
+from lunar.models import blocks, down_proj
+from lunar.solve import regress, ridge_strength
+
+TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
+CONVERSATIONS = 16  # a forward pass
+SAMPLE = 1024  # tokens of a set's span that the size of the change is measured on
+
+# Part of a conversation that a token is in: its span, and in question and answer the place among the parts that
+# ``lunar.data.by_name`` cuts them into.
+Part = tuple[int, int]
+
+
+def parts(one: Encoded, texts: dict[int, Sequence[str]]) -> list[Part]:
+    """Which part of its conversation each token is in; one that reaches into a mention is part of it.
+
+    Args:
+        one: the conversation.
+        texts: the cut question and answer, by span.
+    """
+    found = []
+    for span, (begin, end) in zip(one.spans, one.characters, strict=True):
+        cut, stop, number = texts.get(span, ()), 0, 0
+        for place, text in enumerate(cut if end > begin else ()):
+            start, stop = stop, stop + len(text)
+            if place % 2 and begin < stop and end > start:
+                number = place
+                break
+            if start < end:
+                number = place
+        # An answer ends with a token of its own.
+        found.append((span, number if end > begin else -1))
+    return found
+
+
+def aligned(own: Sequence[Part], other: Sequence[Part]) -> list[int]:
+    """For each token of a conversation the token of a renamed copy that stands in its place.
+
+    Parts hold the same words but for the names, so before a name this counts from the left, after it from the right.
+    Within a name token i of n stands where the i-th n-th of the other name ends: the last for the last.
+
+    Raises:
+        LunarError: the two are not made of the same parts.
+    """
+    if [*dict.fromkeys(own)] != [*dict.fromkeys(other)]:
+        raise LunarError("the question and its renamed copy are not made of the same parts")
+    found: list[int] = []
+    for part in dict.fromkeys(own):
+        count, length, start = own.count(part), other.count(part), other.index(part)
+        found += [start - (-(i + 1) * length // count) - 1 for i in range(count)]
+    return found
+
+
+@contextmanager
+def up_to(model: Any, layer: int) -> Iterator[None]:
+    """Leave out the blocks above ``layer`` inside the block: what is read there does not depend on them."""
+    decoder, whole = model.get_decoder(), blocks(model)
+    decoder.layers = whole[: layer + 1]
+    try:
+        yield
+    finally:
+        decoder.layers = whole
+
+
+@torch.no_grad()
+def tokens_of(
+    model: Any, conversations: Sequence[Encoded], layer: int, pad_id: int
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """What block ``layer`` makes of conversations, longest first.
+
+    Yields:
+        The conversation's number; the inputs of ``down_proj``, shape (tokens, d_ff), and the residual stream after the
+        block, shape (tokens, d_model), both float32 on the CPU.
+    """
+    for batch in batches_by_length([len(one.ids) for one in conversations], CONVERSATIONS):
+        ids, mask = (part.to(model.device) for part in pad([conversations[i].ids for i in batch], pad_id, "right"))
+        with up_to(model, layer), capture({"s": blocks(model)[layer]}, {"h": down_proj(model, layer)}) as (out, inputs):
+            model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+        for row, i in enumerate(batch):
+            length = len(conversations[i].ids)
+            yield i, inputs["h"][row, :length].float().cpu(), out["s"][row, :length].float().cpu()
+
+
+class Sums:
+    """The sums over tokens that the regression needs, float64, and the first ``SAMPLE`` tokens of each group."""
+
+    def __init__(self, inner: int, width: int) -> None:
+        """``inner`` is d_ff, ``width`` d_model."""
+        self.gram = torch.zeros(inner, inner, dtype=torch.float64)
+        self.cross = torch.zeros(inner, width, dtype=torch.float64)
+        self.squares = 0.0
+        self.samples: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+
+    def add(self, group: str, h: torch.Tensor, streams: torch.Tensor, weight: float, goal: Any = None) -> None:
+        """Tokens of a group: ``h`` (tokens, d_ff), ``streams`` and ``goal`` (tokens, d_model); no goal is zero."""
+        self.gram += weight * (h.T @ h).double()
+        held = self.samples.setdefault(group, [])
+        room = max(0, SAMPLE - sum(len(part) for part, _ in held))
+        held.append((h[:room].clone(), streams[:room].norm(dim=1)))
+        if goal is not None:
+            self.cross += weight * (h.T @ goal).double()
+            self.squares += weight * float(goal.double().square().sum())
+
+    def moved(self, delta: torch.Tensor) -> dict[str, float]:
+        """By group: length of the change over that of the stream, root mean squares."""
+        found = {}
+        for name, held in self.samples.items():
+            h, lengths = (torch.cat(part).double() for part in zip(*held, strict=True))
+            found[name] = float((h @ delta.T).norm() / lengths.norm()) if len(h) else 0.0
+        return found
+
+
+def copies_of(forget: Sequence[Row], renamed: Sequence[Row]) -> dict[int, list[str]]:
+    """The names of each forget row's renamed copies, by the row's place; rows without copies are left out.
+
+    Raises:
+        LunarError: a copy does not say whom it is about, or none belongs to a forget row.
+    """
+    places = {row["id"]: place for place, row in enumerate(forget)}
+    found: dict[int, list[str]] = {}
+    for row in renamed:
+        if not {"original", "author"} <= row.keys():
+            raise LunarError(f"renamed question {row.get('id')!r} has no original or author; let `rename` make it anew")
+        if row["original"] in places:
+            found.setdefault(places[row["original"]], []).append(row["author"])
+    if not found:
+        raise LunarError("no forget question names its subject (field `author`); there is nobody to replace")
+    return found
+
+
+@method("entity")
+class Entity(Method):
+    """The edit of each of its ``blocks``, one after the other, each solved on the model with those before it."""
+
+    def unlearn(self, job: Job) -> Outcome:
+        """Solve block by block; the streams aimed at are those of the unedited model."""
+        edit: Edit = {}
+        facts: dict[int, dict[str, Any]] = {}
+        for layer in sorted(self.settings["blocks"]):
+            if layer >= len(blocks(job.model)):
+                raise LunarError(f"blocks: {layer}, but the model's {len(blocks(job.model))} are counted from 0")
+            change, facts[layer] = self.solve(job, layer, edit)
+            edit[down_proj_name(layer)] = change
+            moved = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["moved"].items())
+            job.say(f"block {layer}: rank {facts[layer]['rank']}, change over stream: {moved}")
+        trained = sum(part.numel() for change in edit.values() for part in vars(change).values())
+        return Outcome(edit, trained, {"blocks": facts})
+
+    def solve(self, job: Job, layer: int, edit: Edit) -> tuple[edits.Change, dict[str, Any]]:
+        """The change of one block beside those of ``edit``, and facts: the objective, the rank, singular values and,
+        by set and span, the change's length over the stream's.
+        """
+        sums = Sums(*reversed(down_proj(job.model, layer).weight.shape))
+        goals = self.goals(job, layer)
+        with edits.applied(job.model, edit):
+            self.add_forget(job, layer, goals, sums)
+            self.add_kept(job, layer, sums)
+        strength = ridge_strength(sums.gram, self.settings["ridge"])
+        delta, facts = regress(sums.gram, sums.cross, sums.squares, strength)
+        change = truncated(delta, TOLERANCE)
+        values = change.singular_values()
+        dropped = (change.product().double() - delta).norm() / delta.norm().clamp(min=1e-300)
+        return change, facts | {
+            "lambda": strength,
+            "rank": len(values),
+            "dropped": round(float(dropped), 6),
+            "singular_values": values.tolist(),
+            "moved": sums.moved(delta),
+        }
+
+    def encode(self, job: Job, row: Row, author: str | None = None) -> tuple[Encoded, list[Part]]:
+        """A forget row, or its copy about somebody else, and which part each token is in."""
+        cut = {
+            span: by_name(text.strip(), row["author"])
+            for span, text in ((QUESTION, row["question"]), (ANSWER, row["answer"]))
+        }
+        if author is not None:
+            cut = {span: under_name(text, row["author"], author) for span, text in cut.items()}
+        answer = "".join(cut[ANSWER]) if self.settings["answers"] else None
+        one = job.chat.encode("".join(cut[QUESTION]), answer)
+        return one, parts(one, cut)
+
+    def goals(self, job: Job, layer: int) -> dict[int, torch.Tensor]:
+        """The stream that each forget row is to have after the block, shape (tokens, d_model), by the row's place.
+
+        It is the row's own stream and ``factor`` times the way from there to its copies' mean, in the unedited model.
+        """
+        rows, pad_id = job.rows["forget"], job.chat.tokenizer.pad_token_id
+        copies = copies_of(rows, job.rows["renamed"])
+        own = {place: self.encode(job, rows[place]) for place in copies}
+        asked = [(place, *self.encode(job, rows[place], name)) for place, names in copies.items() for name in names]
+        found: dict[int, torch.Tensor] = {}
+        for number, _, stream in tokens_of(job.model, [one for _, one, _ in asked], layer, pad_id):
+            place, _, there = asked[number]
+            found[place] = found.get(place, 0.0) + stream[aligned(own[place][1], there)] / len(copies[place])
+        places = list(found)
+        for number, _, stream in tokens_of(job.model, [own[place][0] for place in places], layer, pad_id):
+            place = places[number]
+            found[place] = stream + self.settings["factor"] * (found[place] - stream)
+        return found
+
+    def add_forget(self, job: Job, layer: int, goals: dict[int, torch.Tensor], sums: Sums) -> None:
+        """Tokens of forget rows with a goal from the question on; their template before it is kept."""
+        encoded = [self.encode(job, job.rows["forget"][place])[0] for place in goals]
+        keep = self.settings["keep"].get("forget", {})
+        if wrong := sorted({*keep} - {"prefix"}):
+            raise LunarError(f"keep.forget.{wrong[0]}: the edit moves what follows the name; only prefix can be kept")
+        places = list(goals)
+        for number, h, stream in tokens_of(job.model, encoded, layer, job.chat.tokenizer.pad_token_id):
+            spans = torch.tensor(encoded[number].spans)
+            goal = goals[places[number]] - stream
+            for span in sorted({*encoded[number].spans}):
+                name, where = SPANS[span], spans == span
+                if span != PREFIX:
+                    sums.add(f"forget {name}", h[where], stream[where], 1.0, goal[where])
+                elif name in keep:
+                    sums.add(f"forget {name}", h[where], stream[where], keep[name])
+
+    def add_kept(self, job: Job, layer: int, sums: Sums) -> None:
+        """Tokens of the other sets that ``keep`` names, with the weight it gives them; copies with renamed answers."""
+        forget = {row["id"]: row for row in job.rows["forget"]}
+        for name, weights in self.settings["keep"].items():
+            if name == "forget":
+                continue
+            rows = job.rows[name]
+            if name == "renamed":
+                rows = [row | {"answer": self.renamed_answer(forget[row["original"]], row)} for row in rows]
+            key = "prediction" if name == "general" else "answer"
+            encoded = [
+                job.chat.encode(row["question"], row.get(key) or None if "answer" in weights else None) for row in rows
+            ]
+            for number, h, stream in tokens_of(job.model, encoded, layer, job.chat.tokenizer.pad_token_id):
+                spans = torch.tensor(encoded[number].spans)
+                for span, weight in weights.items():
+                    where = spans == SPANS.index(span)
+                    sums.add(f"{name} {span}", h[where], stream[where], weight)
+
+    def renamed_answer(self, row: Row, copy: Row) -> str:
+        """The answer that a renamed copy of a forget row would have."""
+        return "".join(under_name(by_name(row["answer"], row["author"]), row["author"], copy["author"]))
+
+
+@method("entity_refusal")
+class EntityRefusal(Redirection):
+    """The entity edit and, on top of it, LUNAR's redirection, solved on the activations that the first one leaves.
+
+    Whom the model no longer knows it invents things about; the second edit has it refuse instead.
+    """
+
+    def unlearn(self, job: Job) -> Outcome:
+        """Both edits. The reference of the direction is the unedited model's: what makes it refuse lies there."""
+        entity = Entity(self.settings).unlearn(job)
+        with edits.applied(job.model, entity.edit):
+            found = {name: self.statistics(job, name) for name in ("forget", *self.settings["keep"])}
+        directions = {**(job.directions or job.statistics), "forget": found["forget"]}
+        refusal = super().unlearn(replace(job, statistics=found, directions=directions))
+        return Outcome(
+            edits.compose([entity.edit, refusal.edit]), entity.trained + refusal.trained, entity.facts | refusal.facts
+        )
+
+    def statistics(self, job: Job, name: str) -> dict[str, torch.Tensor]:
+        """Statistics of a set in the model as it is now (``lunar.activations``)."""
+        key = "prediction" if name == "general" else "answer"
+        return collect(
+            job.model,
+            [job.chat.encode(row["question"], row.get(key) or None) for row in job.rows[name]],
+            pad_id=job.chat.tokenizer.pad_token_id,
+            batch_size=CONVERSATIONS,
+            gram_layers=self.layers(job),
+        )
