@@ -9,9 +9,9 @@ import math
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ from lunar.errors import Diverged, LunarError
 from lunar.finetune import answer_losses
 from lunar.hooks import capture
 from lunar.methods import Job, Method, Outcome, method
-from lunar.models import bfloat16_gains, blocks
+from lunar.models import bfloat16_gains, blocks, rounded
 
 SHARED = ("adapter", "first_layer", "learning_rate", "epochs", "batch_size")
 # What a method's entry may hold besides: said to the workflow, not to the trainer.
@@ -178,6 +178,22 @@ class Weights:
             weight.grad = None
 
 
+Trained = TypeVar("Trained", Adapter, Weights)
+
+
+@contextmanager
+def trainable(model: Any, make: Callable[[], Trained]) -> Iterator[Trained]:
+    """What ``make`` trains in a model, inside the block; after it the model is as it was, bit for bit."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    training = make()
+    try:
+        yield training
+    finally:
+        training.remove()
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
 class Run:
     """One training: the model with what is trained in it, and the encoded rows.
 
@@ -297,17 +313,11 @@ class Baseline(Method):
         Raises:
             Diverged: the loss is no number any more.
         """
-        flags = [(parameter, parameter.requires_grad) for parameter in job.model.parameters()]
-        training = self.training(job)
-        try:
+        with trainable(job.model, lambda: self.training(job)) as training, rounded(job.model):
             run = Run(job, training, self.refusals, self.settings["batch_size"])
             self.prepare(run)
             curve = self._train(run)
             edit = training.edit()
-        finally:
-            training.remove()
-            for parameter, flag in flags:
-                parameter.requires_grad_(flag)
         last = curve[-(len(curve) // self.settings["epochs"]) :]
         names = [name for name in curve[0] if name.startswith("loss")]
         facts = {name: sum(row[name] for row in last) / len(last) for name in names}
