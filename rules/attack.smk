@@ -60,6 +60,7 @@ rule attack_model:
     benchmark:
         "results/{experiment}/benchmarks/attack_{method}_{attack}.tsv"
     wildcard_constraints:
+        method="(?!control/)[^/]+",
         attack=UNDER_ATTACK,
     conda:
         "../envs/model.yaml"
