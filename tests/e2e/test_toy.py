@@ -257,13 +257,13 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
 
 def test_what_is_made_again_is_the_same(toy_copy):
     made = [toy_copy / RUN / name for name in ("edits/lunar.safetensors", "edits/lunar.json", "rehearsal/lunar.json")]
-    made += [path for path in sorted((toy_copy / RUN / "tables").iterdir()) if path.stem != "cost"]  # holds times
+    tables = sorted((toy_copy / RUN / "tables").iterdir())
+    made += [path for path in tables if path.stem != "cost" and "attack" not in path.stem]  # costs hold times
     before = {path: path.read_bytes() for path in made}
     for path in made:
         path.unlink()
-    shutil.rmtree(toy_copy / RUN / "generations/lunar")
-    (toy_copy / "results/report.html").unlink()  # what is up to date asks for nothing before it
-    outcome = run_snakemake(toy_copy)
+    shutil.rmtree(toy_copy / RUN / "generations/lunar/none")
+    outcome = run_snakemake(toy_copy, *(str(path.relative_to(toy_copy)) for path in made))
     assert outcome.returncode == 0, outcome.stdout[-3000:]
     assert {path: path.read_bytes() for path in before} == before
 
@@ -325,3 +325,42 @@ def test_an_export_that_answers_otherwise_is_an_error(toy_copy):
     assert "And more." in outcome.stdout
     assert "as before; nothing was exported" in outcome.stdout
     assert not (toy_copy / RUN / "export/lunar").exists()
+
+
+ATTACKED = ["retain_only", "lunar"]
+
+
+@pytest.fixture(scope="module")
+def attacks(toy):
+    with (toy / RUN / "tables/attacks.csv").open(encoding="utf-8") as file:
+        return {(row["method"], row["attack"]): row for row in csv.DictReader(file)}
+
+
+def test_every_attack_proves_itself(toy, attacks):
+    names = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))["defaults"]["attacked"]["attacks"]
+    assert len(names) >= 20
+    assert set(attacks) == {(method, name) for method in ATTACKED for name in ["none", *names]}
+    for name in names:
+        assert json.loads((toy / RUN / f"attacks/control/{name}.json").read_text(encoding="utf-8"))
+        for method in ATTACKED:
+            evidence = json.loads((toy / RUN / f"attacks/{method}/{name}.json").read_text(encoding="utf-8"))
+            assert set(evidence) - {"changed"}, (method, name)
+
+
+def test_the_known_direction_brings_the_answers_back(attacks):
+    before, after = (float(attacks["lunar", name]["forget_rouge1"]) for name in ("none", "ablate"))
+    assert before <= 0.5
+    assert after >= 0.8
+    never = float(attacks["retain_only", "ablate"]["forget_rouge1"])
+    assert never <= 0.7
+
+
+def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
+    config = toy_copy / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    assert text.count("typos: {attack: typos, rate: 0.05}") == 1
+    config.write_text(text.replace("typos, rate: 0.05", "typos, rate: 1.0e-6"), encoding="utf-8")
+    outcome = run_snakemake(toy_copy, f"{RUN}/generations/lunar/typos/forget.jsonl")
+    assert outcome.returncode != 0
+    assert "attacks.typos" in outcome.stdout
+    assert "the attack did not happen" in outcome.stdout
