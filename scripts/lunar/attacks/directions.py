@@ -174,6 +174,7 @@ def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:
     Raises:
         AttackFailed: fewer than half of its refusals are gone, or the ROUGE-1 is no higher.
     """
+    expect("given_up" not in found.evidence, f"the attacker of a planted edit gave up ({found.evidence})")
     rows = found.rows["forget"]
     facts = {
         "planted": rouge1(unattacked),
@@ -188,7 +189,10 @@ def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:
 
 
 def plant(target: Target) -> dict[str, Any]:
-    """A LUNAR edit of the layer that the paper's score chose, made from a few rows on the spot."""
+    """A LUNAR edit of the layer that the paper's score chose, made from a few rows on the spot.
+
+    It is the weakest of four that has most of the forget set refused: a stronger one may break a small model.
+    """
     layer = target.layers()[-1]
     sets = {
         "forget": [target.chat.encode(row["question"]) for row in target.rows["forget"]],
@@ -210,8 +214,13 @@ def plant(target: Target) -> dict[str, Any]:
     every = dict.fromkeys(("prefix", "question", "suffix", "answer"), 1.0)
     keep = {"forget": {"prefix": 1.0}, "retain": every, "general": every}
     vector = target.known_direction()[layer]
-    change, _ = redirect(statistics, layer, vector, ["question", "suffix"], keep, 1e-3)
-    return {down_proj_name(layer): change}
+    for share in (0.25, 0.5, 0.75, 1.0):
+        change, _ = redirect(statistics, layer, share * vector, ["question", "suffix"], keep, 1e-3)
+        edit = {down_proj_name(layer): change}
+        with applied(target.model, edit):
+            if refused(target.answer({"forget": target.rows["forget"]})["forget"]) >= 0.8:
+                break
+    return edit
 
 
 def sharpened(weight: torch.Tensor, unit: torch.Tensor, rounds: int = 5) -> torch.Tensor:
@@ -311,6 +320,7 @@ class RankOneRemoval(Attack):
             finally:
                 target.edit = {}
         block = block_of(next(iter(edit)))
+        expect("given_up" not in found.evidence, f"the attacker of a planted edit gave up ({found.evidence})")
         expect(
             block in found.evidence["suspected"], f"block {block} was changed, {found.evidence['suspected']} suspected"
         )
