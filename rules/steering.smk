@@ -22,7 +22,8 @@ rule steer_layer:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=2500,
+        mem_mb=memory(2500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         coefficient=param("layers", "coefficient"),

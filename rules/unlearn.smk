@@ -28,7 +28,8 @@ rule rehearse:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(60),
         gpu=GPU,
     params:
         settings=method_entry,
@@ -70,7 +71,8 @@ rule unlearn:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=lambda wildcards: 3500 if rows_needed(wildcards) else 2000,
+        mem_mb=edit_memory,
+        runtime=runtime(30),
         gpu=lambda wildcards: GPU if rows_needed(wildcards) else 0,
     params:
         settings=method_entry,
@@ -103,7 +105,8 @@ rule race:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         settings=method_entry,
@@ -143,7 +146,8 @@ rule unlearn_in_sequence:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         settings=lambda wildcards: method_entry(sequenced(wildcards)),
