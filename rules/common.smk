@@ -150,7 +150,7 @@ def model_size(wildcards):
 
 
 def memory(megabytes, each=LOADED):
-    """A resource function: MB of a job with the shipped model, more with a larger one, and at each attempt.
+    """A resource function: MB with the shipped model, ``each`` bytes for each parameter more, times the attempt.
 
     Never more than there is where a limit is set, as for local jobs: a job that needs all of it runs alone.
     """

@@ -57,7 +57,7 @@ rule embed_answers:
     conda:
         "../envs/embed.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500, 0),
     params:
         embedder=param("embedder"),
         splits=settings.ANSWERED,

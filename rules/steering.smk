@@ -56,7 +56,7 @@ rule choose_layers:
     conda:
         "../envs/embed.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000, 0),
     params:
         candidates=param("layers", "candidates"),
         top_k=param("layers", "top_k"),

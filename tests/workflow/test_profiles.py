@@ -123,9 +123,3 @@ def test_every_rule_has_a_place_in_the_profile():
     assert listed["model"] == model | {"choose_layers", "embed_answers"}
     assert {"prepare_data", "rename_subjects", "clean_references", "fetch_model", "write_report"} <= LOCAL
     assert set(BODIES) | {"all"} == listed["model"] | listed["last"] | LOCAL | {"audit_published"}
-
-
-@pytest.mark.parametrize("name", ["conda", "slurm"])
-def test_profile_is_read(project, name):
-    outcome = run_snakemake(project, "--dry-run", "--quiet", "--profile", f"profiles/{name}")
-    assert outcome.returncode == 0, outcome.stdout[-2000:]
