@@ -129,7 +129,9 @@ def test_cancelled_and_taken_up_again_ends_in_the_same_tables(cluster, local, su
             assert process.poll() is None, said.read_text()[-6000:] + cluster.words()
             time.sleep(0.1)
         jobs = cluster.jobs()
-        [number] = [number for number, job in jobs.items() if job["JobState"] == "RUNNING" and "measure" in str(job)]
+        [number] = [
+            number for number, job in jobs.items() if job["JobState"] == "RUNNING" and "unlearn" in job["Comment"]
+        ]
         cluster.client("scancel", number)
         assert process.wait(300) != 0, said.read_text()[-6000:]
     finally:

@@ -34,7 +34,9 @@ def planned(project, monkeypatch):
         for rule, body in re.findall(r"^ *(?:local)?rule (\w+):\n(.*?)\n(?=\n|\[| *\[)", outcome.stdout, re.M | re.S):
             listed = re.search(r"^ *resources: (.*)$", body, flags=re.MULTILINE)[1]
             asked = dict(entry.split("=", 1) for entry in listed.split(", "))
-            resources[rule] = {key: int(value) if value.isdigit() else value for key, value in asked.items()}
+            asked = {key: int(value) if value.isdigit() else value for key, value in asked.items()}
+            if asked.get("mem_mb", 0) >= resources.get(rule, {}).get("mem_mb", 0):  # the largest of a rule's jobs
+                resources[rule] = asked
         alone = re.findall(r"^rule (\w+):", outcome.stdout, flags=re.MULTILINE)
         groups = re.findall(r"Group job (\w+) \(", outcome.stdout)
         return resources, [*(rule for rule in alone if rule not in LOCAL), *groups]
