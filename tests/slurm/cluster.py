@@ -1,8 +1,10 @@
 """A SLURM cluster of two nodes on this machine: daemons, ports, key and folder of its own, and GPUs that are none."""
 
+import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -163,4 +165,13 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        self.kill_left()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill_left(self):
+        """Kill what jobs may have left: processes whose environment names this cluster's folder."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with contextlib.suppress(OSError):  # it ended, or belongs to somebody else
+                    if str(self.folder).encode() in (entry / "environ").read_bytes():
+                        os.kill(int(entry.name), signal.SIGKILL)
