@@ -1,14 +1,19 @@
 # `make reproduce`: environment and main job. `make test`: environment and tests. Needs Python 3.11 and a package index.
+# `make test-slurm`: installs SLURM from Debian's packages where it is not there, and runs its tests on a cluster of its own.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: reproduce test format clean
+.PHONY: reproduce test test-slurm format clean
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --cores all
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slurm: .venv/installed
+	sh tests/slurm/install.sh
+	$(BIN)/python -m pytest tests/slurm
 
 format: .venv/installed
 	$(BIN)/ruff check --fix

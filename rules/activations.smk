@@ -33,6 +33,7 @@ rule clean_references:
         "results/{experiment}/logs/clean_references.log",
     benchmark:
         "results/{experiment}/benchmarks/clean_references.tsv"
+    localrule: True
     conda:
         "../envs/data.yaml"
     params:
@@ -61,7 +62,8 @@ rule collect_activations:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         gram_layers=grams_needed,

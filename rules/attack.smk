@@ -23,7 +23,8 @@ rule control_attack:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         attack=attack_entry,
@@ -65,7 +66,8 @@ rule attack_model:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         attack=attack_entry,

@@ -17,6 +17,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
+from lunar import size  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 
 SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
@@ -46,6 +47,11 @@ wildcard_constraints:
     attack="[^/]+",
     layer=r"\d+",
     curve="|".join(settings.CURVES),
+
+
+# Bytes of memory for each parameter that a model has more than the shipped one: its weights in float32 and half as much
+# again; in fine-tuning also its gradient and AdamW's two moments.
+LOADED, TRAINED = 6, 20
 
 
 def cfg(experiment, *keys):
@@ -192,6 +198,38 @@ def attack_files(experiment):
     if attacks_run(experiment, settings.QUANTISED) and attacked_edits(experiment):
         names.append("figures/quantisation.svg")
     return [f"results/{experiment}/{name}" for name in names]
+
+
+def model_size(wildcards):
+    """Estimated parameters of the job's model."""
+    base = getattr(wildcards, "base", None)
+    return size.parameters(base_model(base) if base else cfg(wildcards.experiment, "model"))
+
+
+def memory(megabytes, each=LOADED):
+    """A resource function: MB with the shipped model, ``each`` bytes for each parameter more, times the attempt.
+
+    Never more than there is where a limit is set, as for local jobs: a job that needs all of it runs alone.
+    """
+
+    def needed(wildcards, attempt):
+        larger = max(0, model_size(wildcards) - size.SHIPPED) * each // 10**6
+        return min(attempt * (megabytes + larger), workflow.global_resources.get("mem_mb").value or sys.maxsize)
+
+    return needed
+
+
+def edit_memory(wildcards, attempt):
+    """Memory of a job that makes an edit: a solve from statistics needs less than training does."""
+    return memory(3500 if rows_needed(wildcards) else 2000)(wildcards, attempt)
+
+
+def runtime(minutes):
+    """A resource function: minutes of a job with the shipped model on two cores; a larger one gets a better machine.
+
+    So they grow with the root of the number of parameters, and with each attempt.
+    """
+    return lambda wildcards, attempt: attempt * round(minutes * max(1, model_size(wildcards) / size.SHIPPED) ** 0.5)
 
 
 def finetuning_threads(wildcards):

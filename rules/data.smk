@@ -12,6 +12,7 @@ rule prepare_data:
         "results/{experiment}/logs/prepare_data.log",
     benchmark:
         "results/{experiment}/benchmarks/prepare_data.tsv"
+    localrule: True
     conda:
         "../envs/data.yaml"
     params:
@@ -34,6 +35,7 @@ rule rename_subjects:
         "results/{experiment}/logs/rename_subjects.log",
     benchmark:
         "results/{experiment}/benchmarks/rename_subjects.tsv"
+    localrule: True
     conda:
         "../envs/data.yaml"
     params:

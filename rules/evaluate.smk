@@ -24,7 +24,8 @@ rule score_likelihood:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=2500,
+        mem_mb=memory(2500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         batch_size=param("generation", "batch_size"),
@@ -56,7 +57,7 @@ rule embed_answers:
     conda:
         "../envs/embed.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500, 0),
     params:
         embedder=param("embedder"),
         splits=settings.ANSWERED,

@@ -20,7 +20,8 @@ rule export_model:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         settings=method_entry,

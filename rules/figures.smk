@@ -121,7 +121,7 @@ rule plot_edit:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500, 0),
     params:
         methods=param("figures", "methods"),
     message:

@@ -19,7 +19,8 @@ rule generate_answers:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=2500,
+        mem_mb=memory(2500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         generation=param("generation"),
@@ -48,7 +49,8 @@ rule generate_build_answers:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=2500,
+        mem_mb=memory(2500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         generation=param("generation"),

@@ -12,10 +12,12 @@ rule fetch_model:
         "results/logs/fetch_{base}.log",
     benchmark:
         "results/benchmarks/fetch_{base}.tsv"
+    localrule: True
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
+        runtime=runtime(30),
     params:
         spec=lambda wildcards: base_model(wildcards.base),
     message:
@@ -45,7 +47,8 @@ rule finetune:
         "../envs/model.yaml"
     threads: finetuning_threads
     resources:
-        mem_mb=3700,
+        mem_mb=memory(3700, TRAINED),
+        runtime=runtime(60),
         gpu=GPU,
     params:
         finetune=param("finetune"),

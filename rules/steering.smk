@@ -22,7 +22,8 @@ rule steer_layer:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=2500,
+        mem_mb=memory(2500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         coefficient=param("layers", "coefficient"),
@@ -55,7 +56,7 @@ rule choose_layers:
     conda:
         "../envs/embed.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000, 0),
     params:
         candidates=param("layers", "candidates"),
         top_k=param("layers", "top_k"),

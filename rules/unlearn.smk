@@ -29,7 +29,8 @@ rule rehearse:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(60),
         gpu=GPU,
     params:
         settings=method_entry,
@@ -72,7 +73,8 @@ rule unlearn:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=lambda wildcards: 3500 if rows_needed(wildcards) else 2000,
+        mem_mb=edit_memory,
+        runtime=runtime(30),
         gpu=lambda wildcards: GPU if rows_needed(wildcards) else 0,
     params:
         settings=method_entry,
@@ -105,7 +107,8 @@ rule race:
         "../envs/model.yaml"
     threads: 2
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         settings=method_entry,
@@ -145,7 +148,8 @@ rule unlearn_in_sequence:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=3500,
+        mem_mb=memory(3500),
+        runtime=runtime(30),
         gpu=GPU,
     params:
         settings=lambda wildcards: method_entry(sequenced(wildcards)),
