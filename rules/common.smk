@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from functools import cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
@@ -19,6 +20,7 @@ sys.path.insert(0, str(SCRIPTS))
 from lunar import config as settings  # noqa: E402
 from lunar import size  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
+from lunar.schema import check_climbed  # noqa: E402
 
 SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
 validate(config, SCHEMA)
@@ -27,7 +29,7 @@ try:
     ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
     EXPERIMENTS = settings.resolve(config, RECIPES)
     settings.check_attacks(EXPERIMENTS, ATTACKS)
-    settings.check_climbed(EXPERIMENTS, SCHEMA)
+    check_climbed(EXPERIMENTS, SCHEMA)
     if config.get("method"):
         settings.exported(config, EXPERIMENTS)  # a misspelt name is to end in one line, before anything else
 except LunarError as error:
@@ -86,6 +88,7 @@ def base_prompt(wildcards):
     return base.get("prompt") and cfg(wildcards.experiment, "prompts", base["prompt"])
 
 
+@cache
 def library(script, *modules):
     """The library modules that a script imports, found by following its imports; inputs of its rule.
 

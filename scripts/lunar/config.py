@@ -341,24 +341,6 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
                 _one_of(layer, experiment["layers"]["candidates"], place)
 
 
-def check_climbed(experiments: Mapping[str, Config], schema: Path) -> None:
-    """Methods that a ladder made of changes, against the schema's ``method``, which the file's own entries passed.
-
-    Raises:
-        LunarError: a change gave a key that no method has, or a value that it cannot have.
-    """
-    from jsonschema import Draft202012Validator
-
-    definitions = yaml.safe_load(schema.read_text(encoding="utf-8"))["$defs"]
-    validator = Draft202012Validator({"$defs": definitions, "$ref": "#/$defs/method"})
-    for name, experiment in experiments.items():
-        climbed = (rungs(experiment) | asides(experiment)) if experiment["ladder"] else {}
-        for rung, method in climbed.items():
-            for error in validator.iter_errors(experiment["methods"][method]):
-                place = ".".join(["ladder", rung, *map(str, error.absolute_path)])
-                raise LunarError(f"experiments.{name}.{place}: {error.message}")
-
-
 def check_attacks(experiments: Mapping[str, Config], known: Iterable[str]) -> None:
     """The ``attacks`` and ``attacked`` sections of resolved experiments.
 

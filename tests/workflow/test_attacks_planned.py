@@ -21,7 +21,11 @@ def plant(project, attacks, methods=METHODS):
 
     def change(config):
         toy(config).pop("attacks", None)
-        config["defaults"]["attacks"] = {name.replace("_", "-"): {"attack": name} for name in CLASSES}
+        needed = {"sampling": {"samples": 2, "temperature": 1.0}}
+        entries = {name: {"attack": name} | needed.get(name, {}) for name in CLASSES}
+        config["defaults"]["attacks"] = {name.replace("_", "-"): entry for name, entry in entries.items()}
+        config["experiments"]["quick"]["attacked"] = {"attacks": []}
+        config["defaults"]["attacked"]["attacks"] = []
         toy(config)["attacked"] = {"methods": methods, "attacks": attacks}
 
     change_config(project, change)

@@ -60,7 +60,7 @@ def test_model_rules_ask_for_what_the_shipped_model_takes(planned, monkeypatch):
     assert "gpu" not in resources["evaluate_answers"]
     assert str(resources["evaluate_answers"]["slurm_account"]) == "12345"
     # Jobs of seconds run where the workflow is started, others share one.
-    assert len(submitted) <= 85  # of 157 jobs
+    assert len(submitted) <= 110  # of more than 400 jobs
     assert submitted.count("last") == 1
     assert submitted.count("steer") == 1
 
