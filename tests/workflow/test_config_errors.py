@@ -121,8 +121,8 @@ def test_an_experiment_without_choices_rehearses_nothing(project):
             ["toy.ladder: the rungs do not lead to 'lunar'; ridge is 0.001", "or set the ladder to null"],
         ),
         (
-            lambda c: toy(c).update(ladder={"asides": {"other": {"rigde": 1}}}),
-            ["toy.ladder.other", "'rigde' was unexpected"],
+            lambda c: c["defaults"]["ladder"]["asides"].update(other={"rigde": 1}),
+            ["ladder.other", "'rigde' was unexpected"],
         ),
         (lambda c: toy(c).update(attacked={"attacks": ["revers"]}), ["attacked.attacks[0]", "'revers'"]),
         (lambda c: toy(c)["layers"].update(top_k=9), ["layers.top_k", "9", "3 candidates"]),
