@@ -10,7 +10,7 @@ rule control_attack:
     """Run an attack where it has to succeed: against the model before unlearning."""
     input:
         unpack(attack_rows),
-        unpack(lambda wildcards: attack_statistics(wildcards)),
+        unpack(attack_statistics),
         model=lambda wildcards: model_folder(wildcards.experiment, "full"),
         layers="results/{experiment}/layers.json",
         code=attack_library("control_attack.py"),

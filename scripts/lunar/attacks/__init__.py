@@ -30,7 +30,6 @@ from lunar.models import blocks, load_model, load_tokenizer
 from lunar.steering import direction
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
-KEPT = ("id", "question", "answer")
 
 
 class AttackFailed(LunarError):
@@ -105,7 +104,7 @@ class Target:
         default = {"site": "residual", "tokens": "last", "reference": "fictitious"}
         how = self.settings.get("direction", default)
         vectors = direction(self.statistics[how["reference"]], self.statistics["forget"], how["site"], how["tokens"])
-        return self.settings.get("coefficient", 2.0) * vectors if "direction" in self.settings else 2.0 * vectors
+        return (self.settings["coefficient"] if "direction" in self.settings else 2.0) * vectors
 
     def asked(self) -> dict[str, list[Row]]:
         """The questions that attacks are judged by: the forget set, and a sample of the retain set for comparison."""
