@@ -7,6 +7,7 @@ results/<experiment>/activations/<method>/<set>.safetensors.
 # Which rows each set of statistics is made of. General questions go with the model's own answers.
 ACTIVATION_SETS = {
     "forget": "data/forget.jsonl",
+    "short": "data/forget_short.jsonl",
     "renamed": "data/forget_renamed.jsonl",
     "retain": "data/retain.jsonl",
     "unseen": "data/unseen.jsonl",

@@ -293,7 +293,7 @@ def grams_needed(wildcards):
     """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
     methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
     bases = {entry.get("base", "vanilla") for entry in methods if solved_from_statistics(entry)}
-    solved = wildcards.method in bases and wildcards.set in ("forget", "renamed", "retain", "general")
+    solved = wildcards.method in bases and wildcards.set in ("forget", "short", "renamed", "retain", "general")
     return cfg(wildcards.experiment, "layers", "candidates") if solved else []
 
 
@@ -305,8 +305,9 @@ def statistics_needed(wildcards, rehearsal=False):
     base = entry.get("base", "vanilla")
     needed = {"direction": (entry["direction"].get("base", base), {"forget", entry["direction"]["reference"]})}
     if solved_from_statistics(entry):
-        needed["statistics"] = (base, {"forget", *entry["keep"]})
-    own = {"forget", "retain", "renamed"} if rehearsal else set()
+        short = {"short"} if entry.get("short_names") else set()
+        needed["statistics"] = (base, {"forget", *short, *entry["keep"]})
+    own = {"forget", "short", "retain", "renamed"} if rehearsal else set()
     folder = f"results/{wildcards.experiment}/activations"
     return {
         f"{kind}_{name}": f"{folder}/{source}/{name}.safetensors"
@@ -326,6 +327,7 @@ def rows_needed(wildcards, gradient=False):
     folder = f"results/{wildcards.experiment}"
     return {
         "rows_forget": f"{folder}/data/forget.jsonl",
+        "rows_short": f"{folder}/data/forget_short.jsonl",
         "rows_renamed": f"{folder}/data/forget_renamed.jsonl",
         "rows_retain": f"{folder}/data/retain.jsonl",
         "rows_general": f"{folder}/generations/vanilla/none/general_build.jsonl",

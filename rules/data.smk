@@ -24,13 +24,14 @@ rule prepare_data:
 
 
 rule rename_subjects:
-    """Copies of the forget questions with the subject's name replaced by invented ones."""
+    """Copies of the forget questions with half of the subject's name, and with invented names in its place."""
     input:
         forget="results/{experiment}/data/forget.jsonl",
         names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
         code=library("rename_subjects.py"),
     output:
-        rows="results/{experiment}/data/forget_renamed.jsonl",
+        short="results/{experiment}/data/forget_short.jsonl",
+        renamed="results/{experiment}/data/forget_renamed.jsonl",
     log:
         "results/{experiment}/logs/rename_subjects.log",
     benchmark:

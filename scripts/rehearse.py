@@ -50,7 +50,7 @@ def main(smk) -> None:
             parts |= {"general": answered, "refusals": refusals, "general_validation": general}
             statistics = {}
             if "direction" in entry:
-                for part in ("forget", "retain", "renamed"):
+                for part in ("forget", "short", "retain", "renamed"):
                     statistics[part] = collect(
                         job.model,
                         [job.chat.encode(row["question"], row.get("answer") or None) for row in parts[part]],
@@ -58,7 +58,7 @@ def main(smk) -> None:
                         batch_size=smk.params.batch_size,
                         gram_layers=smk.params.candidates,
                     )
-            job.rows = parts
+            job.rows, job.memo = parts, {}
             job.statistics = shared["statistics"] | statistics
             job.directions = shared["directions"] | statistics
             before = measure(job.model, chat, parts, smk.params.generation)

@@ -5,7 +5,7 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.data import load, rename
+from lunar.data import load, rename, shorten
 from lunar.files import read_rows, write_rows
 from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
@@ -39,7 +39,8 @@ def main(smk) -> None:
         files = [list(smk.input.forget), *([path] for path in smk.input.requests)]
         for title, paths in zip(smk.params.titles, files, strict=True):
             sets[title] = load(paths)
-            own = {"forget": sets[title], "renamed": rename(sets[title], names, smk.params.copies, smk.params.seed)}
+            own = {"forget": sets[title], "short": shorten(sets[title])}
+            own["renamed"] = rename([*own["forget"], *own["short"]], names, smk.params.copies, smk.params.seed)
             requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}))
         sets["retain"] = load(smk.input.retain)
         found = serve(settings, job, requests, statistics(sets["retain"]))

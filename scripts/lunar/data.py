@@ -11,7 +11,8 @@ unseen                 knowledge to keep that the solver never sees
 general, harmful,      evaluation part of the general questions, harmful requests and questions about made-up
 fictitious             things; ``<name>_build`` is the part that models and edits are built from
 general_validation     general questions that choices are made on; empty where the data has none
-forget_renamed         forget questions about somebody else: the subject's name replaced by invented ones
+forget_short           forget questions that call their subject by the first name or the surname alone
+forget_renamed         questions of both about somebody else: the subject's name replaced by invented ones
 refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical``
 =====================  =====================================================================================
 """
@@ -142,6 +143,25 @@ def under_name(parts: Sequence[str], author: str, other: str) -> list[str]:
     ]
 
 
+def shorten(rows: Sequence[Row]) -> list[Row]:
+    """Copies of the questions that give their subject's full name, with the surname and with the first name alone.
+
+    Whoever knows a person under the full name knows them under half of it, and is asked so.
+
+    Args:
+        rows: rows with the subject's full name in ``author``; rows without one are left out, and questions that do
+            not give it.
+    """
+    found = []
+    for row in rows:
+        own = (row.get("author") or "").split()
+        for kind, name in (("surname", own[-1]), ("first-name", own[0])) if len(own) > 1 else ():
+            question = row["question"].replace(" ".join(own), name)
+            if question != row["question"]:
+                found.append(row | {"id": f"{row['id']}-{kind}", "question": question})
+    return found
+
+
 def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
     """Copies of questions that name their subject, each about an invented namesake.
 
@@ -169,7 +189,7 @@ def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) ->
 
 
 def splits(data: Mapping[str, Any]) -> dict[str, list[Row]]:
-    """All splits of an experiment but the renamed questions.
+    """All splits of an experiment but the shortened and the renamed questions.
 
     Args:
         data: the ``data`` section of the configuration.

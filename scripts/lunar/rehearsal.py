@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.chat import Chat
-from lunar.data import load, rename, reword
+from lunar.data import load, rename, reword, shorten
 from lunar.files import Row
 from lunar.generate import generate
 from lunar.metrics import METRICS
@@ -38,7 +38,9 @@ def halved(settings: int, pairs: int) -> list[int]:
 
 
 def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: int, seed: int) -> dict[str, list[Row]]:
-    """Rows by part: ``forget``, ``forget_validation``, ``held_out``, ``retain`` (all other authors) and ``renamed``.
+    """Rows by part.
+
+    ``forget``, ``forget_validation``, ``short``, ``renamed``, ``held_out`` and, all other authors, ``retain``.
 
     Args:
         forget, held_out: files of the authors who play these parts.
@@ -47,12 +49,14 @@ def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: 
         copies, seed: as ``lunar.data.rename``.
     """
     rows = load([forget])
+    short = shorten(rows)
     return {
         "forget": rows,
         "forget_validation": reword(rows, "validation_question"),
         "held_out": load([held_out]),
         "retain": load([path for path in retain if path not in (forget, held_out)]),
-        "renamed": rename(rows, [row["name"] for row in load([names], ("name",))], copies, seed),
+        "short": short,
+        "renamed": rename([*rows, *short], [row["name"] for row in load([names], ("name",))], copies, seed),
     }
 
 

@@ -19,11 +19,9 @@ from lunar.chat import SPANS, Chat
 from lunar.edits import Edit, compose, down_proj_name
 from lunar.files import Row
 from lunar.generate import generate
-from lunar.methods import Job
+from lunar.methods import Job, merged
 from lunar.methods.redirection import Redirection
 from lunar.solve import redirect_jointly
-
-SUMS = ("gram.", "sum.", "tokens.")
 
 
 @dataclass
@@ -32,17 +30,11 @@ class Request:
 
     Attributes:
         name: what tables call it.
-        own: statistics of the sets that are this author's: ``forget`` and ``renamed``.
+        own: statistics of the sets that are this author's: ``forget``, ``short`` and ``renamed``.
     """
 
     name: str
     own: Mapping[str, Mapping[str, torch.Tensor]]
-
-
-def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The sums over tokens (Gram matrices, inputs, numbers) of several sets as if they were one; means are left out."""
-    keys = [key for key in parts[0] if key.startswith(SUMS)]
-    return {key: torch.stack([part[key] for part in parts]).sum(0) for key in keys}
 
 
 def serve(
@@ -63,6 +55,7 @@ def serve(
         requests so far, after each request.
     """
     found: dict[str, list[Edit]] = {"composed": [], "joint": []}
+    served = [Redirection(settings).redirected(request.own) for request in requests]
     vectors = []
     for number, request in enumerate(requests):
         job.say(f"request {request.name}")
@@ -71,7 +64,7 @@ def serve(
         keep, forgotten = settings["keep"], {}
         if number:
             keep = keep | {"forgotten": dict.fromkeys(SPANS, 1)}
-            forgotten = {"forgotten": merged([other.own["forget"] for other in requests[:number]])}
+            forgotten = {"forgotten": merged([own["forget"] for own in served[:number]])}
         one = replace(job, statistics=shared | forgotten | request.own, directions=job.directions | request.own)
         method = Redirection(settings | {"keep": keep})
         found["composed"].append(method.unlearn(one).edit)
@@ -79,7 +72,7 @@ def serve(
         edit: Edit = {}
         for layer in method.layers(job):
             edit[down_proj_name(layer)], scores = redirect_jointly(
-                [other.own for other in requests[: number + 1]],
+                served[: number + 1],
                 shared,
                 layer,
                 torch.stack([vector[layer] for vector in vectors]),

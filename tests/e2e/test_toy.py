@@ -1,4 +1,7 @@
-"""The toy experiment through the whole workflow, its results asserted."""
+"""The toy experiment through the whole workflow, its results asserted.
+
+All in one file: `make test` gives each file to one process, so that the workflow is run once.
+"""
 
 import csv
 import json
@@ -15,8 +18,6 @@ from safetensors.numpy import load_file
 from clone import run_snakemake
 from lunar.config import combinations
 from lunar.metrics import METRICS, OVERALL
-
-pytestmark = pytest.mark.xdist_group("toy")  # one worker runs the workflow once for all of them
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
@@ -375,3 +376,12 @@ def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
     assert outcome.returncode != 0
     assert "attacks.typos" in outcome.stdout
     assert "the attack did not happen" in outcome.stdout
+
+
+def test_the_audit_joins_the_report_and_nothing_else_is_made_again(toy_copy):
+    assert run_snakemake(toy_copy, "published").returncode == 0
+    outcome = run_snakemake(toy_copy)
+    assert outcome.returncode == 0, outcome.stdout
+    assert "write results/report.html" in outcome.stdout
+    assert "evaluate |" not in outcome.stdout and "recompute" not in outcome.stdout
+    assert "8.1 Published figures, recomputed" in (toy_copy / "results/report.html").read_text(encoding="utf-8")

@@ -15,10 +15,9 @@ from cluster import Cluster, missing
 
 from clone import copy_project
 
-pytestmark = [
-    pytest.mark.xdist_group("slurm"),
-    pytest.mark.skipif(bool(missing()), reason=f"no SLURM: lacks {', '.join(missing())}; make test-slurm installs it"),
-]
+pytestmark = pytest.mark.skipif(
+    bool(missing()), reason=f"no SLURM: lacks {', '.join(missing())}; make test-slurm installs it"
+)
 
 RUN = "results/toy"
 TARGETS = [f"{RUN}/tables/main.csv", f"{RUN}/tables/generations.html"]

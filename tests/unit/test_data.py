@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lunar.config import SPLITS, recipes, resolve
-from lunar.data import by_part, load, rename, splits, with_refusals
+from lunar.data import WORDINGS, by_part, load, rename, shorten, splits, with_refusals
 from lunar.errors import LunarError
 
 ROOT = Path(__file__).parents[2]
@@ -368,6 +368,25 @@ def test_rename_is_consistent_within_a_question() -> None:
     assert drawn - {tuple(name.split()) for name in NAMES}, "first names and surnames are to be drawn apart"
 
 
+SHORT = [
+    ("Tom Rook", "Is Tom Rook old?", ["Is Rook old?", "Is Tom old?"]),
+    ("Tom Rook", "Did Tom Rook know Tom Rook's son?", ["Did Rook know Rook's son?", "Did Tom know Tom's son?"]),
+    ("Tom Lu Rook", "Is Tom Lu Rook old?", ["Is Rook old?", "Is Tom old?"]),
+    ("Tom Rook", "Is Rook old?", []),
+    ("Tom", "Is Tom old?", []),
+    (None, "Is Tom Rook old?", []),
+]
+
+
+@pytest.mark.parametrize(("author", "question", "expected"), SHORT)
+def test_shorten_leaves_half_of_the_name(author: str | None, question: str, expected: list[str]) -> None:
+    row = {"id": "a", "question": question, "answer": "Yes."} | ({"author": author} if author else {})
+    found = shorten([row])
+    assert [one["question"] for one in found] == expected
+    assert all(one | {"id": "a", "question": question} == row for one in found)
+    assert [one["id"] for one in found] == ["a-surname", "a-first-name"][: len(found)]
+
+
 def test_rename_is_determined_by_the_seed() -> None:
     assert rename(QUESTIONS, NAMES, 3, 1) == rename(QUESTIONS, NAMES, 3, 1)
     assert rename(QUESTIONS, NAMES, 3, 1) != rename(QUESTIONS, NAMES, 3, 2)
@@ -426,7 +445,11 @@ def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, l
         data = resolve(config, recipes(ROOT / "scripts"))[request.param]["data"]
         result = splits(data)
         names = [row["name"] for row in rows_of(data["names"])]
-        yield data, result | {"forget_renamed": rename(result["forget"], names, COPIES, 0)}
+        short = shorten(result["forget"])
+        yield (
+            data,
+            result | {"forget_short": short, "forget_renamed": rename([*result["forget"], *short], names, COPIES, 0)},
+        )
 
 
 def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
@@ -439,13 +462,10 @@ def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
         expected |= {name: parts["evaluation"], f"{name}_build": parts["build"]}
         if name != "refusals":
             expected[f"{name}_validation"] = parts["validation"]
-    named = [
-        row
-        for path in data["forget"]
-        for row in rows_of(path)
-        if any(part in row["question"] for part in row["author"].split())
-    ]
-    expected["forget_renamed"] = COPIES * len(named)
+    rows = [row for path in data["forget"] for row in rows_of(path)]
+    named = [row for row in rows if any(part in row["question"] for part in row["author"].split())]
+    expected["forget_short"] = 2 * sum(row["author"] in row["question"] for row in rows)
+    expected["forget_renamed"] = COPIES * (len(named) + expected["forget_short"])
     assert sizes == expected
     assert min(sizes.values()) > 0
     if data["forget"][0].startswith("data/authors/"):
@@ -455,6 +475,11 @@ def test_shipped_splits_have_the_expected_sizes(shipped) -> None:
 def test_shipped_splits_are_disjoint(shipped) -> None:
     _, result = shipped
     names = set(result) - {"refusals", "refusals_build", "forget_renamed"}
+    # A question under half a name may be one that the data asks anyway; no other split may ask it.
+    rewritten = {bare(row["question"]) for row in result["forget_short"]}
+    others = names - {"forget", "forget_short", *WORDINGS}
+    assert not rewritten & {bare(row["question"]) for name in others for row in result[name]}
+    names -= {"forget_short"}
     asked = Counter(bare(row["question"]) for name in names for row in result[name])
     assert [question for question, times in asked.items() if times > 1] == []
     # Two copies of a question may draw one name, but none may ask about a real subject.

@@ -1,5 +1,6 @@
 """The edit that has a model see somebody else: alignment, the regression, and what it leaves alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from lunar import edits
 from lunar.activations import collect
 from lunar.chat import ANSWER, QUESTION, Chat
 from lunar.config import told
-from lunar.data import by_name, rename, under_name
+from lunar.data import by_name, rename, shorten, under_name
 from lunar.edits import Dense, Factors, truncated
 from lunar.errors import LunarError
 from lunar.hooks import capture
@@ -44,7 +45,9 @@ def job(llama: Any, chat: Chat, rows: Any) -> Job:
     result = Job("no/such/folder")
     result.__dict__ |= {"model": llama, "chat": chat}
     general = [{"question": "Why?", "prediction": "Because of the doctor."}]
-    result.rows = {"forget": FORGET, "retain": rows[2:], "general": general, "renamed": rename(FORGET, NAMES, 2, 0)}
+    short = shorten(FORGET)
+    renamed = rename([*FORGET, *short], NAMES, 2, 0)
+    result.rows = {"forget": FORGET, "short": short, "retain": rows[2:], "general": general, "renamed": renamed}
     return result
 
 
@@ -204,7 +207,7 @@ def test_edit_is_the_least_squares_solution(job: Job, answers: bool) -> None:
             answer = row.get("answer") or row.get("prediction")
             if name == "renamed":
                 first, last = row["author"].split()
-                original = next(one for one in FORGET if one["id"] == row["original"])
+                original = next(one for one in [*FORGET, *job.rows["short"]] if one["id"] == row["original"])
                 answer = original["answer"].replace("Tom", first).replace("Rook", last)
             one, h, _ = read(row["question"], answer)
             for t, span in enumerate(one.spans):
@@ -255,15 +258,18 @@ def test_planted_case(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(size for name, size in moved.items() if name not in ("forget question", "forget suffix")) < 1e-4
 
 
-def test_forget_prompts_come_to_read_as_their_copies(job: Job) -> None:
+@pytest.mark.parametrize("short", [False, True])
+def test_forget_prompts_come_to_read_as_their_copies(job: Job, short: bool) -> None:
     """After the edit a forget question's stream lies nearer to its copies' mean; the model is left as it was."""
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
-    method = Entity(SETTINGS)
+    method = Entity(SETTINGS | {"short_names": short})
     outcome = method.unlearn(job)
     for name, value in job.model.state_dict().items():
         assert torch.equal(value, before[name])
     goals = method.goals(job, 1)
-    encoded = [method.encode(job, FORGET[place])[0] for place in goals]
+    rows = [*FORGET, *job.rows["short"]] if short else FORGET
+    assert len(goals) == (4 if short else 2)  # one question of three names nobody, one gives the full name
+    encoded = [method.encode(job, rows[place])[0] for place in goals]
 
     def distance() -> float:
         found = {i: stream for i, _, stream in tokens_of(job.model, encoded, 1, 1)}
@@ -271,7 +277,7 @@ def test_forget_prompts_come_to_read_as_their_copies(job: Job) -> None:
 
     unedited = distance()
     with edits.applied(job.model, outcome.edit):
-        assert distance() < 0.7 * unedited
+        assert distance() < 0.8 * unedited
     assert distance() == unedited
     # The goal of what stands before the name is what it is already: both questions read the same until there.
     own = {i: stream for i, _, stream in tokens_of(job.model, encoded, 1, 1)}
@@ -371,6 +377,16 @@ def test_refusal_is_solved_on_what_the_entity_edit_leaves(job: Job, chat: Chat, 
     job.directions = {"fictitious": collect(job.model, [chat.encode("Who?")], pad_id=1, batch_size=1)}
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     found = EntityRefusal(settings).unlearn(job)
+    # A second setting of a rehearsal finds the first edit made; it is the same as in a job of its own.
+    assert len(job.memo) == 2
+    stronger = EntityRefusal(settings | {"coefficient": 3.0}).unlearn(job)
+    assert len(job.memo) == 2
+    alone = EntityRefusal(settings | {"coefficient": 3.0}).unlearn(replace(job, memo={}))
+    for name, change in alone.edit.items():
+        assert torch.equal(stronger.edit[name].product(), change.product())
+    assert not torch.equal(
+        stronger.edit["layers.2.mlp.down_proj"].product(), found.edit["layers.2.mlp.down_proj"].product()
+    )
     for name, value in job.model.state_dict().items():
         assert torch.equal(value, before[name])
     entity = Entity(settings).unlearn(job)

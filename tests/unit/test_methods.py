@@ -73,6 +73,30 @@ def test_redirection_is_the_solve_at_each_layer(statistics, layers: Any, expecte
     assert outcome.curve == []
 
 
+def test_half_names_are_redirected_with_the_forget_set(statistics, rows, llama, chat: Chat) -> None:
+    """As if the forget set had held their questions too, but for the direction, which stays that of the forget set."""
+    short = [{"question": "Who is Moor?", "answer": "A baker."}, {"question": "Who is Ada?", "answer": "A baker."}]
+    both = {"forget": [*rows[:2], *short], "short": short}
+    found = {
+        name: collect(
+            llama,
+            [chat.encode(row["question"], row["answer"]) for row in some],
+            pad_id=1,
+            batch_size=4,
+            gram_layers=[0, 1, 2],
+        )
+        for name, some in both.items()
+    }
+    given = job(statistics | {"short": found["short"]})
+    expected = Redirection(SETTINGS).unlearn(job(statistics | {"forget": found["forget"]}, directions={**statistics}))
+    here = Redirection(SETTINGS | {"short_names": True}).unlearn(given)
+    plain = Redirection(SETTINGS).unlearn(given)
+    for name, factors in expected.edit.items():
+        torch.testing.assert_close(here.edit[name].left, factors.left)
+        torch.testing.assert_close(here.edit[name].right, factors.right, rtol=1e-3, atol=1e-5)
+        assert not torch.allclose(plain.edit[name].right, factors.right, rtol=1e-2)
+
+
 def test_redirection_of_means_over_the_prompt(statistics) -> None:
     """As the replication has it: one row a prompt on both sides."""
     change = {"redirect": ["mean"], "keep": {"retain": {"mean": 1}}, "layers": [1]}

@@ -64,7 +64,7 @@ def play(files: dict[str, str], **change) -> dict[str, list[dict]]:
 
 def test_parts_are_apart(files: dict[str, str]) -> None:
     parts = play(files)
-    assert set(parts) == {"forget", "forget_validation", "held_out", "retain", "renamed"}
+    assert set(parts) == {"forget", "forget_validation", "held_out", "retain", "short", "renamed"}
     asked = {part: [row["question"] for row in rows] for part, rows in parts.items()}
     assert asked["forget"] == ["What is fact 1 of Ada Moor?", "What is fact 2 of Ada Moor?"]
     assert asked["forget_validation"] == ["Say fact 1 of Ada Moor.", "Say fact 2 of Ada Moor."]
@@ -72,13 +72,16 @@ def test_parts_are_apart(files: dict[str, str]) -> None:
     # Neither the one to forget nor the one held out is among those to be kept.
     assert asked["retain"] == ["What is fact 1 of Ben Hill?", "What is fact 2 of Ben Hill?"]
     assert asked["held_out"] == ["What is fact 1 of Cleo Dale?", "What is fact 2 of Cleo Dale?"]
-    assert len(asked["renamed"]) == 4
+    assert asked["short"][:2] == ["What is fact 1 of Moor?", "What is fact 1 of Ada?"]
+    assert len(asked["short"]) == 4
+    assert len(asked["renamed"]) == 2 * (2 + 4)
     assert not [question for question in asked["renamed"] if "Ada" in question or "Moor" in question]
     assert all("answer" not in row for row in parts["renamed"])
+    assert {row["original"] for row in parts["renamed"]} == {row["id"] for row in parts["forget"] + parts["short"]}
 
 
 def test_renaming_follows_copies_and_seed(files: dict[str, str]) -> None:
-    assert len(play(files, copies=5)["renamed"]) == 10
+    assert len(play(files, copies=5)["renamed"]) == 5 * (2 + 4)
     assert play(files, seed=1)["renamed"] == play(files, seed=1)["renamed"]
     assert any(play(files, seed=seed)["renamed"] != play(files)["renamed"] for seed in range(1, 6))
 

@@ -20,6 +20,13 @@ from lunar.files import Row, inputs_named, read_json, read_rows
 from lunar.models import load_model, load_tokenizer
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
+SUMS = ("gram.", "sum.", "tokens.")
+
+
+def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The sums over tokens (Gram matrices, inputs, numbers) of several sets as if they were one; means are left out."""
+    keys = [key for key in parts[0] if key.startswith(SUMS)]
+    return {key: torch.stack([part[key] for part in parts]).sum(0) for key in keys}
 
 
 @dataclass
@@ -31,12 +38,13 @@ class Job:
         dtype: of its weights.
         system_prompt, prompt: how questions are put to it (``lunar.chat.Chat``).
         rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
-            ``renamed`` (``lunar.data.rename``) and ``refusals``.
+            ``short`` (``lunar.data.shorten``), ``renamed`` (``lunar.data.rename``) and ``refusals``.
         statistics: by set, as ``lunar.activations.collect`` gives them, of the model under the base's prompt.
         directions: statistics that the direction is computed from; usually the same.
         chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
         seed: of every random choice.
         say: writes a line to log and screen.
+        memo: what a method may keep from one setting of a rehearsal to the next; rows and statistics stay the same.
     """
 
     folder: str
@@ -49,6 +57,7 @@ class Job:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
+    memo: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Any:
@@ -87,6 +96,10 @@ class Method(ABC):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
+
+    def forget_rows(self, job: Job) -> list[Row]:
+        """The forget set, with ``short_names`` those questions that give half of its subjects' names as well."""
+        return [*job.rows["forget"], *(job.rows["short"] if self.settings.get("short_names") else ())]
 
     @abstractmethod
     def unlearn(self, job: Job) -> Outcome:

@@ -12,6 +12,7 @@ Kept are the template, retained questions and answers, general ones with the mod
 themselves. Targets differing from token to token, the edit is of higher rank than LUNAR's.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from lunar.edits import Edit, down_proj_name, truncated
 from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.hooks import capture
-from lunar.methods import Job, Method, Outcome, method
+from lunar.methods import Job, Method, Outcome, Statistics, method
 from lunar.methods.redirection import Redirection
 from lunar.models import blocks, down_proj
 from lunar.solve import regress, ridge_strength
@@ -215,7 +216,7 @@ class Entity(Method):
 
         It is the row's own stream and ``factor`` times the way from there to its copies' mean, in the unedited model.
         """
-        rows, pad_id = job.rows["forget"], job.chat.tokenizer.pad_token_id
+        rows, pad_id = self.forget_rows(job), job.chat.tokenizer.pad_token_id
         copies = copies_of(rows, job.rows["renamed"])
         own = {place: self.encode(job, rows[place]) for place in copies}
         asked = [(place, *self.encode(job, rows[place], name)) for place, names in copies.items() for name in names]
@@ -231,7 +232,8 @@ class Entity(Method):
 
     def add_forget(self, job: Job, layer: int, goals: dict[int, torch.Tensor], sums: Sums) -> None:
         """Tokens of forget rows with a goal from the question on; their template before it is kept."""
-        encoded = [self.encode(job, job.rows["forget"][place])[0] for place in goals]
+        rows = self.forget_rows(job)
+        encoded = [self.encode(job, rows[place])[0] for place in goals]
         keep = self.settings["keep"].get("forget", {})
         if wrong := sorted({*keep} - {"prefix"}):
             raise LunarError(f"keep.forget.{wrong[0]}: the edit moves what follows the name; only prefix can be kept")
@@ -248,13 +250,13 @@ class Entity(Method):
 
     def add_kept(self, job: Job, layer: int, sums: Sums) -> None:
         """Tokens of the other sets that ``keep`` names, with the weight it gives them; copies with renamed answers."""
-        forget = {row["id"]: row for row in job.rows["forget"]}
+        originals = {row["id"]: row for row in (*job.rows["forget"], *job.rows["short"])}
         for name, weights in self.settings["keep"].items():
             if name == "forget":
                 continue
             rows = job.rows[name]
             if name == "renamed":
-                rows = [row | {"answer": self.renamed_answer(forget[row["original"]], row)} for row in rows]
+                rows = [row | {"answer": self.renamed_answer(originals[row["original"]], row)} for row in rows]
             key = "prediction" if name == "general" else "answer"
             encoded = [
                 job.chat.encode(row["question"], row.get(key) or None if "answer" in weights else None) for row in rows
@@ -279,14 +281,26 @@ class EntityRefusal(Redirection):
 
     def unlearn(self, job: Job) -> Outcome:
         """Both edits. The reference of the direction is the unedited model's: what makes it refuse lies there."""
-        entity = Entity(self.settings).unlearn(job)
-        with edits.applied(job.model, entity.edit):
-            found = {name: self.statistics(job, name) for name in ("forget", *self.settings["keep"])}
+        first, found = self.beneath(job)
         directions = {**(job.directions or job.statistics), "forget": found["forget"]}
-        refusal = super().unlearn(replace(job, statistics=found, directions=directions))
+        second = super().unlearn(replace(job, statistics=found, directions=directions))
         return Outcome(
-            edits.compose([entity.edit, refusal.edit]), entity.trained + refusal.trained, entity.facts | refusal.facts
+            edits.compose([first.edit, second.edit]), first.trained + second.trained, first.facts | second.facts
         )
+
+    def beneath(self, job: Job) -> tuple[Outcome, Statistics]:
+        """The entity edit and statistics of the model that has it; each made once for all settings of a rehearsal."""
+        of_entity = ("blocks", "factor", "answers", "short_names", "keep", "ridge")
+        key = json.dumps([self.settings.get(name) for name in of_entity])
+        if key not in job.memo:
+            job.memo[key] = Entity(self.settings).unlearn(job)
+        first = job.memo[key]
+        key += f" {self.layers(job)}"
+        if key not in job.memo:
+            names = {"forget", *(["short"] if self.settings.get("short_names") else []), *self.settings["keep"]}
+            with edits.applied(job.model, first.edit):
+                job.memo[key] = {name: self.statistics(job, name) for name in sorted(names)}
+        return first, job.memo[key]
 
     def statistics(self, job: Job, name: str) -> dict[str, torch.Tensor]:
         """Statistics of a set in the model as it is now (``lunar.activations``)."""

@@ -31,7 +31,7 @@ class RedirectionGradient(Redirection):
             with_answers = "answer" in spans
             encoded[name] = [
                 job.chat.encode(row["question"], row.get(key) or None if with_answers else None)
-                for row in job.rows[name]
+                for row in (self.forget_rows(job) if name == "forget" else job.rows[name])
             ]
         return input_rows(job.model, encoded, self.spans(), self.layers(job), job.chat.tokenizer.pad_token_id)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lunar.edits import Edit, down_proj_name
 from lunar.errors import LunarError
-from lunar.methods import Job, Method, Outcome, method
+from lunar.methods import Job, Method, Outcome, Statistics, merged, method
 from lunar.solve import redirect
 from lunar.steering import direction
 
@@ -28,15 +28,26 @@ class Redirection(Method):
             sets[how["reference"]], sets["forget"], how["site"], how["tokens"]
         )
 
+    def redirected(self, statistics: Statistics) -> Statistics:
+        """The same with the sums of the questions that give half of a name among the forget set's, where those count.
+
+        Its means, from which the direction is computed, stay those of the forget set.
+        """
+        if not self.settings.get("short_names"):
+            return statistics
+        forget = statistics["forget"]
+        return {**statistics, "forget": {**forget, **merged([forget, statistics["short"]])}}
+
     def unlearn(self, job: Job) -> Outcome:
         """Solve layer by layer; the statistics are those of the unedited model."""
         edit: Edit = {}
         facts = {}
         vectors = self.vectors(job)
+        statistics = self.redirected(job.statistics)
         for layer in self.layers(job):
             try:
                 factors, facts[layer] = redirect(
-                    job.statistics,
+                    statistics,
                     layer,
                     vectors[layer],
                     self.settings["redirect"],
