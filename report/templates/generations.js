@@ -191,7 +191,7 @@ at("on").onclick = () => turn(1);
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.target.closest("input, select")) {
+  if (event.target.closest("input, select, .wide")) { // .wide: a table that arrows scroll
     if (event.key === "Escape") event.target.blur();
     return;
   }

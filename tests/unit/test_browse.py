@@ -182,3 +182,21 @@ def test_thousands_of_questions_are_drawn_by_the_page(tmp_path: Path) -> None:
     text = drawn(tmp_path, many, "turn(1);")
     assert text.startswith("4000 of 4000 questions, 8,000 answers")
     assert text.count("<article") == 20 and "Question 20?" in text and "Question 19?" not in text
+
+
+@needs_browser
+def test_keys(tmp_path: Path) -> None:
+    many = {("vanilla", "none", "retain"): [row(i, "red") for i in range(45)]}
+    press = """
+        const press = (...keys) => keys.forEach((key) =>
+            document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
+        const where = [];
+        const note = () => where.push(document.activeElement.querySelector(".where")?.textContent.split(" ").pop());
+        press("j", "j", "j", "k"); note();
+        press("ArrowRight", "ArrowRight", "ArrowRight", "j"); note();
+        press("ArrowLeft", "j"); note();
+        press("/", "j"); where.push(document.activeElement.id);
+        press("Escape", "j"); note();
+        at("said").textContent = where.join(", ");
+    """
+    assert drawn(tmp_path, many, press).startswith("q-1, q-40, q-20, search, q-20\n")
