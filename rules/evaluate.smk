@@ -161,7 +161,7 @@ rule tabulate_metrics:
 
 
 rule show_generations:
-    """Every question with the gold answer and each method's answer, side by side."""
+    """One page to browse: every question with the gold answer and what each method says, left alone and under attack."""
     input:
         rows=lambda wildcards: expand(
             "results/{experiment}/generations/{method}/none/{split}.jsonl",
@@ -169,7 +169,15 @@ rule show_generations:
             method=cfg(wildcards.experiment, "compare"),
             split=settings.ANSWERED,
         ),
+        attacked=lambda wildcards: expand(
+            "results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
+            experiment=wildcards.experiment,
+            method=attacked_methods(wildcards.experiment),
+            attack=attacks_run(wildcards.experiment),
+            split=settings.ATTACKED,
+        ),
         template="report/templates/generations.html.j2",
+        script="report/templates/generations.js",
         style="report/templates/style.css",
         code=library("show_generations.py"),
     output:
@@ -177,7 +185,7 @@ rule show_generations:
             "results/{experiment}/tables/generations.html",
             category="6 Generations",
             subcategory="{experiment}",
-            labels={"result": "6.1 Answers side by side"},
+            labels={"result": "6.1 Every answer, to search and filter"},
             caption="../report/generations.rst",
         ),
     log:
@@ -189,6 +197,9 @@ rule show_generations:
     params:
         compare=param("compare"),
         splits=settings.ANSWERED,
+        methods=lambda wildcards: attacked_methods(wildcards.experiment),
+        attacks=lambda wildcards: attacks_run(wildcards.experiment),
+        attacked=settings.ATTACKED,
     message:
         "evaluate | {wildcards.experiment}: set answers side by side"
     script:

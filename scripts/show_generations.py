@@ -1,34 +1,32 @@
-"""Every question with the gold answer and each method's answer, side by side."""
+"""One page to browse: every question with the gold answer and what each method says, left alone and under attack."""
 
 from itertools import product
+from pathlib import Path
 
+from lunar.answers import read_answers, read_attacked
+from lunar.browse import RECALLED, browsable, embedded
 from lunar.files import read_rows, write_text
 from lunar.progress import script
-from lunar.refusal import classify
 from lunar.tables import render
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} generations", smk.log[0]):
-        pairs = product(smk.params.compare, smk.params.splits)
-        answers = {pair: read_rows(path) for pair, path in zip(pairs, smk.input.rows, strict=True)}
-        splits = {}
-        for split in smk.params.splits:
-            columns = [answers[name, split] for name in smk.params.compare]
-            splits[split] = [
-                {
-                    "question": row[0]["question"],
-                    "answer": row[0]["answer"],
-                    "predictions": [{"text": one["prediction"], "kind": classify(one["prediction"])} for one in row],
-                }
-                for row in zip(*columns, strict=True)
-            ]
+        splits = smk.params.splits
+        data = {split: read_rows(path) for split, path in zip(splits, smk.input.rows[: len(splits)], strict=True)}
+        answers = {}
+        for (name, split), path in zip(product(smk.params.compare, splits), smk.input.rows, strict=True):
+            answers[name, "none", split] = read_answers(path, data[split])
+        attacked = product(smk.params.methods, smk.params.attacks, smk.params.attacked)
+        for (name, attack, split), path in zip(attacked, smk.input.attacked, strict=True):
+            answers[name, attack, split] = read_attacked(path, data[split])
         page = render(
             smk.input.template,
             style=smk.input.style,
-            title=f"{smk.wildcards.experiment}: answers side by side",
-            splits=splits,
-            methods=smk.params.compare,
+            title=f"{smk.wildcards.experiment}: every answer",
+            script=Path(smk.input.script).read_text(encoding="utf-8"),
+            data=embedded(browsable(answers)),
+            recalled=RECALLED,
         )
         write_text(smk.output.html, page)
 

@@ -267,7 +267,8 @@ def test_a_change_reruns_only_what_depends_on_it(toy_copy):
 def test_what_is_made_again_is_the_same(toy_copy):
     made = [toy_copy / RUN / name for name in ("edits/lunar.safetensors", "edits/lunar.json", "rehearsal/lunar.json")]
     tables = sorted((toy_copy / RUN / "tables").iterdir())
-    made += [path for path in tables if path.stem != "cost" and "attack" not in path.stem]  # costs hold times
+    # Costs hold times; what the page of generations reads would have every attack run again.
+    made += [path for path in tables if path.stem not in ("cost", "generations") and "attack" not in path.stem]
     before = {path: path.read_bytes() for path in made}
     for path in made:
         path.unlink()

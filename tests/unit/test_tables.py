@@ -263,21 +263,6 @@ def test_table_page_escapes_what_is_inserted() -> None:
     assert page.count("<tr") == sum(1 + len(section["rows"]) for section in sections(rows))
 
 
-def test_generations_page_escapes_what_is_inserted() -> None:
-    predictions = [{"text": EVIL, "kind": "answer"}, {"text": "I do not know.", "kind": "knowledge"}]
-    row = {"question": EVIL, "answer": EVIL, "predictions": predictions}
-    page = render(
-        TEMPLATES / "generations.html.j2",
-        style=TEMPLATES / "style.css",
-        title="Answers",
-        splits={"forget": [row], "harmful": [row]},
-        methods=["vanilla", "lunar"],
-    )
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 6
-    assert page.count('<td class="knowledge">I do not know.</td>') == 2
-
-
 def test_style_sheet_is_inserted_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text('td > p::before { content: "<"; }')
     page = render(TEMPLATES / "table.html.j2", style=tmp_path / "style.css", title="T", sections=[], methods=[])
