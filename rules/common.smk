@@ -19,7 +19,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import size  # noqa: E402
+from lunar import own, size  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import check_climbed  # noqa: E402
 
@@ -28,7 +28,7 @@ validate(config, SCHEMA)
 try:
     RECIPES = settings.recipes(SCRIPTS)
     ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
-    EXPERIMENTS = settings.resolve(config, RECIPES)
+    EXPERIMENTS = settings.resolve(own.complete(config), RECIPES)
     settings.check_attacks(EXPERIMENTS, ATTACKS)
     check_climbed(EXPERIMENTS, SCHEMA)
     if config.get("method"):
