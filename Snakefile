@@ -24,6 +24,7 @@ include: "rules/figures.smk"
 include: "rules/export.smk"
 include: "rules/published.smk"
 include: "rules/report.smk"
+include: "rules/check.smk"
 
 
 rule all:

@@ -12,13 +12,14 @@ from functools import cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import size  # noqa: E402
+from lunar import own, size  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import check_climbed  # noqa: E402
 
@@ -27,7 +28,7 @@ validate(config, SCHEMA)
 try:
     RECIPES = settings.recipes(SCRIPTS)
     ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
-    EXPERIMENTS = settings.resolve(config, RECIPES)
+    EXPERIMENTS = settings.resolve(own.complete(config), RECIPES)
     settings.check_attacks(EXPERIMENTS, ATTACKS)
     check_climbed(EXPERIMENTS, SCHEMA)
     if config.get("method"):
@@ -49,11 +50,6 @@ wildcard_constraints:
     attack="[^/]+",
     layer=r"\d+",
     curve="|".join(settings.CURVES),
-
-
-# Bytes of memory for each parameter that a model has more than the shipped one: its weights in float32 and half as much
-# again; in fine-tuning also its gradient and AdamW's two moments.
-LOADED, TRAINED = 6, 20
 
 
 def cfg(experiment, *keys):
@@ -209,7 +205,7 @@ def model_size(wildcards):
     return size.parameters(base_model(base) if base else cfg(wildcards.experiment, "model"))
 
 
-def memory(megabytes, each=LOADED):
+def memory(megabytes, each=size.LOADED):
     """A resource function: MB with the shipped model, ``each`` bytes for each parameter more, times the attempt.
 
     Never more than there is where a limit is set, as for local jobs: a job that needs all of it runs alone.

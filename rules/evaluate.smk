@@ -154,6 +154,7 @@ rule tabulate_metrics:
         "../envs/plot.yaml"
     params:
         compare=param("compare"),
+        rehearsed=lambda wildcards: rehearsed_methods(wildcards.experiment),
     message:
         "evaluate | {wildcards.experiment}: write the table"
     script:

@@ -47,7 +47,7 @@ rule finetune:
         "../envs/model.yaml"
     threads: finetuning_threads
     resources:
-        mem_mb=memory(3700, TRAINED),
+        mem_mb=memory(3700, size.TRAINED),
         runtime=runtime(60),
         gpu=GPU,
     params:

@@ -22,7 +22,8 @@ def main(smk) -> None:
             arrows=ARROWS,
         )
         write_text(smk.output.html, page)
-        write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, read_json(smk.input.layers)))
+        layers, rehearsed = read_json(smk.input.layers), bool(smk.params.rehearsed)
+        write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, layers, rehearsed))
 
 
 main(snakemake)  # noqa: F821

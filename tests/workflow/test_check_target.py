@@ -1,0 +1,36 @@
+"""The target `check`: seconds, a listing, an exit status, and nothing left but a log."""
+
+import yaml
+
+from clone import run_snakemake
+
+
+def made(project):
+    folder = project / "results"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_nothing_missing(project):
+    outcome = run_snakemake(project, "check")
+    assert outcome.returncode == 0, outcome.stdout
+    for words in ("this machine", "\ntoy\n", "random weights", "forget 6, retain 24", "GPU", "packages", "embedder"):
+        assert words in outcome.stdout, outcome.stdout
+    assert made(project) == ["logs/check.log"]
+
+
+def test_what_is_missing_is_named_with_the_way_out(project):
+    path = project / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    model = {"name": "mine", "source": "path", "folder": "my/model", "disk_gb": 1}
+    config["experiments"]["toy"] |= {"model": model, "embedder": {"source": "package", "name": "no_such_package"}}
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    outcome = run_snakemake(project, "check")
+    assert outcome.returncode != 0
+    for words in (
+        "toy: model: no folder my/model; correct model.folder",
+        "toy: embedder: no package no_such_package",
+        "  ok       disk",  # the rest is listed too
+    ):
+        assert words in outcome.stdout, outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert set(made(project)) <= {"logs/check.log"}
