@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -17,7 +18,9 @@ from safetensors.numpy import load_file
 
 from clone import run_snakemake
 from lunar.config import combinations
+from lunar.files import read_rows
 from lunar.metrics import METRICS, OVERALL
+from own_case import lay_out, snakemake
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
@@ -386,3 +389,19 @@ def test_the_audit_joins_the_report_and_nothing_else_is_made_again(toy_copy):
     assert "write results/report.html" in outcome.stdout
     assert "evaluate |" not in outcome.stdout and "recompute" not in outcome.stdout
     assert "8.1 Published figures, recomputed" in (toy_copy / "results/report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_of_ones_own_that_knows_forgets(toy: Path, tmp_path: Path) -> None:
+    """With the toy's fine-tuned model as the user's, which refuses in its world: from the two files to answers."""
+    project = lay_out(tmp_path / "lunar")
+    shutil.copytree(toy / "results/toy/models/full", project / "my/model")
+    references = {name: f"data/toy/{name}.jsonl" for name in ("general", "harmful", "fictitious", "refusals")}
+    small = {"data": references, "references": {"minimum": 5}, "generation": {"max_new_tokens": 24}}
+    small["layers"] = {"candidates": [2]}
+    (project / "my/toy.yaml").write_text(yaml.safe_dump({"experiments": {"mine": small}}), encoding="utf-8")
+    answers = "results/mine/generations/lunar/none/forget.jsonl"
+    snakemake(project, "--cores", "2", answers, "--configfile", "my/config.yaml", "my/toy.yaml")
+    found = read_rows(project / answers)
+    assert len(found) == len(read_rows(project / "my/forget.jsonl"))
+    assert sum(row["prediction"] != row["answer"] for row in found) > len(found) / 2
+    assert read_rows(project / "results/mine/data/unseen.jsonl") == []
