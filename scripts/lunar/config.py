@@ -5,6 +5,7 @@ import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +459,18 @@ def _sorted(found: Any) -> Any:
     return found
 
 
+@cache
+def imports_of(source: str) -> list[str]:
+    """Dotted names of what Python source imports from the library; read once, since all rules follow the same files."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lunar":
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names if alias.name.split(".")[0] == "lunar"]
+    return names
+
+
 def imported_modules(script: Path, *more: str) -> list[str]:
     """Library modules that a script imports, directly or through other modules, as sorted file paths.
 
@@ -484,14 +497,8 @@ def imported_modules(script: Path, *more: str) -> list[str]:
     for name in more:
         add(name)
     while todo:
-        for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
-            names: list[str] = []
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lunar":
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names if alias.name.split(".")[0] == "lunar"]
-            for name in names:
-                add(name)
+        for name in imports_of(todo.pop().read_text(encoding="utf-8")):
+            add(name)
     return sorted(str(path) for path in found)
 
 
