@@ -94,6 +94,9 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
         if "retain" in over.get("data", {}):
             base = merge(base, {"rehearsal": {"authors": []}, "sequential": {"requests": []}})
         experiment = merge(base, over)
+        for part in ("rungs", "asides") if experiment["ladder"] else ():
+            steps = experiment["ladder"].get(part, {})
+            experiment["ladder"][part] = {step: change for step, change in steps.items() if change is not None}
         for method, change in over.get("methods", {}).items():
             experiment["methods"][method] = settle(experiment["methods"][method], change)
         # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.

@@ -417,6 +417,17 @@ def test_rungs_are_laid_one_on_another(ladder: dict[str, Any]) -> None:
     assert ladder == before
 
 
+def test_null_leaves_a_rung_of_the_defaults_out(ladder: dict[str, Any]) -> None:
+    over = ladder["experiments"]["authors-smollm2"]["ladder"]
+    ladder["defaults"]["ladder"] = deepcopy(over)
+    both = {"spans": {"prompt": None}, "template": None}
+    over.update(rungs=both, asides={"site": None})
+    experiment = resolve(ladder)["authors-smollm2"]
+    assert "ladder-template" not in experiment["methods"] and "template" not in rungs(experiment)
+    assert experiment["methods"]["ladder-spans"] == without(FOOT, "prompt") | {"redirect": ["question"]}
+    assert list(asides(experiment)) == ["ridge"]
+
+
 def test_one_rung_adds_no_method(ladder: dict[str, Any]) -> None:
     all_at_once = {"prompt": None, "redirect": ["question"]} | LADDER["rungs"]["choice"]
     ladder["experiments"]["authors-smollm2"]["ladder"] = without(LADDER, "asides") | {"rungs": {"all": all_at_once}}
