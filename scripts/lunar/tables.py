@@ -276,8 +276,8 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehear
             lines.append(f"     - {text}")
     lines += [
         "",
-        "DS (lower is better) with its bootstrap 95% interval; forget, retain and unseen are ROUGE-1 recall, refused are "
-        "shares of questions.",
+        "DS (lower is better) with its bootstrap 95% interval; forget, retain and unseen are ROUGE-1 recall, refused "
+        "are shares of questions.",
     ]
     if "vanilla" in metrics:
         known = _value(metrics, "vanilla", "forget", "rouge1")
