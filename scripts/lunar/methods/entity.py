@@ -36,6 +36,7 @@ from lunar.solve import regress, ridge_strength
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
 CONVERSATIONS = 16  # a forward pass
 SAMPLE = 1024  # tokens of a set's span that the size of the change is measured on
+TOGETHER = 1024  # tokens multiplied at once; the sums over them are added up in float64
 
 # Part of a conversation that a token is in: its span, and in question and answer the place among the parts that
 # ``lunar.data.by_name`` cuts them into.
@@ -121,16 +122,30 @@ class Sums:
         self.cross = torch.zeros(inner, width, dtype=torch.float64)
         self.squares = 0.0
         self.samples: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        self.waiting: list[tuple[torch.Tensor, float, torch.Tensor | None]] = []
 
     def add(self, group: str, h: torch.Tensor, streams: torch.Tensor, weight: float, goal: Any = None) -> None:
         """Tokens of a group: ``h`` (tokens, d_ff), ``streams`` and ``goal`` (tokens, d_model); no goal is zero."""
-        self.gram += weight * (h.T @ h).double()
+        self.waiting.append((h, weight, goal))
+        if sum(len(part) for part, _, _ in self.waiting) >= TOGETHER:
+            self.flush()
         held = self.samples.setdefault(group, [])
-        room = max(0, SAMPLE - sum(len(part) for part, _ in held))
-        held.append((h[:room].clone(), streams[:room].norm(dim=1)))
-        if goal is not None:
-            self.cross += weight * (h.T @ goal).double()
-            self.squares += weight * float(goal.double().square().sum())
+        room = SAMPLE - sum(len(part) for part, _ in held)
+        if room > 0:
+            held.append((h[:room].clone(), streams[:room].norm(dim=1)))
+
+    def flush(self) -> None:
+        """Add what waits to the sums: a product a conversation costs less than adding it to so large a matrix."""
+        if not self.waiting:
+            return
+        h = torch.cat([part for part, _, _ in self.waiting])
+        weights = torch.cat([torch.full((len(part),), weight) for part, weight, _ in self.waiting])
+        self.gram += ((weights[:, None] * h).T @ h).double()
+        for part, weight, goal in self.waiting:
+            if goal is not None:
+                self.cross += weight * (part.T @ goal).double()
+                self.squares += weight * float(goal.double().square().sum())
+        self.waiting.clear()
 
     def moved(self, delta: torch.Tensor) -> dict[str, float]:
         """By group: length of the change over that of the stream, root mean squares."""
@@ -186,6 +201,7 @@ class Entity(Method):
         with edits.applied(job.model, edit):
             self.add_forget(job, layer, goals, sums)
             self.add_kept(job, layer, sums)
+        sums.flush()
         strength = ridge_strength(sums.gram, self.settings["ridge"])
         delta, facts = regress(sums.gram, sums.cross, sums.squares, strength)
         change = truncated(delta, TOLERANCE)
