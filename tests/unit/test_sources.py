@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lunar.config import recipes
+from lunar.config import merge, recipes
 from lunar.data import load
 from lunar.errors import LunarError
 from lunar.files import write_rows
@@ -171,3 +171,17 @@ def test_tofu_is_cut_as_published() -> None:
         named = [sets[Path(path).stem] for path in files]
         rows = sorted(tuple(entry["rows"]) for entry in named if entry["file"] == "full")
         assert rows == pieces, "all that the model knows is forgotten, retained or unseen"
+
+
+def test_the_sources_of_the_readme_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The paper's settings")[2]
+    config = merge(SHIPPED, yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0]))
+    sources = check(config["sources"])
+    assert sources["tofu"]["files"].keys() == {"full", "real_authors", "world_facts"}
+    pieces = sorted(tuple(entry["rows"]) for entry in sources["pistol"]["sets"].values())
+    assert [stop for _, stop in pieces[:-1]] == [start for start, _ in pieces[1:]]
+    assert all(start % 20 == stop % 20 == 0 for start, stop in pieces), "an edge has 20 rows"
+    assert resolve(config, recipes(ROOT / "scripts"))["pistol-smollm2"]["data"]["forget"] == [
+        "results/data/pistol/A_B.jsonl"
+    ]
