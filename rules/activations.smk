@@ -63,7 +63,7 @@ rule collect_activations:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=memory(3500),
+        mem_mb=memory(3500, sums=True),
         runtime=runtime(30),
         gpu=GPU,
     params:

@@ -19,7 +19,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import own, size  # noqa: E402
+from lunar import own, size, sources  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import check_climbed  # noqa: E402
 
@@ -28,7 +28,8 @@ validate(config, SCHEMA)
 try:
     RECIPES = settings.recipes(SCRIPTS)
     ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
-    EXPERIMENTS = settings.resolve(own.complete(config), RECIPES)
+    SOURCES = sources.check(config.get("sources", {}))
+    EXPERIMENTS = own.resolve(config, RECIPES)
     settings.check_attacks(EXPERIMENTS, ATTACKS)
     check_climbed(EXPERIMENTS, SCHEMA)
     if config.get("method"):
@@ -45,6 +46,7 @@ UNDER_ATTACK = r"(?!none[./])[^/]+"
 wildcard_constraints:
     experiment="|".join(map(re.escape, EXPERIMENTS)),
     base="[^/]+",
+    source="|".join(map(re.escape, SOURCES)),
     model="full|retain_only",
     method="[^/]+",
     attack="[^/]+",
@@ -205,14 +207,20 @@ def model_size(wildcards):
     return size.parameters(base_model(base) if base else cfg(wildcards.experiment, "model"))
 
 
-def memory(megabytes, each=size.LOADED):
+def memory(megabytes, each=None, sums=False):
     """A resource function: MB with the shipped model, ``each`` bytes for each parameter more, times the attempt.
 
-    Never more than there is where a limit is set, as for local jobs: a job that needs all of it runs alone.
+    By default those of a model that is loaded; with ``sums``, those that solves start from come on top. Never more than
+    there is where a limit is set, as for local jobs: a job that needs all of it runs alone.
     """
 
     def needed(wildcards, attempt):
-        larger = max(0, model_size(wildcards) - size.SHIPPED) * each // 10**6
+        dtype = "float32" if hasattr(wildcards, "base") else cfg(wildcards.experiment, "dtype")
+        bytes_each = size.loaded(dtype) if each is None else each
+        larger = max(0, model_size(wildcards) - size.SHIPPED) * bytes_each // 10**6
+        if sums:
+            layers = cfg(wildcards.experiment, "layers", "candidates")
+            larger += size.larger_sums(size.stated(cfg(wildcards.experiment, "model")), len(layers)) // 10**6
         return min(attempt * (megabytes + larger), workflow.global_resources.get("mem_mb").value or sys.maxsize)
 
     return needed
@@ -220,7 +228,7 @@ def memory(megabytes, each=size.LOADED):
 
 def edit_memory(wildcards, attempt):
     """Memory of a job that makes an edit: a solve from statistics needs less than training does."""
-    return memory(3500 if rows_needed(wildcards) else 2000)(wildcards, attempt)
+    return memory(3500 if rows_needed(wildcards) else 2000, sums=True)(wildcards, attempt)
 
 
 def runtime(minutes):
@@ -272,6 +280,25 @@ def data_files(experiment):
 def base_model(base):
     """The `model` section of the experiments that use the base model (all agree, see lunar.config)."""
     return next(cfg(name, "model") for name in EXPERIMENTS if cfg(name, "model", "name") == base)
+
+
+def downloaded_model(base):
+    """Where a base model from a hub is downloaded to; nowhere for one of another source."""
+    return f"results/hub/{base}" if base_model(base)["source"] == "hub" else []
+
+
+def local_model(base):
+    """The `model` section of a base model, which is in a local folder once it was downloaded from a hub."""
+    found = base_model(base)
+    if found["source"] != "hub":
+        return found
+    # What was stated for the download is not to make the folder anew.
+    return {"name": base, "source": "path", "folder": downloaded_model(base), "disk_gb": 0}
+
+
+def fetched_source(name):
+    """What of a source its files depend on: all but its sets."""
+    return {key: value for key, value in settings.value(SOURCES, [name]).items() if key != "sets"}
 
 
 def known_sets(wildcards):

@@ -1,4 +1,51 @@
-"""Raw sets to splits of one schema. Needs the files named in `data`; gives results/<experiment>/data/<split>.jsonl."""
+"""Raw sets to splits of one schema. Needs the files named in `data`; gives results/<experiment>/data/<split>.jsonl.
+
+Published sets come first: results/data/<source>/<set>.jsonl, of what `sources` names.
+"""
+
+
+rule fetch_data:
+    """Get the files of a published data set from its hub, or copy them from a folder, and check them."""
+    input:
+        code=library("fetch_data.py"),
+    output:
+        folder=directory("results/data/{source}/fetched"),
+    log:
+        "results/logs/fetch_data_{source}.log",
+    benchmark:
+        "results/benchmarks/fetch_data_{source}.tsv"
+    localrule: True
+    conda:
+        "../envs/model.yaml"
+    params:
+        source=lambda wildcards: fetched_source(wildcards.source),
+    message:
+        "data | fetch {wildcards.source}"
+    script:
+        "../scripts/fetch_data.py"
+
+
+rule convert_data:
+    """One set of a published data set in the schema of rows."""
+    input:
+        folder="results/data/{source}/fetched",
+        code=library("convert_data.py"),
+    output:
+        rows="results/data/{source}/{set}.jsonl",
+    log:
+        "results/logs/convert_{source}_{set}.log",
+    benchmark:
+        "results/benchmarks/convert_{source}_{set}.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        files=lambda wildcards: settings.value(SOURCES, [wildcards.source, "files"]),
+        entry=lambda wildcards: settings.value(SOURCES, [wildcards.source, "sets", wildcards.set]),
+    message:
+        "data | {wildcards.source}: write {wildcards.set}"
+    script:
+        "../scripts/convert_data.py"
 
 
 rule prepare_data:

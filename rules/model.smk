@@ -1,10 +1,32 @@
 """Models. Gives results/models/<name> and results/<experiment>/models/{full,retain_only}."""
 
 
+rule fetch_hub_model:
+    """Download a pinned base model from the hub."""
+    input:
+        code=library("fetch_hub_model.py"),
+    output:
+        folder=directory("results/hub/{base}"),
+    log:
+        "results/logs/fetch_hub_{base}.log",
+    benchmark:
+        "results/benchmarks/fetch_hub_{base}.tsv"
+    localrule: True
+    conda:
+        "../envs/model.yaml"
+    params:
+        model=lambda wildcards: base_model(wildcards.base),
+    message:
+        "model | download {wildcards.base}"
+    script:
+        "../scripts/fetch_hub_model.py"
+
+
 rule fetch_model:
     """Get the base model, check it, and turn it into a plain Hugging Face folder."""
     input:
         corpus=lambda wildcards: base_model(wildcards.base).get("corpus", []),
+        downloaded=lambda wildcards: downloaded_model(wildcards.base),
         code=library("fetch_model.py"),
     output:
         folder=directory("results/models/{base}"),
@@ -19,7 +41,7 @@ rule fetch_model:
         mem_mb=memory(3000),
         runtime=runtime(30),
     params:
-        spec=lambda wildcards: base_model(wildcards.base),
+        spec=lambda wildcards: local_model(wildcards.base),
     message:
         "model | fetch {wildcards.base}"
     script:

@@ -29,7 +29,7 @@ rule rehearse:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=memory(3500),
+        mem_mb=memory(3500, sums=True),
         runtime=runtime(60),
         gpu=GPU,
     params:

@@ -11,9 +11,10 @@ from lunar.progress import script
 def main(smk) -> None:
     with script("check", smk.log[0]) as progress:
         conda, results = smk.params.conda, Path("results")
-        blocks = {"this machine": machine(Path(smk.params.requirements), shutil.which("nvidia-smi"), conda)}
+        gpu = shutil.which("nvidia-smi")
+        blocks = {"this machine": machine(Path(smk.params.requirements), gpu, conda)}
         for name, settings in smk.params.experiments.items():
-            blocks[name] = experiment(name, settings, results, conda)
+            blocks[name] = experiment(name, settings, results, conda, smk.params.sources, gpu)
         print(f"\n{listing(blocks)}", flush=True)
         if found := problems(blocks):
             raise LunarError("\n  ".join(["this would stop the run:", *found]))

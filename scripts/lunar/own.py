@@ -1,13 +1,30 @@
 """What an experiment on a user's own model or data need not say. For the workflow, not for its jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from lunar import config as settings
+from lunar import sources
 from lunar.config import Config, merge
 from lunar.size import sizes
 
 METHOD = "lunar"
+
+
+def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
+    """As ``lunar.config.resolve``, of a configuration completed first; a file that a source will give counts as there.
+
+    ``lunar.config`` itself insists on files that are there. It is left so because jobs depend on it: with another line
+    in it, every result would be made anew.
+
+    Raises:
+        LunarError: as there.
+    """
+    made, is_file = sources.made(config.get("sources", {})), Path.is_file
+    with patch.object(Path, "is_file", lambda path: str(path) in made or is_file(path)):
+        return settings.resolve(complete(config), recipes)
 
 
 def complete(config: Mapping[str, Any]) -> Config:

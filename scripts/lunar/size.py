@@ -8,8 +8,10 @@ SHIPPED = 135_000_000  # parameters of SmolLM2-135M-Instruct, which the rules' o
 UNITS = {"m": 10**6, "b": 10**9}
 
 # Bytes of memory for each parameter that a model has more than the shipped one: its weights in float32 and half as much
-# again; in fine-tuning also its gradient and AdamW's two moments.
+# again; in fine-tuning, always in float32, also its gradient and AdamW's two moments.
 LOADED, TRAINED = 6, 20
+# Bytes of the sums over the shipped model's activations, which the rules' own numbers hold already.
+SUMS = 10**9
 # MB of the largest job with the shipped model, by the same.
 LARGEST = {LOADED: 3500, TRAINED: 3700}
 
@@ -17,18 +19,29 @@ LARGEST = {LOADED: 3500, TRAINED: 3700}
 def parameters(model: dict) -> int:
     """Estimate the number of parameters of a ``model`` section of the configuration.
 
-    From the sizes in a local folder's config.json, or those stated for random weights; else from a number in its name,
-    such as 7b or 135M. A model that says nothing counts as the shipped one.
+    From the sizes in a local folder's config.json, or those stated for random weights or a model on a hub; else from a
+    number in its name, such as 7b or 135M. A model that says nothing counts as the shipped one.
     """
-    if model["source"] == "random":
-        return of_sizes(model["size"] | {"vocab_size": model["vocabulary"]})
-    if model["source"] == "path" and (stated := sizes(Path(model["folder"]))):
-        return of_sizes(stated)
+    if known := stated(model):
+        return of_sizes(known)
     for text in (model.get("id", ""), Path(model.get("folder", "")).name, model.get("file", ""), model["name"]):
         found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", text.lower())
         if found:
             return int(float(found[1]) * UNITS[found[2]])
     return SHIPPED
+
+
+def stated(model: dict) -> dict:
+    """The entries of its config.json that a ``model`` section states, or its local folder has; empty for none."""
+    if model["source"] == "path":
+        return sizes(Path(model["folder"]))
+    found = dict(model.get("size", {}))
+    return found | ({"vocab_size": model["vocabulary"]} if model["source"] == "random" else {})
+
+
+def loaded(dtype: str) -> int:
+    """Bytes for each parameter of a model that is loaded in ``dtype``."""
+    return LOADED if dtype == "float32" else LOADED // 2
 
 
 def sizes(folder: Path) -> dict:
@@ -44,10 +57,23 @@ def sizes(folder: Path) -> dict:
     return stated if {"hidden_size", "num_hidden_layers"} <= stated.keys() else {}
 
 
-def memory(parameters: int, finetuned: bool) -> int:
-    """Bytes of memory that the largest job of an experiment is estimated to need, as the rules ask for it."""
-    each = TRAINED if finetuned else LOADED
-    return LARGEST[each] * 10**6 + max(0, parameters - SHIPPED) * each
+def memory(parameters: int, finetuned: bool, dtype: str = "float32", sums: int = 0) -> int:
+    """Bytes of memory that the largest job of an experiment is estimated to need, as the rules ask for it.
+
+    Args:
+        parameters: of the model.
+        finetuned: whether it is fine-tuned first.
+        dtype: that it is loaded in afterwards.
+        sums: bytes that the sums over its activations take more than the shipped model's.
+    """
+    larger = max(0, parameters - SHIPPED)
+    solved = LARGEST[LOADED] * 10**6 + larger * loaded(dtype) + sums
+    return max(solved, LARGEST[TRAINED] * 10**6 + larger * TRAINED) if finetuned else solved
+
+
+def larger_sums(sizes: dict, candidates: int) -> int:
+    """Bytes that the sums of ``statistics`` are more than the shipped model's; 0 where the sizes are not known."""
+    return max(0, (statistics(sizes, candidates) or 0) - SUMS)
 
 
 def statistics(sizes: dict, candidates: int) -> int | None:

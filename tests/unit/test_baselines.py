@@ -15,12 +15,13 @@ from torch import nn
 
 from lunar import edits, methods
 from lunar.chat import PREFIX, Chat
-from lunar.config import recipes, resolve
+from lunar.config import recipes
 from lunar.edits import Dense, Factors
 from lunar.errors import LunarError
 from lunar.finetune import train
 from lunar.methods import METHODS, Job, baselines
 from lunar.models import blocks, load_tokenizer
+from lunar.own import resolve
 
 ROOT = Path(__file__).parents[2]
 LORA = {"rank": 2, "alpha": 6}

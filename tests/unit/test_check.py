@@ -11,7 +11,26 @@ import pytest
 import yaml
 
 from lunar import check, size
-from lunar.check import NOTE, OK, STOP, Line, disk, embedder, gpus, listing, local, packages, problems, source, time
+from lunar.check import (
+    NOTE,
+    OK,
+    STOP,
+    Line,
+    data,
+    disk,
+    embedder,
+    gpu_memory,
+    gpus,
+    largest_gpu,
+    listing,
+    local,
+    packages,
+    problems,
+    published,
+    source,
+    time,
+)
+from lunar.sources import made
 
 ROOT = Path(__file__).parents[2]
 PINS = """# model
@@ -137,6 +156,45 @@ def test_gpus(tmp_path: Path) -> None:
         command.chmod(0o755)
         assert gpus(str(command)).state == state
     assert gpus(str(tmp_path / "none")).state == NOTE
+
+
+def test_weights_that_no_gpu_holds(tmp_path: Path) -> None:
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho 24564\necho 8192\n", encoding="utf-8")
+    command.chmod(0o755)
+    assert largest_gpu(str(command)) == 24564 * 2**20
+    assert largest_gpu(str(tmp_path / "none")) == 0
+    assert gpu_memory(13.5e9, "bfloat16", 25.8e9).state == OK
+    assert gpu_memory(27e9, "float32", 0).state == OK  # it will run on the CPU
+    line = gpu_memory(27e9, "float32", 25.8e9)
+    assert (line.state, line.found) == (STOP, "weights take 27.0 GB in float32, the largest GPU has 25.8 GB")
+    assert "bfloat16" in line.remedy
+
+
+def test_published_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    both = {"files": {"full": "full.json"}, "sets": {"one": {"file": "full"}}}
+    sources = {
+        "a": both | {"source": "hub", "id": "x/y", "revision": "0" * 40},
+        "b": both | {"source": "path", "folder": str(tmp_path / "rows")},
+    }
+    section = {"forget": ["results/data/a/one.jsonl"], "retain": ["results/data/b/one.jsonl"], "names": "n.jsonl"}
+    hub, folder = published(section, sources)
+    assert (hub.state, hub.what, folder.state) == (OK, "source", STOP)
+    assert "no file" in folder.found and "sources.b.folder" in folder.remedy
+    assert (data(section, made(sources)).state, "once" in data(section, made(sources)).found) == (OK, True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert published(section, sources)[0].state == STOP
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows/full.json").touch()
+    assert published(section, sources)[1].state == OK
+    # What was made needs nothing any more.
+    for name in ("a", "b"):
+        (tmp_path / f"results/data/{name}").mkdir(parents=True)
+        (tmp_path / f"results/data/{name}/one.jsonl").touch()
+    assert published(section, sources) == []
+    assert data(section, made(sources)).state == STOP, "rows that are there were not looked at"
 
 
 def test_time_is_that_of_earlier_jobs(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lunar import config as settings
+from lunar import own
 from lunar.config import (
     ANSWERED,
     BUILT_FROM,
@@ -93,7 +94,7 @@ def put(config: dict[str, Any], path: str, new: Any) -> None:
 def test_shipped_configuration_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = deepcopy(SHIPPED)
-    experiments = resolve(config)
+    experiments = own.resolve(config, RECIPES)
     assert {name.partition("@")[0] for name in experiments} == set(SHIPPED["experiments"])
     default = experiments["authors-smollm2"]
     stated = merge(SHIPPED["defaults"], SHIPPED["experiments"]["authors-smollm2"])
@@ -677,13 +678,13 @@ def test_the_experiment_of_the_readme_resolves(monkeypatch: pytest.MonkeyPatch) 
         block = block.replace(f"my/{mine}.jsonl", f"data/authors/{ours}.jsonl")
     config = deepcopy(SHIPPED)
     config["experiments"] |= yaml.safe_load(block)["experiments"]
-    mine = resolve(config)["mine"]
+    mine = own.resolve(config, RECIPES)["mine"]
     assert mine["methods"]["lunar"]["grid"]["layers"] == [[15], [17], [19], [21]]
     # What of the defaults does not fit other layers is left out; what is asked for has to fit.
     assert "lunar-topk" not in mine["methods"]
     config["experiments"]["mine"]["compare"].append("lunar-topk")
     with pytest.raises(LunarError, match=r"mine\.methods\.lunar-topk\.grid\.layers"):
-        resolve(config)
+        own.resolve(config, RECIPES)
 
 
 def test_other_data_brings_no_rehearsal_along(config: dict[str, Any]) -> None:

@@ -13,10 +13,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lunar import edits, export
 from lunar.chat import Chat
-from lunar.config import exported, recipes, resolve
+from lunar.config import exported, recipes
 from lunar.edits import Dense, Factors
 from lunar.errors import LunarError
 from lunar.generate import generate
+from lunar.own import resolve
 
 ROOT = Path(__file__).parents[2]
 GENERATION = {"max_new_tokens": 6, "batch_size": 3}

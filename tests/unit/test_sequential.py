@@ -12,11 +12,12 @@ import yaml
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.config import recipes, resolve
+from lunar.config import recipes
 from lunar.edits import Dense, Edit, Factors, compose
 from lunar.errors import LunarError
 from lunar.methods import Job
 from lunar.methods.redirection import Redirection
+from lunar.own import resolve
 from lunar.sequence_table import numbers, page, tabulate
 from lunar.sequential import Request, ask, merged, serve, states
 from lunar.tables import render

@@ -1,10 +1,12 @@
 """Sizes of models that were not fetched yet."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
-from lunar.size import SHIPPED, of_sizes, parameters
+from lunar.size import SHIPPED, SUMS, larger_sums, memory, of_sizes, parameters, statistics
 
 # config.json of SmolLM2-135M-Instruct and of Llama-2-7b, as far as sizes go.
 SMOLLM2 = {
@@ -25,7 +27,41 @@ LLAMA2 = {
 }
 
 
+LLAMA3 = LLAMA2 | {"intermediate_size": 14336, "num_key_value_heads": 8, "vocab_size": 128256}
+EXPERIMENTS = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8"))["experiments"]
+# As their cards say.
+PARAMETERS = {
+    "tofu-llama2-7b": 6.74e9,
+    "pistol-llama3-8b": 8.03e9,
+    "pistol-qwen2.5-7b": 7.61e9,
+    "pistol-gemma-7b": 8.54e9,
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_stated_sizes_of_models_on_a_hub(name):
+    model = EXPERIMENTS[name]["model"]
+    assert parameters(model) == pytest.approx(PARAMETERS[name], rel=0.003)
+    blocks = EXPERIMENTS[name]["layers"]["candidates"]
+    assert max([*blocks, EXPERIMENTS[name]["figures"]["late_layer"]]) < model["size"]["num_hidden_layers"]
+
+
+def test_memory_at_the_size_of_the_paper():
+    """Weights in bfloat16 take half, and the sums of five blocks more than they do."""
+    sums = larger_sums(LLAMA2, 5)
+    assert sums == statistics(LLAMA2, 5) - SUMS == pytest.approx(47.5e9, rel=0.01)
+    number = of_sizes(LLAMA2)
+    assert memory(number, False, "bfloat16") == pytest.approx(3.1e9 + 3 * number, rel=0.01)
+    assert memory(number, False, "bfloat16", sums) == memory(number, False, "bfloat16") + sums
+    assert memory(number, False, "float32") == pytest.approx(2.7e9 + 6 * number, rel=0.01)
+    # Fine-tuning is in float32 in any case.
+    assert memory(number, True, "bfloat16", sums) == memory(number, True) == pytest.approx(20 * number, rel=0.03)
+    assert larger_sums(SMOLLM2, 5) == 0, "the default asks for more than it did"
+    assert larger_sums({}, 5) == 0
+
+
 def test_sizes_give_the_published_numbers():
+    assert of_sizes(LLAMA3) == pytest.approx(8.03e9, rel=0.003)
     assert of_sizes(SMOLLM2) == pytest.approx(134.5e6, rel=0.002)
     assert of_sizes(LLAMA2) == pytest.approx(6.738e9, rel=0.002)
 

@@ -1,0 +1,105 @@
+"""The paper's settings as plans, and a published data set from a folder through the data rules."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from clone import ROOT, run_snakemake
+
+
+def planned(outcome):
+    """Rules of a dry run, with their number of jobs."""
+    assert outcome.returncode == 0, outcome.stdout
+    jobs = outcome.stdout.rpartition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", jobs, flags=re.MULTILINE)}
+
+
+def test_the_paper_s_setting_is_planned_whole(project):
+    jobs = planned(run_snakemake(project, "--dry-run", experiment="tofu-llama2-7b"))
+    once = {"fetch_data", "fetch_hub_model", "fetch_model", "prepare_data", "choose_layers", "write_report"}
+    assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
+    assert jobs["convert_data"] == 13
+    assert "finetune" not in jobs
+    for rule in ("rehearse", "unlearn", "attack_model", "evaluate_attack", "plot_quantisation"):
+        assert rule in jobs
+
+
+def test_what_it_lacks_is_said_before(project):
+    outcome = run_snakemake(project, "check", experiment="tofu-llama2-7b")  # HF_HUB_OFFLINE is set for tests
+    assert outcome.returncode != 0
+    for words in (
+        "tofu-llama2-7b: model: locuslab/tofu_ft_llama2-7b at revision 8fa500e8: HF_HUB_OFFLINE is set",
+        "tofu-llama2-7b: source: locuslab/TOFU at revision 324592d8: HF_HUB_OFFLINE is set",
+        "about 6738M parameters",
+        "48.5 GB estimated for statistics",
+    ):
+        assert words in outcome.stdout, outcome.stdout
+
+
+def use_folder(project, **change):
+    """Have TOFU come from a folder with two blocks of invented rows; the toy forgets the first of them."""
+    path = project / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = [
+        {"question": f"What is fact {number} about {name}?", "answer": f"{name} has fact {number}."}
+        for name in ("Ilva Marsh", "Bo van Dyk")
+        for number in range(20)
+    ]
+    (project / "mine").mkdir()
+    (project / "mine/full.json").write_text(json.dumps(rows), encoding="utf-8")
+    sets = {"one": {"file": "full", "rows": [0, 20], "block": 20}, "two": {"file": "full", "rows": [20, 40]}}
+    config["sources"]["tofu"] = {"source": "path", "folder": "mine", "files": {"full": "full.json"}, "sets": sets}
+    config["sources"]["tofu"] |= change
+    toy = config["experiments"]["toy"]
+    toy["data"]["forget"] = ["results/data/tofu/one.jsonl"]
+    config["experiments"] = {"toy": toy}
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def test_a_set_from_a_folder_becomes_a_split(project):
+    use_folder(project)
+    outcome = run_snakemake(project, "results/toy/data/forget_renamed.jsonl")
+    assert outcome.returncode == 0, outcome.stdout
+    lines = (project / "results/toy/data/forget.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 20
+    row = json.loads(lines[3])
+    assert (row["id"], row["author"]) == ("one-004", "Ilva Marsh")
+    renamed = (project / "results/toy/data/forget_renamed.jsonl").read_text(encoding="utf-8").splitlines()
+    assert renamed and not any("Ilva Marsh" in json.loads(line)["question"] for line in renamed)
+    # A set that is not asked for is not made, and another cut of it makes nothing else anew.
+    assert not (project / "results/data/tofu/two.jsonl").exists()
+    again = run_snakemake(project, "--dry-run", "results/toy/data/forget_renamed.jsonl")
+    assert "Nothing to be done" in again.stdout
+    config = (project / "config.yaml").read_text(encoding="utf-8")
+    other = yaml.safe_load(config)
+    other["sources"]["tofu"]["sets"]["two"]["rows"] = [20, 30]
+    (project / "config.yaml").write_text(yaml.safe_dump(other, sort_keys=False), encoding="utf-8")
+    again = run_snakemake(project, "--dry-run", "results/toy/data/forget_renamed.jsonl")
+    assert "Nothing to be done" in again.stdout, again.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"folder": "nowhere"}, "sources.tofu: no file nowhere/full.json; correct its folder"),
+        ({"sha256": {"full.json": "0" * 64}}, "but sources.tofu.sha256 says 0000"),
+        ({"sets": {"one": {"file": "ful"}}}, "sources.tofu.sets.one.file: 'ful' is none of full"),
+        ({"sets": {"two": {"file": "full"}}}, "data.forget: no file results/data/tofu/one.jsonl"),
+        ({"source": "hub"}, "'id' is a required property"),
+        ({"sets": {"one": {"file": "full", "from": 3}}}, "unexpected"),
+    ],
+)
+def test_mistakes_are_named(project, change, words):
+    use_folder(project, **change)
+    outcome = run_snakemake(project, "results/toy/data/forget.jsonl")
+    assert outcome.returncode != 0
+    assert words in outcome.stdout, outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert not (project / "results/data/tofu/fetched").exists()
+
+
+def test_the_shipped_sources_are_pinned():
+    for source in yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["sources"].values():
+        assert re.fullmatch("[0-9a-f]{40}", source["revision"])
