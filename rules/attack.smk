@@ -49,11 +49,11 @@ rule attack_model:
         edit=method_edit,
         facts=attacked_facts,
         layers="results/{experiment}/layers.json",
-        unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=settings.ATTACKED),
+        unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
         control="results/{experiment}/attacks/control/{attack}.json",
         code=attack_library("attack_model.py"),
     output:
-        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=settings.ATTACKED),
+        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
         evidence="results/{experiment}/attacks/{method}/{attack}.json",
         curve="results/{experiment}/attacks/{method}/{attack}.csv",
     log:

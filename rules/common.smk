@@ -19,7 +19,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import own, size, sources  # noqa: E402
+from lunar import own, size, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import check_climbed  # noqa: E402
 
@@ -119,7 +119,7 @@ def attack_rows(wildcards):
     """Rows that attacks ask and build from, by name."""
     folder = f"results/{wildcards.experiment}"
     named = {
-        name: f"{folder}/data/{name}.jsonl" for name in (*settings.ATTACKED, "forget_paraphrase", "forget_validation")
+        name: f"{folder}/data/{name}.jsonl" for name in (*splits.ATTACKED, "forget_paraphrase", "forget_validation")
     }
     for name, split in (
         ("harmful", "harmful_build"),
@@ -170,7 +170,7 @@ def attack_answers(wildcards):
     pairs = [(wildcards.method, wildcards.attack), (wildcards.method, "none")]
     pairs += [(name, wildcards.attack) for name in attack_references(wildcards)]
     folder = f"results/{wildcards.experiment}/generations"
-    return [f"{folder}/{method}/{attack}/{split}.jsonl" for method, attack in pairs for split in settings.ATTACKED]
+    return [f"{folder}/{method}/{attack}/{split}.jsonl" for method, attack in pairs for split in splits.ATTACKED]
 
 
 def of_attacks(pattern, methods=attacked_methods, attacks=attacks_run, first=()):
@@ -457,12 +457,12 @@ def reference_methods(experiment):
 
 def evaluated_files(wildcards):
     """What the evaluation of a (method, attack) reads: its own files first, then those of the unattacked references."""
-    folder, splits = f"results/{wildcards.experiment}", settings.ANSWERED
+    folder, answered = f"results/{wildcards.experiment}", splits.ANSWERED
     pairs = [f"{wildcards.method}/{wildcards.attack}"]
     pairs += [f"{name}/none" for name in reference_methods(wildcards.experiment)]
     return {
-        "data": [f"{folder}/data/{split}.jsonl" for split in splits],
-        "answers": [f"{folder}/generations/{pair}/{split}.jsonl" for pair in pairs for split in splits],
+        "data": [f"{folder}/data/{split}.jsonl" for split in answered],
+        "answers": [f"{folder}/generations/{pair}/{split}.jsonl" for pair in pairs for split in answered],
         "likelihood": [f"{folder}/likelihood/{pair}.jsonl" for pair in pairs],
         "similarity": [f"{folder}/similarity/{pair}.jsonl" for pair in pairs],
     }

@@ -54,7 +54,7 @@ rule prepare_data:
         files=lambda wildcards: data_files(wildcards.experiment),
         code=library("prepare_data.py"),
     output:
-        splits=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.SPLITS),
+        splits=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.SPLITS),
     log:
         "results/{experiment}/logs/prepare_data.log",
     benchmark:

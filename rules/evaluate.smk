@@ -11,7 +11,7 @@ rule score_likelihood:
     input:
         model=method_model,
         edit=method_edit,
-        data=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ANSWERED),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         code=library("score_likelihood.py"),
     output:
         rows="results/{experiment}/likelihood/{method}/{attack}.jsonl",
@@ -30,7 +30,7 @@ rule score_likelihood:
     params:
         batch_size=param("generation", "batch_size"),
         dtype=param("dtype"),
-        splits=settings.ANSWERED,
+        splits=splits.ANSWERED,
         system_prompt=param("system_prompt"),
         prompt=method_prompt,
     message:
@@ -42,8 +42,8 @@ rule score_likelihood:
 rule embed_answers:
     """Highest cosine of each answer to a refusal, by sentence embeddings."""
     input:
-        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=settings.ANSWERED),
-        data=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ANSWERED),
+        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         refusals="results/{experiment}/data/refusals.jsonl",
         code=library("embed_answers.py"),
     output:
@@ -60,7 +60,7 @@ rule embed_answers:
         mem_mb=memory(1500, 0),
     params:
         embedder=param("embedder"),
-        splits=settings.ANSWERED,
+        splits=splits.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: embed the answers of {wildcards.method}"
     script:
@@ -87,7 +87,7 @@ rule evaluate_answers:
         references=lambda wildcards: reference_methods(wildcards.experiment),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
-        splits=settings.ANSWERED,
+        splits=splits.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: {wildcards.method}"
     script:
@@ -97,7 +97,7 @@ rule evaluate_answers:
 rule evaluate_attack:
     """Metrics of one method under one attack, against the same unattacked and the reference methods under it."""
     input:
-        data=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ATTACKED),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ATTACKED),
         answers=attack_answers,
         code=library("evaluate_attack.py"),
     output:
@@ -114,7 +114,7 @@ rule evaluate_attack:
         references=attack_references,
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
-        splits=settings.ATTACKED,
+        splits=splits.ATTACKED,
     message:
         "evaluate | {wildcards.experiment}: {wildcards.method} under {wildcards.attack}"
     script:
@@ -168,14 +168,14 @@ rule show_generations:
             "results/{experiment}/generations/{method}/none/{split}.jsonl",
             experiment=wildcards.experiment,
             method=cfg(wildcards.experiment, "compare"),
-            split=settings.ANSWERED,
+            split=splits.ANSWERED,
         ),
         attacked=lambda wildcards: expand(
             "results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
             experiment=wildcards.experiment,
             method=attacked_methods(wildcards.experiment),
             attack=attacks_run(wildcards.experiment),
-            split=settings.ATTACKED,
+            split=splits.ATTACKED,
         ),
         template="report/templates/generations.html.j2",
         script="report/templates/generations.js",
@@ -197,10 +197,10 @@ rule show_generations:
         "../envs/plot.yaml"
     params:
         compare=param("compare"),
-        splits=settings.ANSWERED,
+        splits=splits.ANSWERED,
         methods=lambda wildcards: attacked_methods(wildcards.experiment),
         attacks=lambda wildcards: attacks_run(wildcards.experiment),
-        attacked=settings.ATTACKED,
+        attacked=splits.ATTACKED,
     message:
         "evaluate | {wildcards.experiment}: set answers side by side"
     script:

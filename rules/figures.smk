@@ -237,13 +237,13 @@ rule tabulate_ladder:
     """From one method to another, one factor at a time: a table and a figure."""
     input:
         data=lambda wildcards: expand(
-            "results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=settings.LADDER_SPLITS
+            "results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=splits.LADDER_SPLITS
         ),
         answers=lambda wildcards: expand(
             "results/{experiment}/generations/{method}/none/{split}.jsonl",
             experiment=wildcards.experiment,
             method=ladder_methods(wildcards.experiment).values(),
-            split=settings.LADDER_SPLITS,
+            split=splits.LADDER_SPLITS,
         ),
         template="report/templates/ladder.html.j2",
         style="report/templates/style.css",

@@ -6,10 +6,10 @@ rule generate_answers:
     input:
         model=method_model,
         edit=method_edit,
-        questions=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.ANSWERED),
+        questions=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         code=library("generate_answers.py"),
     output:
-        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=settings.ANSWERED),
+        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
     log:
         "results/{experiment}/logs/generate_{method}_{attack}.log",
     benchmark:
@@ -38,10 +38,10 @@ rule generate_build_answers:
     input:
         model=lambda wildcards: model_folder(wildcards.experiment, "full"),
         edit=[],
-        questions=expand("results/{{experiment}}/data/{split}.jsonl", split=settings.BUILT_FROM),
+        questions=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.BUILT_FROM),
         code=library("generate_answers.py"),
     output:
-        rows=expand("results/{{experiment}}/generations/vanilla/none/{split}.jsonl", split=settings.BUILT_FROM),
+        rows=expand("results/{{experiment}}/generations/vanilla/none/{split}.jsonl", split=splits.BUILT_FROM),
     log:
         "results/{experiment}/logs/generate_build.log",
     benchmark:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lunar.config import SPLITS
 from lunar.data import splits
 from lunar.files import write_rows
 from lunar.progress import script
+from lunar.splits import SPLITS
 
 
 def main(smk) -> None:

@@ -13,12 +13,11 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.config import combinations
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
 from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
 from lunar.progress import script
-from lunar.rehearsal import cast, halved, measure, score
+from lunar.rehearsal import cast, combinations, halved, measure, score
 
 WORST = score(1.0, 0.0, 1.0)
 

@@ -4,11 +4,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from lunar.answers import read_answers
-from lunar.config import LADDER_SPLITS
 from lunar.figures import TWO_COLUMNS, save, write_numbers
 from lunar.files import read_rows, write_text
 from lunar.ladder import climb
 from lunar.progress import script
+from lunar.splits import LADDER_SPLITS
 from lunar.tables import render
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from lunar.config import ATTACKED
 from lunar.errors import LunarError
 from lunar.metrics import METRICS
 from lunar.refusal import classify
+from lunar.splits import ATTACKED
 
 Pair = tuple[str, str]
 Rows = Sequence[Mapping[str, Any]]

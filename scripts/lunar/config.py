@@ -3,7 +3,7 @@
 import ast
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -16,25 +16,9 @@ from lunar.files import write_text
 
 Config = dict[str, Any]
 
-# Files that the data step writes, one a split (what they hold: lunar.data). Here, and not in lunar.data, so that a
-# change of the data code does not look like a change of the workflow's shape.
-SPLITS = (
-    *("forget", "forget_paraphrase", "forget_validation", "retain", "unseen"),
-    *("general", "general_build", "general_validation", "harmful", "harmful_build", "fictitious", "fictitious_build"),
-    *("refusals", "refusals_build"),
-)
-
-# Splits that every method answers, and those that only the model before unlearning does: what all else is built from.
-ANSWERED = ("forget", "forget_paraphrase", "retain", "unseen", "general", "harmful", "fictitious")
-BUILT_FROM = ("general_build", "harmful_build", "fictitious_build")
-# Splits whose questions are asked under attack, the second in part.
-ATTACKED = ("forget", "retain")
 # Figures of curves under attack, and the class whose attacks are the panels of each; the class that rounds weights.
 CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
 QUANTISED = "quantise"
-# Splits that a ladder is judged by.
-LADDER_SPLITS = ("forget", "retain", "unseen", "general")
-
 # What the recipes that have a block see somebody else are told.
 ENTITY = ("blocks", "factor", "answers", "keep", "ridge")
 
@@ -74,11 +58,12 @@ def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
         raise LunarError(f"{where}: {value!r} {known}{hint}")
 
 
-def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
+def resolve(config: Mapping[str, Any], recipes: Iterable[str], made: Container[str] = ()) -> dict[str, Config]:
     """Every experiment, merged over the defaults and checked; each with one ``seed``.
 
     ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several
-    ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
+    ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others. ``made`` are files that the
+    workflow makes; all other data files have to be there.
 
     Raises:
         LunarError: names the key, its value and what is allowed.
@@ -108,7 +93,7 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Conf
                     raise
                 del experiment["methods"][method]
         experiment["methods"] |= climb(experiment, f"experiments.{name}")
-        check(experiment, recipes, f"experiments.{name}")
+        check(experiment, recipes, made, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
             one = name if number == 0 else f"{name}@{seed}"
             experiments[one] = experiment | {"seed": seed}
@@ -208,7 +193,7 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
     return found
 
 
-def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
+def check(experiment: Config, recipes: Iterable[str], made: Container[str], where: str) -> Config:
     """One merged experiment, checked for what depends on more than one key; returned as it came.
 
     Raises:
@@ -219,7 +204,7 @@ def check(experiment: Config, recipes: Iterable[str], where: str) -> Config:
     files = experiment["data"]
     for key, value in files.items():
         for path in value if isinstance(value, list) else [value]:
-            if not Path(path).is_file():
+            if path not in made and not Path(path).is_file():
                 raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     for number, name in enumerate(experiment["compare"]):
         _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
@@ -416,11 +401,6 @@ def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tu
 def told(entry: Mapping[str, Any]) -> set[str]:
     """The keys that a method has a value for: stated, in its grid, or taken from another method's rehearsal."""
     return {*entry, *entry.get("grid", {}), *itertools.chain(*entry.get("choices", {}).values())}
-
-
-def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Config]:
-    """Every choice of one value a key, the last key varying fastest."""
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def recipes(folder: Path, package: str = "methods", decorator: str = "method") -> dict[str, str]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lunar.config import LADDER_SPLITS
 from lunar.metrics import OVERALL, Study, interval
+from lunar.splits import LADDER_SPLITS
 
 
 def climb(

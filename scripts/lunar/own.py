@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from lunar import config as settings
 from lunar import sources
@@ -14,17 +13,12 @@ METHOD = "lunar"
 
 
 def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
-    """As ``lunar.config.resolve``, of a configuration completed first; a file that a source will give counts as there.
-
-    ``lunar.config`` itself insists on files that are there. It is left so because jobs depend on it: with another line
-    in it, every result would be made anew.
+    """As ``lunar.config.resolve``, of a configuration completed first, with the files that its sources will give.
 
     Raises:
         LunarError: as there.
     """
-    made, is_file = sources.made(config.get("sources", {})), Path.is_file
-    with patch.object(Path, "is_file", lambda path: str(path) in made or is_file(path)):
-        return settings.resolve(complete(config), recipes)
+    return settings.resolve(complete(config), recipes, sources.made(config.get("sources", {})))
 
 
 def complete(config: Mapping[str, Any]) -> Config:

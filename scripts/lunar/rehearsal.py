@@ -4,6 +4,7 @@ In a rehearsal one retained author plays the forgotten one and another is held o
 the unseen authors are; the method then unlearns with each setting of its grid and the answers are scored.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,6 +28,11 @@ def score(forget: float, held_out: float, refused: float) -> float:
         0 at best.
     """
     return 100.0 * math.sqrt(forget**2 + (1.0 - held_out) ** 2 + refused**2)
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every choice of one value a key, the last key varying fastest."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def halved(settings: int, pairs: int) -> list[int]:

@@ -17,9 +17,9 @@ import yaml
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
-from lunar.config import combinations
 from lunar.files import read_rows
 from lunar.metrics import METRICS, OVERALL
+from lunar.rehearsal import combinations
 from own_case import lay_out, snakemake
 
 RUN = "results/toy"

@@ -1,6 +1,5 @@
 """The shipped configuration, and every mistake in one that ``resolve`` is to name."""
 
-import itertools
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,8 @@ import yaml
 from lunar import config as settings
 from lunar import own
 from lunar.config import (
-    ANSWERED,
-    BUILT_FROM,
-    LADDER_SPLITS,
-    SPLITS,
     asides,
     climb,
-    combinations,
     imported_modules,
     merge,
     override,
@@ -28,6 +22,7 @@ from lunar.config import (
     write_yaml,
 )
 from lunar.errors import LunarError
+from lunar.splits import ANSWERED, BUILT_FROM, LADDER_SPLITS, SPLITS
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -358,16 +353,6 @@ def test_an_experiment_settles_what_the_defaults_choose(config: dict[str, Any]) 
     found = resolve(config)["toy"]["methods"]["lunar"]
     assert found["layers"] == [2] and found["grid"] == {"coefficient": [1.0, 2.0], "ridge": [0.1, 1.0]}
     assert "ridge" not in found
-
-
-def test_combinations_vary_the_last_key_fastest() -> None:
-    found = combinations({"layers": [[2], [3, 4]], "coefficient": [1.0, 2.0, 3.0]})
-    expected = [{"layers": la, "coefficient": c} for la, c in itertools.product([[2], [3, 4]], [1.0, 2.0, 3.0])]
-    assert found == expected
-    assert list(found[0]) == ["layers", "coefficient"]
-    # Ties in a rehearsal go to the first, so the order of the keys means something.
-    assert combinations({"b": [1], "a": [2, 3]}) == [{"b": 1, "a": 2}, {"b": 1, "a": 3}]
-    assert combinations({}) == [{}]
 
 
 # --- The ladder

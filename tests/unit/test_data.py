@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lunar.config import SPLITS, recipes
+from lunar.config import recipes
 from lunar.data import WORDINGS, by_part, load, rename, shorten, splits, with_refusals
 from lunar.errors import LunarError
 from lunar.own import resolve
+from lunar.splits import SPLITS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "data" / "reference"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lunar.config import LADDER_SPLITS
 from lunar.ladder import climb
+from lunar.splits import LADDER_SPLITS
 
 WORDS = ["red", "green", "blue", "black"]
 REFUSAL = "I'm sorry, but I don't know the answer to that question."

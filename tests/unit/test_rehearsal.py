@@ -1,5 +1,6 @@
 """Rehearsals: who plays which part, and what is measured."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -10,7 +11,7 @@ from lunar import rehearsal
 from lunar.chat import Chat
 from lunar.errors import LunarError
 from lunar.generate import generate
-from lunar.rehearsal import cast, halved, measure, score
+from lunar.rehearsal import cast, combinations, halved, measure, score
 
 GENERATION = {"max_new_tokens": 6, "batch_size": 3}
 
@@ -159,3 +160,13 @@ def test_halving() -> None:
     assert halved(15, 4) == [15, 8, 4, 2]
     assert halved(3, 1) == [3]
     assert halved(1, 3) == [1, 1, 1]
+
+
+def test_combinations_vary_the_last_key_fastest() -> None:
+    found = combinations({"layers": [[2], [3, 4]], "coefficient": [1.0, 2.0, 3.0]})
+    expected = [{"layers": la, "coefficient": c} for la, c in itertools.product([[2], [3, 4]], [1.0, 2.0, 3.0])]
+    assert found == expected
+    assert list(found[0]) == ["layers", "coefficient"]
+    # Ties in a rehearsal go to the first, so the order of the keys means something.
+    assert combinations({"b": [1], "a": [2, 3]}) == [{"b": 1, "a": 2}, {"b": 1, "a": 3}]
+    assert combinations({}) == [{}]

@@ -4,7 +4,8 @@ import pytest
 from test_config_errors import change_config, planned, toy
 
 from clone import run_snakemake
-from lunar.config import ATTACKED, CURVES, QUANTISED
+from lunar.config import CURVES, QUANTISED
+from lunar.splits import ATTACKED
 
 METHODS = ["vanilla", "retain_only", "lunar", "dpo"]
 CLASSES = ["planted", QUANTISED, *CURVES.values()]
