@@ -6,12 +6,14 @@ a fingerprint of all that they came from: what was made from anything else is no
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lunar.errors import LunarError
 from lunar.files import whole, write_rows
 
 SMALL = 10**6  # bytes; larger files are told apart by size and time, as Snakemake does
@@ -77,9 +79,12 @@ class Epochs:
         return state if state.pop("key") == self._key else None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep a state in place of the one before."""
-        with whole(self._path) as temporary:
-            torch.save(state | {"key": self._key}, temporary)
+        """Keep a state in place of the one before; a disk without room for it is no reason to end the training."""
+        try:
+            with whole(self._path) as temporary:
+                torch.save(state | {"key": self._key}, temporary)
+        except (LunarError, OSError, RuntimeError) as error:
+            logging.getLogger(__name__).warning("the state after this epoch could not be kept: %s", error)
 
     def remove(self) -> None:
         """Once the outputs are there."""

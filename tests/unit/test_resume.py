@@ -106,3 +106,15 @@ def test_short_trainings_keep_nothing(make_model, chat, rows, tmp_path: Path) ->
     train(make_model(), groups, pad_id=1, settings=SETTINGS, seed=3, report=lambda row: None, kept=kept)
     assert not list(tmp_path.iterdir())
     kept.remove()
+
+
+def test_a_state_that_cannot_be_kept_does_not_end_the_training(monkeypatch, tmp_path: Path, caplog) -> None:
+    """As torch words it on a full disk (tried on one of 2 MB)."""
+
+    def full(*arguments) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 768 vs 662")
+
+    monkeypatch.setattr(torch, "save", full)
+    Epochs(tmp_path / "full.csv.part", "key").save({})
+    assert "could not be kept" in caplog.text
+    assert not list(tmp_path.iterdir())
