@@ -1,6 +1,7 @@
 """Which processor a job computes on: a GPU of its own where there are any."""
 
 import fcntl
+import logging
 import os
 import tempfile
 import time
@@ -21,6 +22,7 @@ def own_device(wait: float = 1.0) -> torch.device:
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
+    waiting = False
     while not _held:
         for index in range(torch.cuda.device_count()):
             name = f"lunar-{os.getuid()}-{torch.cuda.get_device_properties(index).uuid}.lock"
@@ -34,5 +36,8 @@ def own_device(wait: float = 1.0) -> torch.device:
             torch.cuda.set_device(index)  # for libraries that take the current one
             break
         else:
+            if not waiting:
+                logging.getLogger(__name__).warning("every GPU is taken by another job; waiting for one")
+                waiting = True
             time.sleep(wait)
     return torch.device("cuda", next(iter(_held)))

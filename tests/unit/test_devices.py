@@ -47,7 +47,7 @@ def test_without_a_gpu_it_is_the_processor(gpus, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_jobs_side_by_side_do_not_share_and_a_killed_one_gives_back(gpus, tmp_path: Path, monkeypatch) -> None:
+def test_jobs_side_by_side_do_not_share_and_a_killed_one_gives_back(gpus, tmp_path: Path, monkeypatch, caplog) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", JOB, str(tmp_path), "2"],
         cwd=SCRIPTS,
@@ -72,6 +72,9 @@ def test_jobs_side_by_side_do_not_share_and_a_killed_one_gives_back(gpus, tmp_pa
         monkeypatch.setattr(devices.time, "sleep", sleep)
         assert devices.own_device(wait=0.5) == torch.device("cuda", 0)
         assert waited == [0.5, 0.5]
+        assert [record.getMessage() for record in caplog.records] == [
+            "every GPU is taken by another job; waiting for one"
+        ]
     finally:
         other.kill()
         other.communicate()
