@@ -31,3 +31,6 @@ rule all:
     default_target: True
     input:
         "results/report.html",
+
+
+name_parameters(workflow.rules)

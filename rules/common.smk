@@ -550,3 +550,19 @@ def write_nested_report(report, configuration, log, *targets):
         "{sys.executable} -m snakemake {targets} --snakefile {workflow.main_snakefile} --directory . "
         "--configfile {configuration} --report {report} > {log} 2>&1"
     )
+
+
+def name_parameters(rules):
+    """Give each rule a further parameter that holds all others by name.
+
+    Snakemake compares a rule's parameters as a set of values, so that two which change places would go unseen.
+    """
+
+    def named(parameters):
+        return lambda wildcards: {
+            name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())
+        }
+
+    for each in rules:
+        if len(each.params) > 1:
+            each.set_params(named=named(dict(each.params.items())))

@@ -58,6 +58,7 @@ rule embed_answers:
         "../envs/embed.yaml"
     resources:
         mem_mb=memory(1500, 0),
+        gpu=GPU,
     params:
         embedder=param("embedder"),
         splits=splits.ANSWERED,

@@ -50,6 +50,7 @@ rule audit_published:
         "../envs/audit.yaml"
     resources:
         mem_mb=2000,
+        gpu=GPU,
     params:
         folder=published_folder(),
         embedder=settings.value(config, ["published", "embedder"]),

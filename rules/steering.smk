@@ -57,6 +57,7 @@ rule choose_layers:
         "../envs/embed.yaml"
     resources:
         mem_mb=memory(2000, 0),
+        gpu=GPU,
     params:
         candidates=param("layers", "candidates"),
         top_k=param("layers", "top_k"),

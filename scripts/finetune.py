@@ -9,6 +9,7 @@ from lunar.files import read_rows, write_text
 from lunar.finetune import check_memory, train
 from lunar.models import load_model, load_tokenizer, save_model
 from lunar.progress import script
+from lunar.resume import Epochs, fingerprint
 
 
 def main(smk) -> None:
@@ -32,6 +33,9 @@ def main(smk) -> None:
         check_memory(model, settings, max(len(encoded.ids) for group in groups.values() for encoded in group))
         progress.say(", ".join(f"{name} {len(group)} rows" for name, group in rows.items()))
         torch.manual_seed(smk.params.seed)
+        kept = Epochs(
+            f"{smk.output.history}.part", fingerprint([*smk.input, __file__], dict(smk.params.items()), smk.threads)
+        )
 
         def report(row: dict) -> None:
             left = row["seconds"] / row["epoch"] * (settings["epochs"] - row["epoch"])
@@ -39,10 +43,12 @@ def main(smk) -> None:
             progress.say(f"epoch {row['epoch']}/{settings['epochs']}: loss {losses}; at most {left:.0f} s left")
 
         pad_id = tokenizer.pad_token_id
-        history = train(model, groups, pad_id=pad_id, settings=settings, seed=smk.params.seed, report=report)
+        how = {"pad_id": pad_id, "settings": settings, "seed": smk.params.seed}
+        history = train(model, groups, **how, report=report, kept=kept)
         save_model(model, tokenizer, smk.output.folder)
         # Wall time goes to the log and the benchmark only: the same run gives the same files.
         write_text(smk.output.history, pd.DataFrame(history).drop(columns="seconds").to_csv(index=False))
+        kept.remove()
 
 
 main(snakemake)  # noqa: F821

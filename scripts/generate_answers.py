@@ -8,6 +8,7 @@ from lunar.files import read_rows, write_rows
 from lunar.generate import generate
 from lunar.models import load_model, load_tokenizer
 from lunar.progress import script
+from lunar.resume import Answers, fingerprint
 
 KEPT = ("id", "question", "answer")
 
@@ -21,12 +22,18 @@ def main(smk) -> None:
         model = load_model(smk.input.model, smk.params.dtype)
         if smk.input.edit:
             edits.apply(model, edits.load(smk.input.edit))
+        kept = Answers(
+            f"{smk.output.rows[0]}.part", fingerprint([*smk.input, __file__], dict(smk.params.items()), smk.threads)
+        )
+        if kept.texts:
+            progress.say(f"{len(kept.texts)} answers are there from the job that was interrupted")
         predictions = iter(
             generate(
                 model,
                 Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt),
                 [row["question"] for rows in splits for row in rows],
                 **smk.params.generation,
+                kept=kept,
                 progress=progress.bar("answers", sum(map(len, splits))),
             )
         )
@@ -34,6 +41,7 @@ def main(smk) -> None:
             write_rows(
                 path, [{key: row.get(key, "") for key in KEPT} | {"prediction": next(predictions)} for row in rows]
             )
+        kept.remove()
 
 
 main(snakemake)  # noqa: F821

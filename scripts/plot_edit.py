@@ -14,7 +14,7 @@ def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure edit", smk.log[0]):
         paths = iter(smk.input.edits)
         loaded = {name: (edits.load(next(paths)), read_json(next(paths))["layers"]) for name in smk.params.methods}
-        model = load_model(smk.input.model)
+        model = load_model(smk.input.model, device="cpu")
         figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.9))
         numbers = {}
         first = next(iter(loaded))

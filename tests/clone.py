@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,19 +27,30 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def run_snakemake(folder: Path, *arguments: str, experiment: str = "toy", **config: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in ``folder`` on two cores; the outcome holds its whole output in ``stdout``.
-
-    ``config`` are further keys for ``--config``.
-    """
+def start_snakemake(folder: Path, *arguments: str, experiment: str = "toy", **config: str) -> subprocess.Popen:
+    """Start Snakemake in ``folder`` on two cores; ``config`` are further keys for ``--config``."""
     keys = [f"run=[{experiment}]", *(f"{key}={value}" for key, value in config.items())]
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", *keys]
-    return subprocess.run(
-        command,
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", *keys],
         cwd=folder,
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
+
+
+def run_snakemake(folder: Path, *arguments: str, **options: str) -> subprocess.CompletedProcess:
+    """The same to its end; the outcome holds its whole output in ``stdout``."""
+    run = start_snakemake(folder, *arguments, **options)
+    said, _ = run.communicate()
+    return subprocess.CompletedProcess(run.args, run.returncode, said)
+
+
+def kill_all(run: subprocess.Popen) -> None:
+    """End a run and the jobs that it started at once, with no chance to tidy up (kill -9)."""
+    processes = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes)
+    run.communicate()

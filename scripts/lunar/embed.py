@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lunar.devices import own_device
 from lunar.errors import LunarError
 
 
@@ -22,16 +23,17 @@ def embedder(settings: Mapping[str, Any]) -> Any:
     """
     from sentence_transformers import SentenceTransformer
 
-    name, revision = settings["name"], settings.get("revision")
+    name, revision, device = settings["name"], settings.get("revision"), str(own_device())
     try:
         if settings["source"] == "package":
-            model = SentenceTransformer(str(importlib.import_module(name).get_model_path()), local_files_only=True)
+            folder = str(importlib.import_module(name).get_model_path())
+            model = SentenceTransformer(folder, local_files_only=True, device=device)
         elif settings["source"] == "path":
             if not Path(name).is_dir():
                 raise LunarError(f"embedder.name: no folder {name}")
-            model = SentenceTransformer(name, local_files_only=True)
+            model = SentenceTransformer(name, local_files_only=True, device=device)
         else:
-            model = SentenceTransformer(name, revision=revision)
+            model = SentenceTransformer(name, revision=revision, device=device)
     except (ImportError, OSError) as error:
         raise LunarError(f"embedder: cannot load {name!r} from {settings['source']}: {error}") from error
 

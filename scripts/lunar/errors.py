@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user's eyes."""
+"""The exceptions that are meant for the user's eyes, and how to tell that memory ran out."""
 
 
 class LunarError(Exception):
@@ -10,3 +10,9 @@ class LunarError(Exception):
 
 class Diverged(LunarError):
     """Training ended in numbers that are none. A rehearsal counts the setting as the worst and goes on."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of a GPU or of the machine; known without loading torch."""
+    said = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "out of memory" in str(error))
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or said

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from lunar import models, reload
 from lunar.chat import Chat, batches_by_length
+from lunar.devices import own_device
 from lunar.edits import Change, Factors
 from lunar.errors import LunarError
 from lunar.files import Row
@@ -75,6 +76,7 @@ def verify(
         "folder": str(Path(folder).resolve()),
         "max_new_tokens": generation["max_new_tokens"],
         "threads": threads,
+        "device": str(own_device()),
         "mixed": torch.cuda.is_available() or models.bfloat16_gains(),
     }
     if chat.prompt is None:

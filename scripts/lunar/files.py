@@ -1,7 +1,9 @@
 """Whole-or-nothing output files and JSON lines."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,14 +16,54 @@ from lunar.errors import LunarError
 Row = dict[str, Any]
 
 
+def _sweep(path: Path, suffix: str) -> None:
+    """Remove what a killed job left of its temporary files for ``path``; one job at a time writes a path."""
+    ours = re.compile(re.escape(f".{path.name}.") + r"\w{8}" + re.escape(suffix))  # as tempfile names them
+    for left in path.parent.iterdir():
+        if ours.fullmatch(left.name):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+@contextmanager
+def _room(path: Path) -> Iterator[None]:
+    """Say what to do where the disk is full.
+
+    Raises:
+        LunarError: it is; names what could not be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Writers in other languages (safetensors) raise errors of their own, with the system's words in them.
+        full = (error.errno if isinstance(error, OSError) else None) in (errno.ENOSPC, errno.EDQUOT)
+        if not full and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        free = shutil.disk_usage(path.parent).free / 1e9
+        raise LunarError(
+            f"{path}: cannot be written, the disk is full or a quota is used up ({free:.1f} GB free); nothing was left "
+            "behind. Make room and run the same command again: what is finished stays"
+        ) from error
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it only if the block succeeds.
 
-    The replacement is atomic, so a reader never sees half a file and a killed job leaves none.
+    The replacement is atomic, so a reader never sees half a file. What a killed job leaves is a hidden file, which the
+    next job that writes ``path`` removes.
+
+    Raises:
+        LunarError: the disk is full.
     """
     path = Path(path)
+    with _room(path), _whole(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path, path.suffix)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -38,10 +80,15 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that replaces it only if the block succeeds."""
+    """Yield a temporary folder beside ``path`` that replaces it only if the block succeeds.
+
+    Raises:
+        LunarError: the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
+    _sweep(path, "")
+    with _room(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
         temporary = Path(name) / "new"
         temporary.mkdir()
         yield temporary

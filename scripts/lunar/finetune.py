@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from lunar.chat import ANSWER, Encoded, batches_by_length, pad
 from lunar.errors import LunarError
 from lunar.models import blocks, logits, mixed_precision
+from lunar.resume import Epochs
 
 Item = tuple[str, Encoded]
 
@@ -92,6 +93,7 @@ def train(
     settings: Mapping[str, Any],
     seed: int,
     report: Callable[[dict[str, Any]], None],
+    kept: Epochs | None = None,
 ) -> list[dict[str, Any]]:
     """Fine-tune ``model`` in place.
 
@@ -102,6 +104,7 @@ def train(
         settings: the ``finetune`` section of the configuration.
         seed: order of the batches.
         report: called with each epoch's row.
+        kept: where the state after an epoch is kept, and taken up again: the same weights come out, bit for bit.
 
     Returns:
         One row an epoch: ``epoch``, ``step``, ``seconds`` and the mean answer-token loss of each group, as seen during
@@ -117,12 +120,23 @@ def train(
         optimiser, lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / total))
     )
     history: list[dict[str, Any]] = []
-    started = time.perf_counter()
+    started = saved = time.perf_counter()
     step = 0
+    if (state := kept and kept.load()) is not None:
+        with torch.no_grad():
+            for parameter, value in zip(parameters, state["weights"], strict=True):
+                parameter.copy_(value)
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        history, step = state["history"], state["history"][-1]["step"]
+        started -= history[-1]["seconds"]
     model.train()
     for epoch in range(1, settings["epochs"] + 1):
         loss_sum, tokens = dict.fromkeys(groups, 0.0), dict.fromkeys(groups, 0)
-        for batch in epoch_batches(rows, settings["batch_size"], order):
+        batches = epoch_batches(rows, settings["batch_size"], order)
+        if epoch <= len(history):
+            continue  # once its order is drawn
+        for batch in batches:
             optimiser.zero_grad(set_to_none=True)
             with mixed_precision(model):
                 losses = answer_losses(model, [encoded for _, encoded in batch], pad_id)
@@ -140,5 +154,10 @@ def train(
         report(row)
         if row["loss_facts"] <= settings["stop_at_loss"]:
             break
+        if kept is not None and time.perf_counter() - saved >= kept.seconds:
+            weights = [parameter.detach() for parameter in parameters]
+            states = {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+            kept.save({"history": history, "weights": weights} | states)
+            saved = time.perf_counter()
     model.eval()
     return history

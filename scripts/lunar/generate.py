@@ -1,5 +1,6 @@
 """Generation, batched by length."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,9 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from lunar.chat import Chat, Turn, batches_by_length, pad
+from lunar.errors import out_of_memory
 from lunar.models import mixed_precision, rounded
+from lunar.resume import Answers
 
 
 class Roomy(DynamicLayer):
@@ -60,7 +63,8 @@ def generate(
     prefills: Sequence[str] | None = None,
     turns: Sequence[Sequence[Turn]] | None = None,
     temperature: float | None = None,
-    before_batch: Callable[[], None] = lambda: None,
+    before_batch: Callable[[], None] | None = None,
+    kept: Answers | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """The model's answer to each question, in the order of the questions.
@@ -75,29 +79,55 @@ def generate(
         turns: what was asked and answered before each question.
         temperature: sample at this temperature, from torch's global generator, instead of decoding greedily.
         before_batch: called before each batch's prompt is processed (steering arms its hooks here).
+        kept: answers that a killed job had finished; they are not asked for again, and new ones are added.
         progress: called with the number of questions done.
+
+    A batch that does not fit in memory is halved, and so are all after it, with a warning; not where ``before_batch``
+    counts batches, since a forward pass that failed half way would spoil the count.
     """
     prompts = prompt_ids(chat, questions, prefills, turns)
     answers = [""] * len(prompts)
+    order = [i for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size) for i in batch]
     done = 0
+    if kept is not None:
+        done = len(kept.texts)
+        for i, text in zip(order, kept.texts, strict=False):
+            answers[i] = text
     layer = type("Layer", (Roomy,), {"room": max_new_tokens})
     with rounded(model), mixed_precision(model):
-        for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size):
+        while done < len(order):
+            batch = order[done : done + batch_size]
             ids, mask = pad([prompts[i] for i in batch], chat.tokenizer.pad_token_id, "left")
-            before_batch()
-            output = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                max_new_tokens=max_new_tokens,
-                past_key_values=Cache(layer_class_to_replicate=layer),
-                do_sample=temperature is not None,
-                temperature=temperature,
-                top_k=0 if temperature is not None else None,
-                eos_token_id=chat.end_ids,
-                pad_token_id=chat.tokenizer.pad_token_id,
-            )
-            for i, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
-                answers[i] = chat.decode(tokens)
+            if before_batch is not None:
+                before_batch()
+            try:
+                output = model.generate(
+                    input_ids=ids.to(model.device),
+                    attention_mask=mask.to(model.device),
+                    max_new_tokens=max_new_tokens,
+                    past_key_values=Cache(layer_class_to_replicate=layer),
+                    do_sample=temperature is not None,
+                    temperature=temperature,
+                    top_k=0 if temperature is not None else None,
+                    eos_token_id=chat.end_ids,
+                    pad_token_id=chat.tokenizer.pad_token_id,
+                )
+            except Exception as error:
+                if before_batch is not None or len(batch) == 1 or not out_of_memory(error):
+                    raise
+                output = None  # and on outside of this block: the error holds on to the memory
+            if output is None:
+                torch.cuda.empty_cache()
+                batch_size = (len(batch) + 1) // 2
+                logging.getLogger(__name__).warning(
+                    "out of memory with %d questions at once; going on with %d", len(batch), batch_size
+                )
+                continue
+            texts = [chat.decode(tokens) for tokens in output[:, ids.shape[1] :].tolist()]
+            for i, text in zip(batch, texts, strict=True):
+                answers[i] = text
+            if kept is not None:
+                kept.add(texts)
             done += len(batch)
             progress(done)
     return answers

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lunar.devices import own_device
 from lunar.errors import LunarError
 from lunar.files import whole_folder
 
@@ -93,14 +94,17 @@ def load_tokenizer(path: str | Path) -> Any:
     return tokenizer
 
 
-def load_model(path: str | Path, dtype: str = "float32") -> Any:
-    """The causal language model of a local folder, in evaluation mode, on the GPU when there is one."""
+def load_model(path: str | Path, dtype: str = "float32", device: str | None = None) -> Any:
+    """The causal language model of a local folder, in evaluation mode.
+
+    On ``device``; unless stated on a GPU of this job's own, where there is one.
+    """
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), local_files_only=True)
     # Decoding is stated by the workflow alone: some models bring a temperature or a repetition penalty of their own.
     model.generation_config = GenerationConfig()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return model.to(device or own_device()).eval()
 
 
 def save_model(model: Any, tokenizer: Any, folder: str | Path) -> None:

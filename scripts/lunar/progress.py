@@ -6,10 +6,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lunar.errors import LunarError
+from lunar.errors import LunarError, out_of_memory
 
 BAR = 24
 SCREEN_SECONDS = 10.0
@@ -27,10 +27,11 @@ class Progress:
 
     def say(self, text: str, screen: bool = True) -> None:
         """Write a line to the log, and to the screen unless told otherwise."""
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
         if screen:
             print(f"  {self._title} | {text}", file=sys.stderr, flush=True)
+        # On a full disk the screen has to do: a log that cannot be written is no reason to end.
+        with suppress(OSError), self._log.open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
     def bar(self, what: str, total: int) -> Callable[[int], None]:
         """A function to call with the number of items done; the screen gets a line every ten seconds at most."""
@@ -69,6 +70,8 @@ def script(title: str, log: str | Path) -> Iterator[Progress]:
     except Exception as error:
         progress.say(traceback.format_exc(), screen=False)
         reason = "".join(traceback.format_exception_only(error)).strip()
+        if out_of_memory(error):
+            reason += "; lower batch_size (of generation, activations, finetune, or the method) or free memory"
         progress.say(f"failed: {reason} (traceback in {log})")
         raise SystemExit(1) from None
     progress.say(f"done in {time.monotonic() - started:.0f} s")

@@ -1,8 +1,8 @@
 """Answers of a model folder by transformers alone. Run as a program of its own, it shows that the folder needs no more.
 
 Reads a task as JSON from standard input: ``folder``, ``conversations`` (lists of messages) or ``texts`` (prompts as
-they are), ``max_new_tokens``, ``threads`` and ``mixed`` (matrix products in bfloat16). Writes the answers as JSON to
-standard output. Imports nothing of this library.
+they are), ``max_new_tokens``, ``threads``, ``device`` and ``mixed`` (matrix products in bfloat16). Writes the answers
+as JSON to standard output. Imports nothing of this library.
 """
 
 import json
@@ -18,7 +18,7 @@ def answers(task: dict[str, Any]) -> list[str]:
     torch.set_num_threads(task["threads"])
     tokenizer = AutoTokenizer.from_pretrained(task["folder"])
     model = AutoModelForCausalLM.from_pretrained(task["folder"])
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model = model.to(task["device"]).eval()
     texts = task.get("texts") or [
         tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         for messages in task["conversations"]

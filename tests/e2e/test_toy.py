@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import mean
 
@@ -16,11 +17,12 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from clone import run_snakemake
+from clone import copy_project, kill_all, run_snakemake, start_snakemake
 from lunar.files import read_rows
 from lunar.metrics import METRICS, OVERALL
 from lunar.rehearsal import combinations
 from own_case import lay_out, snakemake
+from reruns import LINES, RECOLOUR, changed, jobs_run, planned
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
@@ -214,57 +216,54 @@ def test_second_run_has_nothing_to_do(toy):
     assert "Nothing to be done" in outcome.stdout
 
 
-def planned(folder, *arguments):
-    """Rules of a dry run, with their number of jobs."""
-    outcome = run_snakemake(folder, "--dry-run", *arguments)
-    assert outcome.returncode == 0, outcome.stdout
-    table = outcome.stdout.rpartition("Job stats:")[2].partition("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+@pytest.fixture(scope="module")
+def edited(toy, tmp_path_factory):
+    """The toy's results in a project to change, each change to be taken back."""
+    return shutil.copytree(toy, tmp_path_factory.mktemp("edited") / "lunar", symlinks=True)
 
 
-AFTER_TABLE = {"tabulate_metrics": 1, "plot_tradeoff": 1, "write_report": 1, "all": 1}
+@pytest.fixture(scope="module")
+def everything(edited):
+    """The jobs of a run from nothing."""
+    return planned(edited, "--forceall")
 
 
-def test_a_change_reruns_only_what_depends_on_it(toy_copy):
-    config = toy_copy / "config.yaml"
-    original = config.read_text(encoding="utf-8")
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
+def test_a_change_reruns_exactly(edited, everything, line):
+    with changed(edited, line.change, line.file):
+        assert planned(edited) == line.expected(everything)
 
-    caption = toy_copy / "report/layers.rst"
-    text = caption.read_text(encoding="utf-8")
-    caption.write_text(text + "\nOne more sentence.\n", encoding="utf-8")
-    assert planned(toy_copy) == {"write_report": 1, "all": 1}
-    caption.write_text(text, encoding="utf-8")
 
-    config.write_text(original.replace("resamples: 500", "resamples: 400"), encoding="utf-8")
-    assert planned(toy_copy) == {
-        "evaluate_answers": len(METHODS),
-        "evaluate_attack": 21,
-        "tabulate_attacks": 1,
-        "tabulate_published_attacks": 1,
-        "plot_attacks": 1,
-        "plot_quantisation": 1,
-        "tabulate_ladder": 1,
-    } | AFTER_TABLE  # fmt: skip
+def contents(folder):
+    """What a run is to give, byte for byte: all results but logs, measurements of time and what is made from these."""
+    timed = ("logs", "benchmarks", "report.html", "cost.csv", "cost.html", "_cost.json", "tables/cost")
+    files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files if not any(one in str(path) for one in timed)}
 
-    # Another ridge may make another setting best, so the method is rehearsed anew; `lunar` has nothing to do with it.
-    before = "lunar-topk: {grid: {layers: [[1, 2], [2, 3]], "
-    assert original.count(before) == 1
-    config.write_text(original.replace(before, before.replace("{grid", "{ridge: 1.0e-2, grid")), encoding="utf-8")
-    assert planned(toy_copy) == {
-        "rehearse": 1,
-        "plot_rehearsal": 1,
-        "unlearn": 1,
-        "generate_answers": 1,
-        "collect_activations": 5,
-        "score_likelihood": 1,
-        "embed_answers": 1,
-        "evaluate_answers": 1,
-        "plot_edit": 1,
-        "plot_pca": 1,
-        "show_generations": 1,
-        "tabulate_cost": 1,
-    } | AFTER_TABLE  # fmt: skip
-    config.write_text(original, encoding="utf-8")
+
+def test_what_runs_again_changes_what_it_should_and_nothing_else(edited):
+    before = contents(edited)
+    figure = Path(RUN) / "figures/layers.svg"
+    with changed(edited, RECOLOUR, "scripts/plot_layers.py"):
+        outcome = run_snakemake(edited)
+        assert outcome.returncode == 0, outcome.stdout[-3000:]
+        assert "figures | toy: layers" in outcome.stdout
+        after = contents(edited)
+        assert {path for path in before if before[path] != after[path]} == {figure}
+        assert planned(edited) == {}
+    (edited / "scripts/plot_layers.py").touch()
+    assert run_snakemake(edited).returncode == 0
+    assert contents(edited) == before
+
+
+def test_results_copied_into_a_fresh_clone_are_taken_as_they_are(toy, tmp_path):
+    clone = copy_project(tmp_path / "lunar")
+    shutil.copytree(toy / "results", clone / "results", symlinks=True)
+    assert planned(clone) != {}  # the clone's files are newer
+    before = contents(clone)
+    assert run_snakemake(clone, "--touch").returncode == 0
+    assert planned(clone) == {}
+    assert contents(clone) == before
 
 
 def test_what_is_made_again_is_the_same(toy_copy):
@@ -279,6 +278,46 @@ def test_what_is_made_again_is_the_same(toy_copy):
     outcome = run_snakemake(toy_copy, *(str(path.relative_to(toy_copy)) for path in made))
     assert outcome.returncode == 0, outcome.stdout[-3000:]
     assert {path: path.read_bytes() for path in before} == before
+
+
+# Jobs that are killed at work: the rule, an output of it, its log, and what that says when the job is in the middle.
+STAGES = {
+    "fine-tuning": ("finetune", "models/retain_only.csv", "finetune_retain_only", "epoch 2/"),
+    "attack": ("attack_model", "attacks/lunar/relearn-general.json", "attack_lunar_relearn-general", "updates ["),
+    "generation": ("generate_answers", "generations/lunar/none/forget.jsonl", "generate_lunar_none", "answers ["),
+}
+
+
+@pytest.mark.parametrize("stages", [["fine-tuning", "attack"], ["generation"]], ids=" and ".join)
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
+    """All processes at once, as by a machine that goes down; then the one command that it names, and the same again."""
+    before = contents(toy_copy)
+    rules, outputs, logs, marks = zip(*(STAGES[stage] for stage in stages), strict=True)
+    targets = [f"{RUN}/{output}" for output in outputs]
+    for target in targets:
+        (toy_copy / target).unlink()
+    logs = [toy_copy / RUN / f"logs/{log}.log" for log in logs]
+    for log in logs:
+        log.unlink()
+    run = start_snakemake(toy_copy, *targets)
+    try:
+        while not all(log.is_file() and mark in log.read_text() for log, mark in zip(logs, marks, strict=True)):
+            assert run.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        kill_all(run)
+    assert not any((toy_copy / target).exists() for target in targets)
+
+    locked = run_snakemake(toy_copy, *targets)
+    assert locked.returncode != 0
+    assert "--unlock" in locked.stdout
+    assert run_snakemake(toy_copy, "--unlock").returncode == 0
+    again = run_snakemake(toy_copy, *targets)
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert jobs_run(again.stdout) == dict.fromkeys(rules, 1)
+    assert contents(toy_copy) == before  # whole, the same, and nothing left lying about
+    if stages == ["generation"]:
+        assert "answers are there from the job that was interrupted" in logs[0].read_text()
 
 
 def test_requests_in_sequence_can_be_taken_back(toy):

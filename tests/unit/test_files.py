@@ -152,3 +152,47 @@ def test_json_comes_back_as_written(tmp_path: Path) -> None:
     assert list(json.loads(text)) == ["b", "a"], "keys keep their order"
     assert read_json(tmp_path / "a.json") == value
     assert "né" in text and text.endswith("}\n")
+
+
+def full(temporary: Path) -> None:
+    """Write as one does on a full disk: /dev/full refuses every byte, as Linux itself words it."""
+    temporary.write_text("half")
+    Path("/dev/full").write_text("the rest")
+
+
+def foreign(temporary: Path) -> None:
+    """The same from a library that raises its own errors, as safetensors does."""
+    temporary.write_text("half")
+    raise ValueError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("write", [full, foreign])
+@pytest.mark.parametrize("kind", [whole, whole_folder])
+def test_a_full_disk_leaves_what_was_there_and_says_what_to_do(tmp_path: Path, write, kind) -> None:
+    path = tmp_path / "answers.jsonl"
+    with kind(path) as temporary:
+        (temporary / "a" if kind is whole_folder else temporary).write_text("old")
+    with pytest.raises(LunarError, match=r"answers\.jsonl: cannot be written, the disk is full .* Make room") as error:
+        with kind(path) as temporary:
+            write(temporary / "a" if kind is whole_folder else temporary)
+    assert error.value.__cause__ is not None
+    assert list(tmp_path.iterdir()) == [path]
+    assert (path / "a" if kind is whole_folder else path).read_text() == "old"
+
+
+def test_another_error_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), whole(tmp_path / "a"):
+        raise PermissionError(13, "Permission denied")
+
+
+def test_what_a_killed_job_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    left = [tmp_path / ".a.txt.k2j4h6g8.txt", tmp_path / ".model.abcd_123"]
+    left[0].write_text("half")
+    (left[1] / "new").mkdir(parents=True)
+    others = [tmp_path / ".b.txt.k2j4h6g8.txt", tmp_path / ".model.csv.k2j4h6g8.csv", tmp_path / ".a.txt.notes"]
+    for other in others:
+        other.touch()
+    write_text(tmp_path / "a.txt", "done")
+    with whole_folder(tmp_path / "model"):
+        pass
+    assert set(tmp_path.iterdir()) == {tmp_path / "a.txt", tmp_path / "model", *others}

@@ -134,3 +134,18 @@ def test_script_as_a_process(tmp_path: Path) -> None:
     text = log.read_text(encoding="utf-8")
     assert "chatty library" in text and "transformers WARNING chatty logger" in text
     assert "error: no such file" in text and "Traceback" not in text
+
+
+def test_a_full_disk_is_told_on_the_screen(log: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit), script("a", log) as job:
+        log.unlink()
+        log.symlink_to("/dev/full")
+        job.say("still at work")
+        raise LunarError("x: the disk is full")
+    assert capsys.readouterr().err == "  a | still at work\n  a | error: x: the disk is full\n"
+
+
+def test_running_out_of_memory_says_what_to_lower(log: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit), script("a", log):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    assert "lower batch_size" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from readme import README, REFERENCE, marked, tables
+from reruns import LINES
 
 TEXT = README.read_text(encoding="utf-8")
 
@@ -29,3 +30,19 @@ def test_numbers_of_the_text_are_in_the_reported_run() -> None:
     # Times and what follows from them differ from run to run; they are in a paragraph that names its source.
     timed = re.findall(r"<!-- timed: (.*?) -->", section)
     assert [number for number in unknown if number not in " ".join(timed).split()] == []
+
+
+def test_the_table_of_reruns_is_that_of_the_tests() -> None:
+    section = TEXT.partition("### What reruns after a change")[2].partition("\n**")[0]
+    shown = [line for line in section.splitlines() if line.startswith("| `")]
+    assert shown == [line.readme() for line in LINES]
+
+
+def test_tests_that_the_developers_page_names_exist() -> None:
+    section = TEXT.partition("## For developers")[2]
+    named = set(re.findall(r"\btest_\w+(?!\w*\.py)\b", section)) - {"test_toy"}
+    sources = [path.read_text(encoding="utf-8") for path in README.parent.glob("tests/*/test_*.py")]
+    files = {path.stem for path in README.parent.glob("tests/*/test_*.py")}
+    assert len(named) > 10
+    missing = {name for name in named - files if not any(f"def {name}(" in source for source in sources)}
+    assert missing == set()
