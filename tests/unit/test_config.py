@@ -624,8 +624,10 @@ def test_imports_of_the_shipped_scripts() -> None:
     assert {"edits", "models", "solve", "steering", "errors", "methods/__init__", "methods/redirection"} <= found
     assert {name for name in found if name.startswith("methods/")} == {"methods/__init__", "methods/redirection"}
     # The checks of the data must run where torch is not installed, and not again when the model code changes.
-    assert names("prepare_data.py") == {"config", "data", "errors", "files", "progress"}
+    assert names("prepare_data.py") == {"data", "errors", "files", "progress", "splits"}
     assert names("rename_subjects.py") == {"data", "errors", "files", "progress"}
+    # Nor may anything be made again for a change of what reads the configuration.
+    assert not [path.name for path in SCRIPTS.glob("*.py") if "config" in names(path.name)]
 
 
 def test_splits_have_distinct_names() -> None:
