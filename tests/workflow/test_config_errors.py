@@ -74,6 +74,7 @@ def lay_ladder(config):
     rungs = {"template": {"prompt": None}, "spans": {"redirect": ["question"]}}
     config["defaults"]["prompts"] |= {"plain": "Question: {question} Answer:"}
     config["defaults"]["ladder"] = {"from": "foot", "to": "top", "rungs": rungs, "asides": {"ridge": {"ridge": 0.1}}}
+    toy(config).pop("ladder")
 
 
 def test_a_ladder_is_made_of_its_rungs(project):
