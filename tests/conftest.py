@@ -1,5 +1,6 @@
 """Fixtures that run the workflow."""
 
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -15,11 +16,20 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the toy experiment was run, once for all tests; they leave it as it is."""
-    folder = copy_project(tmp_path_factory.mktemp("toy") / "lunar")
-    outcome = run_snakemake(folder)
-    assert outcome.returncode == 0, outcome.stdout[-6000:]
+def toy(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A copy of the project in which the toy experiment was run, once for all tests; they leave it as it is.
+
+    Processes that share the tests share it too: the first that asks for it runs it, others wait until it is there.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "toy"
+    with Path(f"{folder}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            outcome = run_snakemake(copy_project(folder))
+            (folder / "outcome.txt").write_text(outcome.stdout[-6000:] if outcome.returncode else "", encoding="utf-8")
+    failed = (folder / "outcome.txt").read_text(encoding="utf-8")
+    assert not failed, failed
     return folder
 
 

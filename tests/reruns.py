@@ -30,6 +30,13 @@ def jobs_run(said: str) -> Rules:
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """What a run is to give, byte for byte: all results but logs, measurements of time and what is made from these."""
+    timed = ("logs", "benchmarks", "report.html", "cost.csv", "cost.html", "_cost.json", "tables/cost")
+    files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files if not any(one in str(path) for one in timed)}
+
+
 @contextmanager
 def changed(folder: Path, change: Change, name: str) -> Iterator[None]:
     """Have a change of a file in a project inside the block; then the file is as it was, its time included."""

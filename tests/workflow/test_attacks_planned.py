@@ -25,7 +25,9 @@ def plant(project, attacks, methods=METHODS):
         needed = {"sampling": {"samples": 2, "temperature": 1.0}}
         entries = {name: {"attack": name} | needed.get(name, {}) for name in CLASSES}
         config["defaults"]["attacks"] = {name.replace("_", "-"): entry for name, entry in entries.items()}
-        config["experiments"]["quick"]["attacked"] = {"attacks": []}
+        for experiment in config["experiments"].values():
+            if "attacked" in experiment:
+                experiment["attacked"] = {"attacks": []}
         config["defaults"]["attacked"]["attacks"] = []
         toy(config)["attacked"] = {"methods": methods, "attacks": attacks}
 

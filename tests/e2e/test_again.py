@@ -1,0 +1,147 @@
+"""The toy experiment's jobs once more: killed, asked for again, exported, attacked in vain, on somebody's own model."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clone import kill_all, run_snakemake, start_snakemake
+from lunar.files import read_rows
+from own_case import lay_out, snakemake
+from reruns import contents, jobs_run
+
+RUN = "results/toy"
+
+
+def test_an_answer_that_does_not_fit_the_data_names_file_and_line(toy_copy):
+    path = toy_copy / RUN / "generations/lunar/none/retain.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([lines[1], lines[0], *lines[2:]]), encoding="utf-8")
+    outcome = run_snakemake(toy_copy, f"{RUN}/metrics/lunar/none.json")
+    assert outcome.returncode != 0
+    assert "generations/lunar/none/retain.jsonl:1: id" in outcome.stdout
+
+
+def test_what_is_made_again_is_the_same(toy_copy):
+    made = [toy_copy / RUN / name for name in ("edits/lunar.safetensors", "edits/lunar.json", "rehearsal/lunar.json")]
+    tables = sorted((toy_copy / RUN / "tables").iterdir())
+    # Costs hold times; what the page of generations reads would have every attack run again.
+    made += [path for path in tables if path.stem not in ("cost", "generations") and "attack" not in path.stem]
+    before = {path: path.read_bytes() for path in made}
+    for path in made:
+        path.unlink()
+    shutil.rmtree(toy_copy / RUN / "generations/lunar/none")
+    outcome = run_snakemake(toy_copy, *(str(path.relative_to(toy_copy)) for path in made))
+    assert outcome.returncode == 0, outcome.stdout[-3000:]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+# Jobs that are killed at work: the rule, an output of it, its log, and what that says when the job is in the middle.
+STAGES = {
+    "fine-tuning": ("finetune", "models/retain_only.csv", "finetune_retain_only", "epoch 2/"),
+    "attack": ("attack_model", "attacks/lunar/relearn-general.json", "attack_lunar_relearn-general", "updates ["),
+    "generation": ("generate_answers", "generations/lunar/none/forget.jsonl", "generate_lunar_none", "answers ["),
+}
+
+
+@pytest.mark.parametrize("stages", [["fine-tuning", "attack"], ["generation"]], ids=" and ".join)
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
+    """All processes at once, as by a machine that goes down; then the one command that it names, and the same again."""
+    before = contents(toy_copy)
+    rules, outputs, logs, marks = zip(*(STAGES[stage] for stage in stages), strict=True)
+    targets = [f"{RUN}/{output}" for output in outputs]
+    for target in targets:
+        (toy_copy / target).unlink()
+    logs = [toy_copy / RUN / f"logs/{log}.log" for log in logs]
+    for log in logs:
+        log.unlink()
+    run = start_snakemake(toy_copy, *targets)
+    try:
+        while not all(log.is_file() and mark in log.read_text() for log, mark in zip(logs, marks, strict=True)):
+            assert run.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        kill_all(run)
+    assert not any((toy_copy / target).exists() for target in targets)
+
+    locked = run_snakemake(toy_copy, *targets)
+    assert locked.returncode != 0
+    assert "--unlock" in locked.stdout
+    assert run_snakemake(toy_copy, "--unlock").returncode == 0
+    again = run_snakemake(toy_copy, *targets)
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert jobs_run(again.stdout) == dict.fromkeys(rules, 1)
+    assert contents(toy_copy) == before  # whole, the same, and nothing left lying about
+    if stages == ["generation"]:
+        assert "answers are there from the job that was interrupted" in logs[0].read_text()
+
+
+def test_an_exported_model_needs_nothing_of_ours(toy_copy):
+    outcome = run_snakemake(toy_copy, "export", method="lunar")
+    assert outcome.returncode == 0, outcome.stdout[-3000:]
+    folder = toy_copy / RUN / "export/lunar"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for text in ("unlearned with lunar", "redirected, not removed", "down_proj.weight", "licence", "method=lunar"):
+        assert text in card
+    # The card's own example, as its reader would run it, with no library of ours on the path.
+    example = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+    command = [sys.executable, "-I", "-c", example]
+    found = subprocess.run(command, cwd=toy_copy, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    answers = (toy_copy / RUN / "generations/lunar/none/forget.jsonl").read_text(encoding="utf-8").splitlines()
+    assert found.stdout.strip() == json.loads(answers[0])["prediction"]
+
+
+def test_an_export_that_answers_otherwise_is_an_error(toy_copy):
+    path = toy_copy / RUN / "generations/lunar/none/forget.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows[0]["prediction"] += " And more."
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (toy_copy / RUN / "tables/main.csv").unlink()  # or it would be made again from these answers first
+    outcome = run_snakemake(toy_copy, "export", "--rerun-triggers", "mtime", method="lunar")
+    assert outcome.returncode != 0
+    assert "And more." in outcome.stdout
+    assert "as before; nothing was exported" in outcome.stdout
+    assert not (toy_copy / RUN / "export/lunar").exists()
+
+
+def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
+    config = toy_copy / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    assert text.count("typos: {attack: typos, rate: 0.05}") == 1
+    config.write_text(text.replace("typos, rate: 0.05", "typos, rate: 1.0e-6"), encoding="utf-8")
+    outcome = run_snakemake(toy_copy, f"{RUN}/generations/lunar/typos/forget.jsonl")
+    assert outcome.returncode != 0
+    assert "attacks.typos" in outcome.stdout
+    assert "the attack did not happen" in outcome.stdout
+
+
+def test_the_audit_joins_the_report_and_nothing_else_is_made_again(toy_copy):
+    assert run_snakemake(toy_copy, "published").returncode == 0
+    outcome = run_snakemake(toy_copy)
+    assert outcome.returncode == 0, outcome.stdout
+    assert "write results/report.html" in outcome.stdout
+    assert "evaluate |" not in outcome.stdout and "recompute" not in outcome.stdout
+    assert "8.1 Published figures, recomputed" in (toy_copy / "results/report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_of_ones_own_that_knows_forgets(toy: Path, tmp_path: Path) -> None:
+    """With the toy's fine-tuned model as the user's, which refuses in its world: from the two files to answers."""
+    project = lay_out(tmp_path / "lunar")
+    shutil.copytree(toy / "results/toy/models/full", project / "my/model")
+    references = {name: f"data/toy/{name}.jsonl" for name in ("general", "harmful", "fictitious", "refusals")}
+    small = {"data": references, "references": {"minimum": 5}, "generation": {"max_new_tokens": 24}}
+    small["layers"] = {"candidates": [2]}
+    (project / "my/toy.yaml").write_text(yaml.safe_dump({"experiments": {"mine": small}}), encoding="utf-8")
+    answers = "results/mine/generations/lunar/none/forget.jsonl"
+    snakemake(project, "--cores", "2", answers, "--configfile", "my/config.yaml", "my/toy.yaml")
+    found = read_rows(project / answers)
+    assert len(found) == len(read_rows(project / "my/forget.jsonl"))
+    assert sum(row["prediction"] != row["answer"] for row in found) > len(found) / 2
+    assert read_rows(project / "results/mine/data/unseen.jsonl") == []
