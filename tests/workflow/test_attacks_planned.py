@@ -27,7 +27,7 @@ def plant(project, attacks, methods=METHODS):
         config["defaults"]["attacks"] = {name.replace("_", "-"): entry for name, entry in entries.items()}
         for experiment in config["experiments"].values():
             if "attacked" in experiment:
-                experiment["attacked"] = {"attacks": []}
+                experiment["attacked"]["attacks"] = []
         config["defaults"]["attacked"]["attacks"] = []
         toy(config)["attacked"] = {"methods": methods, "attacks": attacks}
 
