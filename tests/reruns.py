@@ -308,18 +308,12 @@ LINES = [
         replace("data/reference/names.jsonl", "Oriel Brandvik", "Oriel Brandvig"),
         "data/reference/names.jsonl",
         "renamed copies, their statistics, rehearsals, methods that read them, and what follows; no model, no steering",
-        # Methods that read no renamed rows and were not rehearsed, and the reference under each attack, are spared.
+        # Methods that read no renamed rows and were not rehearsed are spared.
         spares={
             **{"fetch_model": 1, "prepare_data": 1, "finetune": 2, "plot_finetune": 1, "generate_build_answers": 1},
             **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attack": 21},
-            **{"collect_activations": 9, "unlearn": 8, "generate_answers": 10},
-            **{
-                "score_likelihood": 2,
-                "embed_answers": 2,
-                "evaluate_answers": 2,
-                "attack_model": 21,
-                "evaluate_attack": 21,
-            },
+            **{"collect_activations": 9, "unlearn": 3, "generate_answers": 5},
+            **{"score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2},
         },
     ),
     Line(
