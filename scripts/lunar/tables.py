@@ -242,7 +242,6 @@ def _value(metrics: Metrics, method: str, split: str | None, metric: str) -> str
 ABSENT = "not measured"
 HEADLINE = (
     ("DS", None, "ds"),
-    ("95%", None, "interval"),
     ("forget", "forget", "rouge1"),
     ("refused", "forget", "refusal"),
     ("retain", "retain", "rouge1"),
@@ -268,16 +267,13 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehear
         for _, split, metric in HEADLINE:
             if metric == "ds":
                 text = f"{ds['mean']:.1f}" if "mean" in ds else ABSENT
-            elif metric == "interval":
-                # The page is narrow: a word joiner keeps the dash from breaking the line.
-                text = f"{ds['low']:.0f}\u2060–\u2060{ds['high']:.0f}" if "mean" in ds else ""
             else:
                 text = _value(metrics, name, split, metric)
             lines.append(f"     - {text}")
     lines += [
         "",
-        "DS (lower is better) with its bootstrap 95% interval; forget, retain and unseen are ROUGE-1 recall, refused "
-        "are shares of questions.",
+        "DS (lower is better; section 1 has the intervals); forget, retain and unseen are ROUGE-1 recall, refused are "
+        "shares of questions.",
     ]
     if "vanilla" in metrics:
         known = _value(metrics, "vanilla", "forget", "rouge1")
