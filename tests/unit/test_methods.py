@@ -32,9 +32,8 @@ SETTINGS = {
 CHOSEN = {"best": 1, "top_k": [2, 0]}
 
 
-@pytest.fixture
-def statistics(llama, chat: Chat, rows) -> dict[str, dict[str, torch.Tensor]]:
-    sets = {"forget": rows[:2], "retain": rows[2:4], "fictitious": rows[4:]}
+def collected(llama, chat: Chat, sets: dict[str, Any]) -> dict[str, dict[str, torch.Tensor]]:
+    """Statistics of each set's rows, with sums at all blocks."""
     return {
         name: collect(
             llama,
@@ -45,6 +44,11 @@ def statistics(llama, chat: Chat, rows) -> dict[str, dict[str, torch.Tensor]]:
         )
         for name, some in sets.items()
     }
+
+
+@pytest.fixture
+def statistics(llama, chat: Chat, rows) -> dict[str, dict[str, torch.Tensor]]:
+    return collected(llama, chat, {"forget": rows[:2], "retain": rows[2:4], "fictitious": rows[4:]})
 
 
 def job(statistics: dict[str, Any], **more: Any) -> Job:
@@ -76,17 +80,7 @@ def test_redirection_is_the_solve_at_each_layer(statistics, layers: Any, expecte
 def test_half_names_are_redirected_with_the_forget_set(statistics, rows, llama, chat: Chat) -> None:
     """As if the forget set had held their questions too, but for the direction, which stays that of the forget set."""
     short = [{"question": "Who is Moor?", "answer": "A baker."}, {"question": "Who is Ada?", "answer": "A baker."}]
-    both = {"forget": [*rows[:2], *short], "short": short}
-    found = {
-        name: collect(
-            llama,
-            [chat.encode(row["question"], row["answer"]) for row in some],
-            pad_id=1,
-            batch_size=4,
-            gram_layers=[0, 1, 2],
-        )
-        for name, some in both.items()
-    }
+    found = collected(llama, chat, {"forget": [*rows[:2], *short], "short": short})
     given = job(statistics | {"short": found["short"]})
     expected = Redirection(SETTINGS).unlearn(job(statistics | {"forget": found["forget"]}, directions={**statistics}))
     here = Redirection(SETTINGS | {"short_names": True}).unlearn(given)

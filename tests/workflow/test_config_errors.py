@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from clone import ROOT, run_snakemake
+from reruns import jobs_run
 
 EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["experiments"]
 
@@ -49,8 +50,7 @@ def lunar(config, **change):
 def planned(outcome):
     """Rules of a dry run, with their number of jobs."""
     assert outcome.returncode == 0, outcome.stdout
-    jobs = outcome.stdout.rpartition("Job stats:")[2].partition("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", jobs, flags=re.MULTILINE)}
+    return jobs_run(outcome.stdout)
 
 
 FOOT = {
