@@ -8,7 +8,7 @@ results/<experiment>/activations/<method>/<set>.safetensors.
 ACTIVATION_SETS = {
     "forget": "data/forget.jsonl",
     "short": "data/forget_short.jsonl",
-    "renamed": "data/forget_renamed.jsonl",
+    "renamed": "references/renamed_kept.jsonl",
     "retain": "data/retain.jsonl",
     "unseen": "data/unseen.jsonl",
     "general": "generations/vanilla/none/general_build.jsonl",
@@ -43,6 +43,38 @@ rule clean_references:
         "references | {wildcards.experiment}: keep what the model refuses"
     script:
         "../scripts/clean_references.py"
+
+
+rule clean_renamed:
+    """Keep the renamed questions that the model does not answer as if they were about the forgotten one."""
+    input:
+        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        forget="results/{experiment}/data/forget.jsonl",
+        short="results/{experiment}/data/forget_short.jsonl",
+        renamed="results/{experiment}/data/forget_renamed.jsonl",
+        code=library("clean_renamed.py"),
+    output:
+        kept="results/{experiment}/references/renamed_kept.jsonl",
+        dropped="results/{experiment}/references/renamed_dropped.jsonl",
+    log:
+        "results/{experiment}/logs/clean_renamed.log",
+    benchmark:
+        "results/{experiment}/benchmarks/clean_renamed.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=memory(2500),
+        runtime=runtime(30),
+        gpu=GPU,
+    params:
+        leaked=param("references", "leaked"),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        dtype=param("dtype"),
+    message:
+        "references | {wildcards.experiment}: keep renamed questions that are about somebody else"
+    script:
+        "../scripts/clean_renamed.py"
 
 
 rule collect_activations:

@@ -18,6 +18,7 @@ from lunar.files import read_rows, write_json, write_text
 from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
 from lunar.progress import script
 from lunar.rehearsal import cast, combinations, halved, measure, score
+from lunar.strangers import told_apart
 
 WORST = score(1.0, 0.0, 1.0)
 
@@ -49,10 +50,19 @@ def main(smk) -> None:
             parts |= {"general": answered, "refusals": refusals, "general_validation": general}
             statistics = {}
             if "direction" in entry:
-                for part in ("forget", "short", "retain", "renamed"):
+                own = {part: parts[part] for part in ("forget", "short", "retain")}
+                own["renamed"], _ = told_apart(
+                    job.model,
+                    job.chat,
+                    parts["renamed"],
+                    [*own["forget"], *own["short"]],
+                    smk.params.leaked,
+                    smk.params.generation,
+                )
+                for part, rows in own.items():
                     statistics[part] = collect(
                         job.model,
-                        [job.chat.encode(row["question"], row.get("answer") or None) for row in parts[part]],
+                        [job.chat.encode(row["question"], row.get("answer") or None) for row in rows],
                         pad_id=job.chat.tokenizer.pad_token_id,
                         batch_size=smk.params.batch_size,
                         gram_layers=smk.params.candidates,

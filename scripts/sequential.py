@@ -10,6 +10,7 @@ from lunar.files import read_rows, write_rows
 from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
 from lunar.sequential import Request, ask, serve, states
+from lunar.strangers import told_apart
 
 
 def main(smk) -> None:
@@ -40,7 +41,11 @@ def main(smk) -> None:
         for title, paths in zip(smk.params.titles, files, strict=True):
             sets[title] = load(paths)
             own = {"forget": sets[title], "short": shorten(sets[title])}
-            own["renamed"] = rename([*own["forget"], *own["short"]], names, smk.params.copies, smk.params.seed)
+            originals = [*own["forget"], *own["short"]]
+            copies = rename(originals, names, smk.params.copies, smk.params.seed)
+            own["renamed"], _ = told_apart(
+                job.model, job.chat, copies, originals, smk.params.leaked, smk.params.generation
+            )
             requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}))
         sets["retain"] = load(smk.input.retain)
         found = serve(settings, job, requests, statistics(sets["retain"]))

@@ -198,7 +198,7 @@ ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURE
 REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
 BEFORE_STATISTICS = {
     "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "finetune": 2, "plot_finetune": 1,
-    "generate_build_answers": 1, "clean_references": 1,
+    "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1,
 }  # fmt: skip
 
 LINES = [
@@ -388,7 +388,8 @@ LINES = [
         "of what exists, the report",
         {
             **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 9, "rehearse": 12},
-            **{"generate_build_answers": 1, "clean_references": 1, "steer_layer": 3, "choose_layers": 1, "unlearn": 15},
+            **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
+            **{"choose_layers": 1, "unlearn": 15},
             **{"generate_answers": 17, "score_likelihood": 17, "embed_answers": 17, "evaluate_answers": 17},
             **{"tabulate_metrics": 1, "compare_seeds": 1},
         }

@@ -1,0 +1,46 @@
+"""Renamed copies of forget questions that are about somebody else to the model too.
+
+A question often tells more than a name: of a husband, of a goose by its name. The model then answers the copy about an
+invented person with what it knows of the forgotten one. Such a copy says nothing about other people, and keeping its
+tokens in place would keep the way to the answer open.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lunar.chat import Chat
+from lunar.files import Row
+from lunar.generate import generate
+from lunar.metrics import METRICS
+
+
+def told_apart(
+    model: Any,
+    chat: Chat,
+    copies: Sequence[Row],
+    originals: Sequence[Row],
+    leaked: float,
+    generation: Mapping[str, int],
+    **how: Any,
+) -> tuple[list[Row], list[Row]]:
+    """Copies that the model answers otherwise than their originals, and copies that it gives the forgotten answer to.
+
+    Args:
+        model: before unlearning.
+        copies: as ``lunar.data.rename`` makes them.
+        originals: rows that the copies were made of.
+        leaked: ROUGE-1 recall of the original's answer above which a copy is given the forgotten answer.
+        generation: ``max_new_tokens`` and ``batch_size``.
+        how: further arguments of ``lunar.generate.generate``.
+
+    Returns:
+        Both with the model's ``prediction`` and its ``recall`` of the original's answer.
+    """
+    gold = {row["id"]: row["answer"] for row in originals}
+    predictions = generate(model, chat, [row["question"] for row in copies], **generation, **how)
+    recall = METRICS["rouge1"].function
+    rows = [
+        row | {"prediction": text, "recall": round(recall({"answer": gold[row["original"]], "prediction": text}), 4)}
+        for row, text in zip(copies, predictions, strict=True)
+    ]
+    return [row for row in rows if row["recall"] <= leaked], [row for row in rows if row["recall"] > leaked]
