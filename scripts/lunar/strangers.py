@@ -8,10 +8,20 @@ tokens in place would keep the way to the answer open.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rouge_score.tokenizers import DefaultTokenizer
+
 from lunar.chat import Chat
 from lunar.files import Row
 from lunar.generate import generate
 from lunar.metrics import METRICS
+
+_words = DefaultTokenizer(use_stemmer=True).tokenize
+
+
+def beyond(question: str, answer: str) -> str:
+    """The words of an answer whose stems its question does not have: what it tells."""
+    asked = set(_words(question))
+    return " ".join(word for word in answer.split() if not set(_words(word)) <= asked)
 
 
 def told_apart(
@@ -29,14 +39,15 @@ def told_apart(
         model: before unlearning.
         copies: as ``lunar.data.rename`` makes them.
         originals: rows that the copies were made of.
-        leaked: ROUGE-1 recall of the original's answer above which a copy is given the forgotten answer.
+        leaked: ROUGE-1 recall, of what the original's answer tells beyond its question, above which a copy is given
+            the forgotten answer.
         generation: ``max_new_tokens`` and ``batch_size``.
         how: further arguments of ``lunar.generate.generate``.
 
     Returns:
-        Both with the model's ``prediction`` and its ``recall`` of the original's answer.
+        Both with the model's ``prediction`` and that ``recall``.
     """
-    gold = {row["id"]: row["answer"] for row in originals}
+    gold = {row["id"]: beyond(row["question"], row["answer"]) for row in originals}
     predictions = generate(model, chat, [row["question"] for row in copies], **generation, **how)
     recall = METRICS["rouge1"].function
     rows = [
