@@ -7,7 +7,7 @@ rule export_model:
         model=method_model,
         edit=method_edit,
         facts="results/{experiment}/edits/{method}.json",
-        answers="results/{experiment}/generations/{method}/none/forget.jsonl",
+        questions="results/{experiment}/data/forget.jsonl",
         table=table_if_made,
         template="report/templates/card.md.j2",
         code=library("export_model.py"),

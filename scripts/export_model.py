@@ -8,6 +8,7 @@ import torch
 from lunar import edits, export
 from lunar.chat import Chat
 from lunar.files import read_json, read_rows, whole_folder, write_text
+from lunar.generate import generate
 from lunar.models import load_model, load_tokenizer
 from lunar.progress import script
 
@@ -16,7 +17,7 @@ def main(smk) -> None:
     name, experiment = smk.wildcards.method, smk.wildcards.experiment
     with script(f"{experiment} export {name}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
-        rows, edit = read_rows(smk.input.answers), edits.load(smk.input.edit)
+        rows, edit = read_rows(smk.input.questions), edits.load(smk.input.edit)
         table = []
         for path in smk.input.table:
             with open(path, encoding="utf-8") as file:
@@ -28,8 +29,12 @@ def main(smk) -> None:
             model = load_model(smk.input.model, smk.params.dtype)
             edits.apply(model, edit)
             export.save(model, chat, folder)
+            # One batch, since answers given in another may differ by rounding.
+            asked = rows[: smk.params.generation["batch_size"]]
+            answers = generate(model, chat, [row["question"] for row in asked], **smk.params.generation)
             del model  # the check loads it again
-            checked = export.verify(folder, chat, rows, smk.params.generation, smk.threads)
+            checked = [row | {"prediction": answer} for row, answer in zip(asked, answers, strict=True)]
+            export.verify(folder, chat, checked, smk.params.generation["max_new_tokens"], smk.threads)
             progress.say(f"reloaded with transformers alone: {len(checked)} answers are the same")
             question = rows[0]["question"].strip()
             text = export.card(

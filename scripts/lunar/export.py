@@ -12,7 +12,7 @@ import torch
 from jinja2 import Environment, StrictUndefined
 
 from lunar import models, reload
-from lunar.chat import Chat, batches_by_length
+from lunar.chat import Chat
 from lunar.devices import own_device
 from lunar.edits import Change, Factors
 from lunar.errors import LunarError
@@ -52,37 +52,30 @@ def conversation(chat: Chat, question: str) -> list[dict[str, str]]:
     return [*system, {"role": "user", "content": question.strip()}]
 
 
-def verify(
-    folder: Path, chat: Chat, rows: Sequence[Row], generation: Mapping[str, int], threads: int
-) -> list[dict[str, str]]:
-    """Load a folder with transformers alone, in a process of its own, and have it answer as the workflow did.
+def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, threads: int) -> None:
+    """Load a folder with transformers alone, in a process of its own, and have it answer as before.
 
     Args:
         folder: what ``save`` wrote.
         chat: how questions were put.
-        rows: a split's rows with the ``prediction`` that is to come again.
-        generation: ``max_new_tokens`` and ``batch_size`` of those predictions; one batch is asked.
+        rows: rows with the ``prediction`` that is to come again; answered in one batch then and now.
+        max_new_tokens: of those predictions.
         threads: of the process.
-
-    Returns:
-        The rows that were compared.
 
     Raises:
         LunarError: the folder cannot be loaded, or an answer differs.
     """
-    lengths = [len(chat.encode(row["question"]).ids) for row in rows]
-    chosen = [rows[i] for i in batches_by_length(lengths, generation["batch_size"])[0]]
     task: dict[str, Any] = {
         "folder": str(Path(folder).resolve()),
-        "max_new_tokens": generation["max_new_tokens"],
+        "max_new_tokens": max_new_tokens,
         "threads": threads,
         "device": str(own_device()),
         "mixed": torch.cuda.is_available() or models.bfloat16_gains(),
     }
     if chat.prompt is None:
-        task["conversations"] = [conversation(chat, row["question"]) for row in chosen]
+        task["conversations"] = [conversation(chat, row["question"]) for row in rows]
     else:
-        task["texts"] = [chat.prompt.replace("{question}", row["question"].strip()) for row in chosen]
+        task["texts"] = [chat.prompt.replace("{question}", row["question"].strip()) for row in rows]
     # Isolated (-I), so that neither this library nor a path to it is there.
     outcome = subprocess.run(
         [sys.executable, "-I", reload.__file__],
@@ -94,13 +87,12 @@ def verify(
     )
     if outcome.returncode:
         raise LunarError(f"export: transformers alone cannot use the folder: {outcome.stderr.strip()[-2000:]}")
-    for row, answer in zip(chosen, json.loads(outcome.stdout), strict=True):
+    for row, answer in zip(rows, json.loads(outcome.stdout), strict=True):
         if answer != row["prediction"]:
             raise LunarError(
                 f"export: asked {row['question']!r}, the exported model answers {answer!r}, not {row['prediction']!r} "
                 "as before; nothing was exported"
             )
-    return chosen
 
 
 def origin(model: Mapping[str, Any]) -> str:

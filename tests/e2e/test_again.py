@@ -82,7 +82,8 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
         assert "answers are there from the job that was interrupted" in logs[0].read_text()
 
 
-# Not lunar: in so small a model one of its answers hangs on how bfloat16 rounds, and so on the batch it is asked in.
+# Not lunar: in so small a model one of its answers hangs on how bfloat16 rounds, and so on the batch it is asked in;
+# the card's example asks one question alone.
 def test_an_exported_model_needs_nothing_of_ours(toy_copy):
     outcome = run_snakemake(toy_copy, "export", method="lunar-topk")
     assert outcome.returncode == 0, outcome.stdout[-3000:]
@@ -103,19 +104,6 @@ def test_an_exported_model_needs_nothing_of_ours(toy_copy):
     assert found.returncode == 0, found.stderr
     answers = (toy_copy / RUN / "generations/lunar-topk/none/forget.jsonl").read_text(encoding="utf-8").splitlines()
     assert found.stdout.strip() == json.loads(answers[0])["prediction"]
-
-
-def test_an_export_that_answers_otherwise_is_an_error(toy_copy):
-    path = toy_copy / RUN / "generations/lunar-topk/none/forget.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    rows[0]["prediction"] += " And more."
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (toy_copy / RUN / "tables/main.csv").unlink()  # or it would be made again from these answers first
-    outcome = run_snakemake(toy_copy, "export", "--rerun-triggers", "mtime", method="lunar-topk")
-    assert outcome.returncode != 0
-    assert "And more." in outcome.stdout
-    assert "as before; nothing was exported" in outcome.stdout
-    assert not (toy_copy / RUN / "export/lunar-topk").exists()
 
 
 def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
