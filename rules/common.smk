@@ -19,21 +19,14 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import own, size, sources, splits  # noqa: E402
+from lunar import size, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
-from lunar.schema import check_climbed  # noqa: E402
+from lunar.schema import plan  # noqa: E402
 
 SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
 validate(config, SCHEMA)
 try:
-    RECIPES = settings.recipes(SCRIPTS)
-    ATTACKS = settings.recipes(SCRIPTS, "attacks", "attack")
-    SOURCES = sources.check(config.get("sources", {}))
-    EXPERIMENTS = own.resolve(config, RECIPES)
-    settings.check_attacks(EXPERIMENTS, ATTACKS)
-    check_climbed(EXPERIMENTS, SCHEMA)
-    if config.get("method"):
-        settings.exported(config, EXPERIMENTS)  # a misspelt name is to end in one line, before anything else
+    RECIPES, ATTACKS, SOURCES, EXPERIMENTS = plan(config, SCRIPTS, SCHEMA)
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
 

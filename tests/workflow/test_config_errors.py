@@ -5,10 +5,15 @@ import re
 
 import pytest
 import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
 
 from clone import ROOT, run_snakemake
+from lunar.errors import LunarError
+from lunar.schema import plan
 from reruns import jobs_run
 
+SCHEMA = ROOT / "rules/config.schema.yaml"
 EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["experiments"]
 
 
@@ -127,11 +132,29 @@ def test_an_experiment_without_choices_rehearses_nothing(project):
         ),
         (lambda c: toy(c).update(attacked={"attacks": ["revers"]}), ["attacked.attacks[0]", "'revers'"]),
         (lambda c: toy(c)["layers"].update(top_k=9), ["layers.top_k", "9", "3 candidates"]),
-        (lambda c: toy(c)["data"].update(forget=["data/toy/none.jsonl"]), ["data.forget", "data/toy/none.jsonl"]),
         (lambda c: toy(c)["model"].update(source="ftp"), ["ftp", "wheel", "hub", "path", "random"]),
     ],
 )
-def test_config_error(project, change, words):
+def test_config_error(monkeypatch, change, words):
+    """What the Snakefile does with a configuration before anything else."""
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"run": ["toy"]}
+    change(config)
+    with pytest.raises((WorkflowError, LunarError)) as caught:
+        validate(config, SCHEMA)
+        plan(config, ROOT / "scripts", SCHEMA)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: toy(c)["finetune"].update(learing_rate=1), ["learing_rate", "unexpected"]),
+        (lambda c: toy(c).update(compare=["vanilla", "lunr"]), ["config:", "compare", "did you mean 'lunar'"]),
+        (lambda c: toy(c)["data"].update(forget=["data/toy/none.jsonl"]), ["data.forget", "data/toy/none.jsonl"]),
+    ],
+)
+def test_config_error_ends_the_run_before_it_begins(project, change, words):
     change_config(project, change)
     outcome = run_snakemake(project)
     assert outcome.returncode != 0
