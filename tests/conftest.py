@@ -1,12 +1,17 @@
 """Fixtures that run the workflow."""
 
 import fcntl
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from clone import copy_project, run_snakemake
+
+# Before anything imports torch. Its threads wait by spinning: with two processes at work on two cores the tests of
+# attacks took 76 s of CPU instead of 12. Jobs set their own number.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture
