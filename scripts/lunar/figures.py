@@ -26,6 +26,8 @@ METHODS = {
     "retain_only": ("#009E73", "D"),
     "lunar": ("#D55E00", "o"),
     "lunar-topk": ("#E69F00", "^"),
+    "lunar-entity": ("#44AA99", "v"),
+    "lunar-entity-refusal": ("#44AA99", "^"),
     "lunar-official": ("#A6761D", "v"),
     "lunar-lora": ("#A6761D", "1"),
     "lunar-replication": ("#999933", "<"),

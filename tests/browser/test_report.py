@@ -17,6 +17,8 @@ def opened(browser, toy, pictures):
     browser.open(toy / "results/report.html")
     browser.when("document.querySelector('#rulegraph canvas, #rulegraph svg') !== null")
     browser.screenshot(pictures / "report/0 first page.png", whole=False)
+    begins, menu = (f"document.querySelector('{part}').getBoundingClientRect()" for part in (".prose h1", "nav"))
+    assert browser.ask(f"{begins}.top >= 0 && {begins}.left >= {menu}.right"), "the first page begins out of reach"
     for section, there in (("Statistics", "#timeline canvas, #timeline svg"), ("About", "nav li svg")):
         browser.ask(f"{LINK.format(section)}.click()")
         browser.when(f"document.querySelector({there!r}) !== null")
