@@ -40,7 +40,9 @@ METHODS = {
     "rmu": ("#117733", "p"),
     "idk": ("#BBBBBB", "8"),
 }
-RAMP = LinearSegmentedColormap.from_list("forget", ["#FFFFFF", SETS["forget"][0]])  # black text is readable on all of it
+RAMP = LinearSegmentedColormap.from_list(
+    "forget", ["#FFFFFF", SETS["forget"][0]]
+)  # black text is readable on all of it
 OTHER_METHODS = [("#0072B2", "v"), ("#CC79A7", "P"), ("#56B4E9", "X"), ("#999933", "<"), ("#882255", ">")]
 
 plt.rcParams.update(

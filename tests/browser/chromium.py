@@ -21,9 +21,10 @@ WIDTH, HEIGHT = 1280, 900  # pixels of the window
 TALLEST = 6000  # pixels of a page that a screenshot shows
 SECONDS = 60  # to wait for anything
 # Whatever a page asks for goes to a proxy that is none: port 9 discards, if anybody listens at all.
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --disable-extensions --hide-scrollbars --mute-audio
---force-device-scale-factor=1 --disable-site-isolation-trials --proxy-server=127.0.0.1:9 --proxy-bypass-list=<-loopback>"""
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe --disable-quic
+--no-first-run --disable-background-networking --disable-component-update --disable-sync --disable-extensions
+--hide-scrollbars --mute-audio --force-device-scale-factor=1
+--disable-site-isolation-trials --proxy-server=127.0.0.1:9 --proxy-bypass-list=<-loopback>"""
 CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
 
 
@@ -145,7 +146,13 @@ class Browser:
         more = {}
         if whole:
             size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            clip = {"x": 0, "y": 0, "width": max(WIDTH, size["width"]), "height": min(TALLEST, size["height"]), "scale": 1}
+            clip = {
+                "x": 0,
+                "y": 0,
+                "width": max(WIDTH, size["width"]),
+                "height": min(TALLEST, size["height"]),
+                "scale": 1,
+            }
             more = {"captureBeyondViewport": True, "clip": clip}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png", **more)["data"]))

@@ -57,7 +57,10 @@ def test_faults_of_pages_are_found(browser, tmp_path, body, check, said):
         ("throw new Error('thrown')", "error: Error: thrown"),
         ("Promise.reject(new Error('left'))", "error: Error: left"),
         ("fetch('https://example.org/x.json').catch(() => 0)", "request: https://example.org/x.json"),
-        ("document.body.append(Object.assign(new Image(), { src: 'http://127.0.0.1/a.png' }))", "request: http://127.0"),
+        (
+            "document.body.append(Object.assign(new Image(), { src: 'http://127.0.0.1/a.png' }))",
+            "request: http://127.0",
+        ),
         ("new WebSocket('wss://example.org/')", "request: wss://example.org/"),
         ("document.body.append(Object.assign(new Image(), { src: 'beside.png' }))", "beside.png"),
     ],
