@@ -251,7 +251,7 @@ rule tabulate_sequence:
             "results/{experiment}/tables/sequential.html",
             category="1 Results",
             subcategory="{experiment}",
-            labels={"result": "1.4 Requests in sequence"},
+            labels={"result": "1.6 Requests in sequence"},
             caption="../report/sequential.rst",
         ),
         numbers="results/{experiment}/tables/sequential.rst",
@@ -282,7 +282,7 @@ rule tabulate_cost:
             "results/{experiment}/tables/cost.html",
             category="1 Results",
             subcategory="{experiment}",
-            labels={"result": "1.5 What each method costs"},
+            labels={"result": "1.7 What each method costs"},
             caption="../report/cost.rst",
         ),
     log:

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from lunar.attack_tables import CONTROL, above_control, by_pair
-from lunar.figures import TWO_COLUMNS, save
+from lunar.figures import RAMP, TWO_COLUMNS, save
 from lunar.progress import script
 
 
@@ -27,7 +27,7 @@ def main(smk) -> None:
         for axis, part in zip(axes[:, 0], parts, strict=True):
             rows = [[pairs[method, attack] for attack in attacks] for method in part]
             values = [[row["forget_rouge1"] for row in line] for line in rows]
-            image = axis.imshow(values, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+            image = axis.imshow(values, cmap=RAMP, vmin=0, vmax=1, aspect="auto")
             for y, line in enumerate(rows):
                 for x, row in enumerate(line):
                     value = row["forget_rouge1"]
@@ -38,7 +38,6 @@ def main(smk) -> None:
                         ha="center",
                         va="center",
                         fontsize=6,
-                        color="white" if value > 0.6 else "#222222",
                         weight="bold" if above_control(row) else "normal",
                     )
             axis.set_yticks(range(len(part)), part)

@@ -50,8 +50,9 @@ def main(smk) -> None:
         axes[-1].plot(paper, ours, ls="none", marker="o", color="#4D4D4D")
         for layer, x, y in zip(shared, paper, ours, strict=True):
             axes[-1].annotate(layer, (x, y), (4, 3), textcoords="offset points")
+        axes[-1].margins(x=0.2, y=0.15)
+        axes[-1].locator_params(axis="x", nbins=4)
         axes[-1].set(title="Does the paper's score tell?", xlabel="layer score under steering", ylim=(0, None))
-        axes[-1].margins(x=0.2)
         save(figure, smk.output.figure)
         numbers |= {
             "paper": chosen["best"],

@@ -30,7 +30,7 @@ def main(smk) -> None:
             axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.06), xlabel="forget set, ROUGE-1 recall")
             axis.set(ylabel=f"{other}, ROUGE-1 recall", title=f"Forgetting against the {other}")
             axis.annotate(
-                "better", (0.02, 1.0), (0.2, 0.8), arrowprops={"arrowstyle": "->", "color": "#777777"}, color="#777777"
+                "better", (0.02, 1.0), (0.2, 0.8), arrowprops={"arrowstyle": "->", "color": "#595959"}, color="#595959"
             )
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=COLUMNS, fontsize=7)
         save(figure, smk.output.figure)

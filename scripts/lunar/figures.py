@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
 
 from lunar.files import whole, write_text
 
@@ -25,6 +26,8 @@ METHODS = {
     "retain_only": ("#009E73", "D"),
     "lunar": ("#D55E00", "o"),
     "lunar-topk": ("#E69F00", "^"),
+    "lunar-entity": ("#44AA99", "v"),
+    "lunar-entity-refusal": ("#44AA99", "^"),
     "lunar-official": ("#A6761D", "v"),
     "lunar-lora": ("#A6761D", "1"),
     "lunar-replication": ("#999933", "<"),
@@ -37,6 +40,9 @@ METHODS = {
     "rmu": ("#117733", "p"),
     "idk": ("#BBBBBB", "8"),
 }
+RAMP = LinearSegmentedColormap.from_list(
+    "forget", ["#FFFFFF", SETS["forget"][0]]
+)  # black text is readable on all of it
 OTHER_METHODS = [("#0072B2", "v"), ("#CC79A7", "P"), ("#56B4E9", "X"), ("#999933", "<"), ("#882255", ">")]
 
 plt.rcParams.update(
@@ -49,6 +55,7 @@ plt.rcParams.update(
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
+        "axes.formatter.min_exponent": 4,  # 0.001 rather than a power whose exponent is too small to read
         "grid.color": "#E5E5E5",
         "grid.linewidth": 0.6,
         "legend.frameon": False,
@@ -71,8 +78,10 @@ def method_style(name: str) -> dict[str, Any]:
 
 def save(figure: Any, path: str | Path) -> None:
     """Write a figure as SVG without a date in it, whole or not at all."""
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    named = {"Title": "; ".join(dict.fromkeys(filter(None, titles)))}  # what a screen reader says
     with whole(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
+        figure.savefig(temporary, format="svg", metadata={"Date": None} | named)
     plt.close(figure)
 
 
