@@ -28,7 +28,7 @@ def main(smk) -> None:
             rows=readable(table),
         )
         write_text(smk.output.html, page)
-        write_text(smk.output.csv, table.to_csv(index=False))
+        write_text(smk.output.csv, table.to_csv(index=False, float_format="%.2f"))
         first = table.iloc[0] if len(table) else {"rule": "none", "seconds": 0.0}
         numbers = {
             "jobs": int(table["jobs"].sum()),

@@ -39,8 +39,7 @@ def main(smk) -> None:
         numbers = {"method": smk.params.method, "layer": layer}
         for split, tokens in examples.items():
             numbers[split] = mean(token["score"] for token in tokens if token["span"] == "question")
-            largest = max(tokens, key=lambda token: token["score"])
-            numbers |= {f"{split}_most": largest["score"], f"{split}_token": f"“{largest['text'].strip()}”"}
+            numbers[f"{split}_most"] = max(token["score"] for token in tokens)
         write_numbers(smk.output.numbers, numbers)
 
 

@@ -56,7 +56,7 @@ def duration(seconds: float) -> str:
     """Seconds as readers see them: ``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
     if pd.isna(seconds):
         return "not measured"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 3600:
