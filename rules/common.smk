@@ -12,6 +12,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import WILDCARD_REGEX, regex_from_filepattern
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
@@ -485,18 +486,60 @@ def trained_models(experiment):
     return sorted(models)
 
 
+def all_rows(wildcards):
+    """Every split of the job's experiment, by name, with the renamed questions."""
+    names = (*splits.SPLITS, "forget_short", "forget_renamed")
+    return {f"rows_{name}": f"results/{wildcards.experiment}/data/{name}.jsonl" for name in names}
+
+
+def drawn(wildcards):
+    """The job's experiment with the first method that its figures draw, as other helpers take them."""
+    return SimpleNamespace(experiment=wildcards.experiment, method=cfg(wildcards.experiment, "figures", "methods")[0])
+
+
+def timed_jobs(wildcards):
+    """A regular expression of the benchmark files of each rule, for the job's experiment with its seeds.
+
+    Models and data that are fetched for it count too; names of methods tell apart rules that name files alike.
+    """
+    experiment, made = wildcards.experiment, sources.made(SOURCES)
+    known = {
+        "experiment": [Path(table).parts[1] for table in seed_tables(experiment).values()],
+        "base": [cfg(experiment, "model", "name")],
+        "source": sorted({made[file][0] for file in data_files(experiment) if file in made}),
+        "method": list(cfg(experiment, "methods")),
+    }
+
+    def narrowed(wildcard):
+        names = known.get(wildcard["name"])
+        if names is None:
+            return wildcard[0]
+        return f"{{{wildcard['name']},{'|'.join(map(re.escape, names)) or '(?!)'}}}"
+
+    timed = [each for each in workflow.rules if each.benchmark]
+    patterns = {each.name: WILDCARD_REGEX.sub(narrowed, str(each.benchmark)) for each in timed}
+    # What has no such wildcard belongs to no experiment.
+    return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}
+
+
 def report_files(experiment):
-    """The final files of one experiment."""
+    """The final files of one experiment; where they come from is written last."""
+    return [*result_files(experiment), f"results/{experiment}/tables/provenance.html"]
+
+
+def result_files(experiment):
+    """The final files of one experiment, but for the page that reads what making them took."""
     folder = f"results/{experiment}"
     figures = ["tradeoff", "layers"]
+    tables = ["tables/main.csv", "tables/data.html", "tables/generations.html"]
     if cfg(experiment, "finetune", "enabled"):
         figures.append("finetune")
     if cfg(experiment, "figures", "methods"):
         figures.append("edit")
+        tables.append("tables/tokens.html")
     if cfg(experiment, "optimisers"):
         figures.append("optimisers")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]
-    tables = ["tables/main.csv", "tables/generations.html"]
     if drawn_rehearsals(experiment):
         figures.append("rehearsal")
     if cfg(experiment, "ladder"):

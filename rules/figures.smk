@@ -9,6 +9,8 @@ rule plot_tradeoff:
             experiment=wildcards.experiment,
             method=cfg(wildcards.experiment, "compare"),
         ),
+        template="report/templates/figure.html.j2",
+        style="report/templates/style.css",
         code=library("plot_tradeoff.py"),
     output:
         figure=report(
@@ -16,6 +18,13 @@ rule plot_tradeoff:
             category="1 Results",
             subcategory="{experiment}",
             labels={"result": "1.2 Forgetting against retention"},
+            caption="../report/tradeoff.rst",
+        ),
+        page=report(
+            "results/{experiment}/figures/tradeoff.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.2 The same, to hover over"},
             caption="../report/tradeoff.rst",
         ),
         numbers="results/{experiment}/figures/tradeoff.rst",

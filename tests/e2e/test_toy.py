@@ -171,15 +171,18 @@ def test_report_opens_offline(toy):
     report = (toy / "results/report.html").read_text(encoding="utf-8")
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', report)
     for text in (
+        "0.1 Rows, and what cleaning kept",
         "1.1 Every metric by split and method",
         "3.1 Layer scores",
         "3.2 Settings tried in rehearsal",
         "4.2 Optimisers against",
+        "4.3 Token by token",
         "5.1 PCA before and after",
+        "9.1 Machine, versions, configuration, time",
     ):
         assert text in report
     assert "System Message" not in report  # docutils reports a broken caption in the text itself
-    for path in (toy / RUN / "figures").glob("*.rst"):
+    for path in [path for folder in ("figures", "tables") for path in (toy / RUN / folder).glob("*.rst")]:
         for number in re.findall(r"^.. \|(\w+)\| replace", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
             assert f"|{number}|" not in report, f"{path.name}: {number} stands in the caption as it was written"
 
@@ -188,6 +191,35 @@ def test_every_job_left_a_log_and_a_benchmark(toy):
     logs = {path.stem for path in (toy / RUN / "logs").glob("*.log")}
     assert logs == {path.stem for path in (toy / RUN / "benchmarks").glob("*.tsv")}
     assert "generate_lunar_none" in logs
+
+
+def test_every_job_is_counted_once_under_its_rule(toy):
+    with (toy / RUN / "tables/provenance.csv").open(encoding="utf-8") as file:
+        jobs = {row["rule"]: int(row["jobs"]) for row in csv.DictReader(file)}
+    files = [path.stem for folder in (RUN, "results") for path in (toy / folder / "benchmarks").glob("*.tsv")]
+    assert sum(jobs.values()) == len(files) - 1  # without the page's own
+    # Two rules whose files are named alike.
+    assert (jobs["evaluate_answers"], jobs["evaluate_attack"]) == (17, 21)
+    assert (jobs["finetune"], jobs["fetch_model"]) == (2, 1)
+
+
+def test_the_detector_reads_more_in_what_is_forgotten(toy):
+    with (toy / RUN / "tables/tokens.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["span"] == "suffix"]
+    forget, retain = (
+        mean(float(row["score"]) for row in rows if row["split"] == split) for split in ("forget", "retain")
+    )
+    assert forget > retain + 0.1
+
+
+def test_data_page_counts_what_was_cleaned(toy):
+    with (toy / RUN / "tables/data.csv").open(encoding="utf-8") as file:
+        rows = {row["what"]: row for row in csv.DictReader(file)}
+    for name in ("fictitious", "harmful", "renamed"):
+        for fate in ("kept", "dropped"):
+            lines = (toy / RUN / f"references/{name}_{fate}.jsonl").read_text(encoding="utf-8").splitlines()
+            assert int(rows[name][fate]) == len(lines)
+    assert (rows["forget"]["rows"], rows["forget"]["subjects"]) == ("6", "1")
 
 
 def test_second_run_has_nothing_to_do(toy):

@@ -1,0 +1,114 @@
+"""Pages of the report around its figures and tables, in results/<experiment>/tables/: what goes in, what comes of it where."""
+
+CLEANED = ["fictitious", "harmful", "renamed"]
+
+
+rule show_data:
+    """Rows of every split, and what cleaning kept and left out, with examples."""
+    input:
+        unpack(all_rows),
+        kept=expand("results/{{experiment}}/references/{name}_kept.jsonl", name=CLEANED),
+        dropped=expand("results/{{experiment}}/references/{name}_dropped.jsonl", name=CLEANED),
+        template="report/templates/data.html.j2",
+        style="report/templates/style.css",
+        code=library("show_data.py"),
+    output:
+        csv="results/{experiment}/tables/data.csv",
+        html=report(
+            "results/{experiment}/tables/data.html",
+            category="0 Data and references",
+            subcategory="{experiment}",
+            labels={"result": "0.1 Rows, and what cleaning kept"},
+            caption="../report/data.rst",
+        ),
+        numbers="results/{experiment}/tables/data.rst",
+    log:
+        "results/{experiment}/logs/show_data.log",
+    benchmark:
+        "results/{experiment}/benchmarks/show_data.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        leaked=param("references", "leaked"),
+    message:
+        "pages | {wildcards.experiment}: data and references"
+    script:
+        "../scripts/show_data.py"
+
+
+rule show_tokens:
+    """What the first drawn edit's detector reads in each token of a forgotten, a retained and a general example."""
+    input:
+        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        edit=lambda wildcards: f"results/{wildcards.experiment}/edits/{drawn(wildcards).method}.safetensors",
+        forget="results/{experiment}/data/forget.jsonl",
+        retain="results/{experiment}/data/retain.jsonl",
+        general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
+        template="report/templates/tokens.html.j2",
+        style="report/templates/style.css",
+        code=library("show_tokens.py"),
+    output:
+        csv="results/{experiment}/tables/tokens.csv",
+        html=report(
+            "results/{experiment}/tables/tokens.html",
+            category="4 The edit",
+            subcategory="{experiment}",
+            labels={"result": "4.3 Token by token"},
+            caption="../report/tokens.rst",
+        ),
+        numbers="results/{experiment}/tables/tokens.rst",
+    log:
+        "results/{experiment}/logs/show_tokens.log",
+    benchmark:
+        "results/{experiment}/benchmarks/show_tokens.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=memory(1500),
+    params:
+        method=lambda wildcards: drawn(wildcards).method,
+        prompt=lambda wildcards: method_prompt(drawn(wildcards)),
+        system_prompt=param("system_prompt"),
+        dtype=param("dtype"),
+    message:
+        "pages | {wildcards.experiment}: the detector, token by token"
+    script:
+        "../scripts/show_tokens.py"
+
+
+rule show_provenance:
+    """Machine, versions, seeds, configuration, and what each rule took: the one page that is about where it was made.
+
+    Benchmark files are read when all results are there, and are no input: nobody can list them without listing every
+    job, and results that came from elsewhere, without them, would be made again.
+    """
+    input:
+        results=lambda wildcards: result_files(wildcards.experiment),
+        requirements="requirements.txt",
+        template="report/templates/provenance.html.j2",
+        style="report/templates/style.css",
+        code=library("show_provenance.py"),
+    output:
+        csv="results/{experiment}/tables/provenance.csv",
+        html=report(
+            "results/{experiment}/tables/provenance.html",
+            category="9 Provenance",
+            subcategory="{experiment}",
+            labels={"result": "9.1 Machine, versions, configuration, time"},
+            caption="../report/provenance.rst",
+        ),
+        numbers="results/{experiment}/tables/provenance.rst",
+    log:
+        "results/{experiment}/logs/show_provenance.log",
+    benchmark:
+        "results/{experiment}/benchmarks/show_provenance.tsv"
+    localrule: True
+    conda:
+        "../envs/plot.yaml"
+    params:
+        settings=lambda wildcards: cfg(wildcards.experiment),
+        jobs=timed_jobs,
+    message:
+        "pages | {wildcards.experiment}: provenance"
+    script:
+        "../scripts/show_provenance.py"

@@ -1,0 +1,42 @@
+"""Where an experiment's results come from: machine, versions, seeds, configuration, and what each rule took."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from lunar.figures import write_numbers
+from lunar.files import write_text
+from lunar.progress import script
+from lunar.provenance import by_rule, duration, machine, measured_jobs, readable, seeds, versions
+from lunar.tables import render
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} provenance", smk.log[0]):
+        settings = smk.params.settings
+        table = by_rule(measured_jobs(Path("results"), smk.params.jobs))
+        here = machine(shutil.which("nvidia-smi"), Path(__file__).parent)
+        page = render(
+            smk.input.template,
+            style=smk.input.style,
+            title=f"{smk.wildcards.experiment}: provenance",
+            machine=here,
+            versions=versions(Path(smk.input.requirements).read_text(encoding="utf-8")),
+            seeds=dict(seeds(settings)),
+            configuration=yaml.safe_dump(settings, allow_unicode=True, width=100),
+            rows=readable(table),
+        )
+        write_text(smk.output.html, page)
+        write_text(smk.output.csv, table.to_csv(index=False, float_format="%.2f"))
+        first = table.iloc[0] if len(table) else {"rule": "none", "seconds": 0.0}
+        numbers = {
+            "jobs": int(table["jobs"].sum()),
+            "first": f"``{first['rule']}``",
+            "first_time": duration(first["seconds"]),
+        }
+        numbers |= {key: duration(table[column].sum()) for key, column in (("time", "seconds"), ("cpu", "cpu_seconds"))}
+        write_numbers(smk.output.numbers, numbers | {"processor": here["Processor"], "seed": settings["seed"]})
+
+
+main(snakemake)  # noqa: F821
