@@ -23,6 +23,7 @@ include: "rules/evaluate.smk"
 include: "rules/figures.smk"
 include: "rules/export.smk"
 include: "rules/published.smk"
+include: "rules/bench.smk"
 include: "rules/report.smk"
 include: "rules/check.smk"
 
