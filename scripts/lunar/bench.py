@@ -1,7 +1,7 @@
 """What each stage of unlearning costs at a model's size: time and peak memory, on random weights.
 
-Beside each stage stand its floor on this machine, and the way of the published codes, all in one run. A floor is what no
-code of that arithmetic gets below: its bytes over the bandwidth of memory or its operations over the rate of matrix
+Beside each stage stand its floor on this machine, and the way of the published codes, all in one run. A floor is what
+no code of that arithmetic gets below: its bytes over the bandwidth of memory or its operations over the rate of matrix
 products, whichever takes longer, both measured here. Weights count as read once a batch, an addition and a
 multiplication as two operations, and of attention only what a token's own past takes.
 """
@@ -109,7 +109,7 @@ class Stage:
     parts: dict[str, float] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
-        """The stage as JSON, with the share of its time that the floor is, and how many times longer the published is."""
+        """The stage as JSON, with the share of its time that the floor is and the ratio of the published time to it."""
         slow = self.published_seconds
         return asdict(self) | {
             "of_floor": self.floor / self.seconds,

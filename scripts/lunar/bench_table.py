@@ -54,9 +54,9 @@ def description(found: Mapping[str, Any]) -> str:
     how, here = found["settings"], found["machine"]
     known = how["model"]
     rates = ", ".join(f"{dtype} {number(rate / 1e9)}" for dtype, rate in here["rates"].items())
+    size = f"{known['num_hidden_layers']} blocks, {known['hidden_size']} wide, d_ff {known['intermediate_size']}"
     return (
-        f"{found['size']}: {known['num_hidden_layers']} blocks, {known['hidden_size']} wide, d_ff "
-        f"{known['intermediate_size']}, {of_sizes(dict(known)) / 1e6:,.0f}M parameters, {how['dtype']}, random weights. "
+        f"{found['size']}: {size}, {of_sizes(dict(known)) / 1e6:,.0f}M parameters, {how['dtype']}, random weights. "
         f"{here['name']}, {here['memory'] / 1e9:.0f} GB, {found['threads']} threads, torch {found['torch']}; measured: "
         f"memory {here['bandwidth'] / 1e9:.1f} GB/s, matrix products in GFLOP/s {rates}."
     )
