@@ -564,12 +564,11 @@ def bench_megabytes(wildcards, attempt):
 
 def bench_files(wildcards):
     """The files of target `bench`."""
-    entry, blocks, sizes = (config["bench"][key] for key in ("size", "blocks", "sizes"))
-    if entry is None:
-        entry = next((name for name, how in sizes.items() if how["gpu"] == bool(GPU)), None)
-    if entry not in sizes:
-        raise WorkflowError(f"config: bench.size: {entry} is no entry of bench.sizes ({', '.join(sizes)})")
-    name = entry if blocks is None else f"{entry}-{blocks}-blocks"
+    name, sizes = config["bench"]["size"], config["bench"]["sizes"]
+    if name is None:
+        name = next((entry for entry, how in sizes.items() if how["gpu"] == bool(GPU)), None)
+    if not re.fullmatch(BENCH_SIZE, str(name)):
+        raise WorkflowError(f"config: bench.size: {name} is no entry of bench.sizes ({', '.join(sizes)})")
     return [f"results/bench/{name}.{ending}" for ending in ("json", "csv", "md", "html")]
 
 

@@ -189,8 +189,8 @@ def check(name: str, how: How, device: torch.device) -> None:
     if needed > here:
         raise LunarError(
             f"bench.size: {name} needs about {needed / 1e9:.1f} GB and this {'GPU' if how['gpu'] else 'machine'} has "
-            f"{here / 1e9:.1f} GB; set bench.blocks to fewer than {how['model']['num_hidden_layers']} blocks, or lower "
-            f"bench.sizes.{name}.batch_size or .prompts (whose tokens are the rows of training)"
+            f"{here / 1e9:.1f} GB; name fewer than {how['model']['num_hidden_layers']} blocks ({name}-1-blocks), or "
+            f"lower bench.sizes.{name}.batch_size or .prompts (whose tokens are the rows of training)"
         )
 
 
@@ -356,7 +356,8 @@ def memory_named(stage: str, key: str) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise LunarError(
-            f"{stage}: out of memory; lower {key} of that size (bench.sizes), or set bench.blocks"
+            f"{stage}: out of memory; lower {key} of that size (bench.sizes), or name it with fewer blocks in "
+            "bench.size, as in llama2-7b-4-blocks"
         ) from error
 
 
@@ -585,7 +586,7 @@ def bench(
     """
 
     def with_model() -> tuple[Stage, Stage, Stage, dict[str, float], float, int, float, int]:
-        with memory_named("model", "blocks"):
+        with memory_named("model", "hidden_size"):
             model = random_model(how, device, seed)
         say("model made")
         passed = pass_stage(model, how, prompts, here)

@@ -22,7 +22,7 @@ def settings(name: str, how: How, blocks: int | None) -> How:
     """
     whole = how["model"]["num_hidden_layers"]
     if blocks is not None and not 1 <= blocks <= whole:
-        raise LunarError(f"bench.blocks: {blocks}, but {name} has {whole} blocks; state 1 to {whole}, or null")
+        raise LunarError(f"bench.size: {blocks} blocks, but {name} has {whole}; name 1 to {whole}, or {name} alone")
     if beyond := [layer for layer in how["candidates"] if layer >= whole]:
         raise LunarError(f"bench.sizes.{name}.candidates: {beyond[0]}, but blocks are numbered 0 to {whole - 1}")
     if how["prompts"] <= 2 * how["author"]:

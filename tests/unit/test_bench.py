@@ -190,14 +190,12 @@ def test_what_does_not_fit_is_refused(how: dict[str, Any]) -> None:
     with pytest.raises(LunarError, match=r"x is for a GPU, and torch .* sees none; .*bench\.sizes\.x\.gpu"):
         check("x", how | {"gpu": True}, CPU)
     large = how | {"model": how["model"] | {"hidden_size": 10**6, "intermediate_size": 10**6}}
-    with pytest.raises(
-        LunarError, match=r"needs about .* GB and this machine has .* GB; set bench\.blocks to fewer than 3"
-    ):
+    with pytest.raises(LunarError, match=r"needs about .* GB and this machine has .* GB; name fewer than 3 blocks"):
         check("x", large, CPU)
 
 
 def test_running_out_of_memory_says_what_to_lower() -> None:
-    with pytest.raises(LunarError, match=r"answers: out of memory; lower batch_size.*bench\.blocks"):
+    with pytest.raises(LunarError, match=r"answers: out of memory; lower batch_size.*bench\.size"):
         with memory_named("answers", "batch_size.generation"):
             raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(ValueError, match="other"), memory_named("answers", "prompts"):
@@ -215,7 +213,7 @@ def test_fewer_blocks_keep_relative_depth(how: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "blocks", "words"),
     [
-        ({}, 4, "bench.blocks: 4, but x has 3 blocks"),
+        ({}, 4, "bench.size: 4 blocks, but x has 3"),
         ({"candidates": [3]}, None, "bench.sizes.x.candidates: 3, but blocks are numbered 0 to 2"),
         ({"author": 5}, None, "bench.sizes.x.prompts: 9"),
         ({"lengths": [12, 6]}, None, "bench.sizes.x.lengths"),

@@ -42,7 +42,7 @@ def configure(project, **bench):
     ("bench", "name"),
     [
         ("{size: llama2-7b}", "llama2-7b"),
-        ("{size: llama2-7b, blocks: 4}", "llama2-7b-4-blocks"),
+        ("{size: llama2-7b-4-blocks}", "llama2-7b-4-blocks"),
         ("{size: smollm2-135m}", "smollm2-135m"),
     ],
 )
@@ -58,7 +58,7 @@ def test_plans(project, bench, name):
     ("bench", "words"),
     [
         ({"size": "llama"}, "bench.size: llama is no entry of bench.sizes (llama2-7b, smollm2-135m, tiny)"),
-        ({"size": "tiny", "blocks": 5}, "bench.blocks: 5, but tiny has 4 blocks; state 1 to 4, or null"),
+        ({"size": "tiny-5-blocks"}, "bench.size: 5 blocks, but tiny has 4; name 1 to 4, or tiny alone"),
         ({"size": "tiny", "depth": 5}, "depth"),
     ],
 )
@@ -72,7 +72,7 @@ def test_config_error(project, bench, words):
 
 
 def test_a_tiny_size_to_its_table(project):
-    configure(project, size="tiny", blocks=2)
+    configure(project, size="tiny-2-blocks")
     outcome = run_snakemake(project, "bench")
     assert outcome.returncode == 0, outcome.stdout
     folder = project / "results/bench"
