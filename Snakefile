@@ -24,6 +24,7 @@ include: "rules/figures.smk"
 include: "rules/pages.smk"
 include: "rules/export.smk"
 include: "rules/published.smk"
+include: "rules/bench.smk"
 include: "rules/report.smk"
 include: "rules/check.smk"
 

@@ -20,7 +20,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import size, splits  # noqa: E402
+from lunar import bench_size, size, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import plan  # noqa: E402
 
@@ -35,6 +35,8 @@ except LunarError as error:
 GPU = int(shutil.which("nvidia-smi") is not None)
 # Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json).
 UNDER_ATTACK = r"(?!none[./])[^/]+"
+# Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
+BENCH_SIZE = rf"({'|'.join(map(re.escape, config['bench']['sizes']))})(-[1-9]\d*-blocks)?"
 
 
 wildcard_constraints:
@@ -573,10 +575,44 @@ def published_outputs():
     return sorted(str(file) for file in Path(folder).glob("*.jsonl"))
 
 
-def audit_page():
-    """The audit's page, if it was ever made, and its checksum: a new page makes a new report."""
-    page = Path("results/published/audit.html")
-    return {str(page): hashlib.sha256(page.read_bytes()).hexdigest()} if page.is_file() else {}
+def bench_entry(name):
+    """What a name of results/bench says: the entry of bench.sizes, and the number of blocks, None for all of them."""
+    entry, blocks = re.fullmatch(r"(.+?)(?:-(\d+)-blocks)?", name).groups()
+    return entry, blocks and int(blocks)
+
+
+def bench_settings(name):
+    """The settings of target `bench` by the name of its files, keys sorted."""
+    entry, blocks = bench_entry(name)
+    try:
+        return settings.value(bench_size.settings(entry, config["bench"]["sizes"][entry], blocks), [])
+    except LunarError as error:
+        raise WorkflowError(f"config: {error}")
+
+
+def bench_megabytes(wildcards, attempt):
+    """Memory that target `bench` asks for: on a GPU that of the sums alone, never more than there is."""
+    how = bench_settings(wildcards.size)
+    on_device, beside = bench_size.memory(how)
+    asked = beside + (0 if how["gpu"] else on_device)
+    return min(attempt * (asked // 10**6), workflow.global_resources.get("mem_mb").value or sys.maxsize)
+
+
+def bench_files(wildcards):
+    """The files of target `bench`."""
+    name, sizes = config["bench"]["size"], config["bench"]["sizes"]
+    if name is None:
+        name = next((entry for entry, how in sizes.items() if how["gpu"] == bool(GPU)), None)
+    if not re.fullmatch(BENCH_SIZE, str(name)):
+        raise WorkflowError(f"config: bench.size: {name} is no entry of bench.sizes ({', '.join(sizes)})")
+    return [f"results/bench/{name}.{ending}" for ending in ("json", "csv", "md", "html")]
+
+
+def pages_apart():
+    """Pages of targets apart from experiments, if they were ever made, and checksums: a new page makes a new report."""
+    pages = [Path("results/published/audit.html"), *sorted(Path("results/bench").glob("*.html"))]
+    known = [page for page in pages if page.stem == "audit" or re.fullmatch(BENCH_SIZE, page.stem)]
+    return {str(page): hashlib.sha256(page.read_bytes()).hexdigest() for page in known if page.is_file()}
 
 
 def write_nested_report(report, configuration, log, *targets):

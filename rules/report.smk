@@ -14,7 +14,7 @@ rule write_report:
     localrule: True
     params:
         run=config["run"],
-        audit=audit_page(),
+        audit=pages_apart(),
     message:
         "report | write results/report.html"
     run:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/config.md"
 SCHEMA = yaml.safe_load((ROOT / "rules/config.schema.yaml").read_text(encoding="utf-8"))
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+APART = ("sources", "published", "bench")  # sections of their own, beside the experiments
 Node = dict[str, Any]
 
 INTRODUCTION = """# Every key of config.yaml
@@ -79,7 +80,7 @@ def allowed(node: Node) -> str:
 
 def default(path: tuple[str, ...]) -> str:
     """The default of a key, where it is a value or a short list of values."""
-    value: Any = CONFIG if path[0] in ("run", "method", "experiment", "sources", "published") else CONFIG["defaults"]
+    value: Any = CONFIG if path[0] in ("run", "method", "experiment", *APART) else CONFIG["defaults"]
     for name in path:
         if not isinstance(value, dict) or name not in value:
             return ""
@@ -130,7 +131,7 @@ def table(found: Iterator[tuple[str, ...]]) -> str:
 
 def every() -> dict[str, list[tuple[str, ...]]]:
     """The rows of each section by its title."""
-    top = {name: child for name, child in SCHEMA["properties"].items() if name not in ("sources", "published")}
+    top = {name: child for name, child in SCHEMA["properties"].items() if name not in APART}
     plain = [next(rows((name,), child, name in SCHEMA["required"])) for name, child in top.items()]
     sections: dict[str, list[tuple[str, ...]]] = {"The file": plain, "sources": [], "Experiment": []}
     sections["sources"] = list(rows(("sources",), SCHEMA["properties"]["sources"], False))
@@ -140,7 +141,8 @@ def every() -> dict[str, list[tuple[str, ...]]]:
             sections[name] = [first, *others]
         else:
             sections["Experiment"].append(first)
-    sections["published"] = list(rows(("published",), SCHEMA["properties"]["published"], True))
+    for name in ("published", "bench"):
+        sections[name] = list(rows((name,), SCHEMA["properties"][name], True))
     return sections
 
 

@@ -1,0 +1,72 @@
+"""What unlearning costs at a model's size, on random weights, apart from every experiment. Gives results/bench/."""
+
+
+rule measure_size:
+    """Time every stage of unlearning beside its floor and the published ways; nothing else should run beside it."""
+    input:
+        code=library("bench.py"),
+    output:
+        json="results/bench/{size}.json",
+        edit="results/bench/{size}.safetensors",
+    log:
+        "results/bench/logs/{size}.log",
+    benchmark:
+        "results/bench/benchmarks/{size}.tsv"
+    wildcard_constraints:
+        size=BENCH_SIZE,
+    conda:
+        "../envs/bench.yaml"
+    threads: workflow.cores or 4
+    resources:
+        mem_mb=bench_megabytes,
+        runtime=60,
+        gpu=GPU,
+    params:
+        adamw=settings.value(config, ["defaults", "methods", "lunar-official", "solver"]),
+        embedder=settings.value(config, ["defaults", "embedder"]),
+        entry=lambda wildcards: bench_entry(wildcards.size)[0],
+        epochs=config["defaults"]["methods"]["lunar-replication"]["solver"]["epochs"],
+        how=lambda wildcards: bench_settings(wildcards.size),
+        seed=config["bench"]["seed"],
+    message:
+        "bench | {wildcards.size}: time and memory of every stage"
+    script:
+        "../scripts/bench.py"
+
+
+rule tabulate_bench:
+    """The table of what was measured."""
+    input:
+        json="results/bench/{size}.json",
+        template="report/templates/bench.html.j2",
+        style="report/templates/style.css",
+        caption="report/bench.rst",
+        code=library("tabulate_bench.py"),
+    output:
+        csv="results/bench/{size}.csv",
+        markdown="results/bench/{size}.md",
+        html=report(
+            "results/bench/{size}.html",
+            category="9 At a model's size",
+            labels={"result": "9.1 {size}: what each stage costs"},
+            caption="../report/bench.rst",
+        ),
+    log:
+        "results/bench/logs/tabulate_{size}.log",
+    benchmark:
+        "results/bench/benchmarks/tabulate_{size}.tsv"
+    wildcard_constraints:
+        size=BENCH_SIZE,
+    localrule: True
+    conda:
+        "../envs/plot.yaml"
+    message:
+        "bench | {wildcards.size}: table"
+    script:
+        "../scripts/tabulate_bench.py"
+
+
+rule bench:
+    """Target: what unlearning costs at the size that the configuration names."""
+    input:
+        bench_files,

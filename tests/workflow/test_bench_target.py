@@ -1,0 +1,86 @@
+"""The target `bench`: plans, bad configuration, and once at a tiny size to its table."""
+
+import json
+
+import pytest
+import yaml
+
+from clone import run_snakemake
+
+TINY = {
+    "gpu": False,
+    "model": {
+        "model_type": "llama",
+        "hidden_size": 16,
+        "intermediate_size": 40,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "vocab_size": 60,
+    },
+    "dtype": "float32",
+    "candidates": [1, 3],
+    "prompts": 9,
+    "author": 2,
+    "lengths": [6, 12],
+    "answers": 4,
+    "new_tokens": 2,
+    "batch_size": {"pass": 4, "generation": 4},
+    "repeats": 1,
+    "published": {"prompts": 2, "answers": 1, "epochs": 1, "steps": 1},
+}
+
+
+def configure(project, **bench):
+    path = project / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["bench"]["sizes"]["tiny"] = TINY
+    config["bench"] |= bench
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("bench", "name"),
+    [
+        ("{size: llama2-7b}", "llama2-7b"),
+        ("{size: llama2-7b-4-blocks}", "llama2-7b-4-blocks"),
+        ("{size: smollm2-135m}", "smollm2-135m"),
+    ],
+)
+def test_plans(project, bench, name):
+    outcome = run_snakemake(project, "bench", "--dry-run", bench=bench)
+    assert outcome.returncode == 0, outcome.stdout
+    assert f"results/bench/{name}.html" in outcome.stdout
+    planned = outcome.stdout.partition("Job stats:")[2].partition("\n\n")[0].split()
+    assert [planned[planned.index(rule) + 1] for rule in ("measure_size", "tabulate_bench", "total")] == ["1", "1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("bench", "words"),
+    [
+        ({"size": "llama"}, "bench.size: llama is no entry of bench.sizes (llama2-7b, smollm2-135m, tiny)"),
+        ({"size": "tiny-5-blocks"}, "bench.size: 5 blocks, but tiny has 4; name 1 to 4, or tiny alone"),
+        ({"size": "tiny", "depth": 5}, "depth"),
+    ],
+)
+def test_config_error(project, bench, words):
+    configure(project, **bench)
+    outcome = run_snakemake(project, "bench")
+    assert outcome.returncode != 0
+    assert words in outcome.stdout, outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert not (project / "results").exists()
+
+
+def test_a_tiny_size_to_its_table(project):
+    configure(project, size="tiny-2-blocks")
+    outcome = run_snakemake(project, "bench")
+    assert outcome.returncode == 0, outcome.stdout
+    folder = project / "results/bench"
+    found = json.loads((folder / "tiny-2-blocks.json").read_text(encoding="utf-8"))
+    assert found["settings"]["candidates"] == [0, 1]
+    assert len(found["stages"]) == 8
+    page = (folder / "tiny-2-blocks.html").read_text(encoding="utf-8")
+    assert "one author forgotten" in page and "<script" not in page
+    assert "| one author forgotten |" in (folder / "tiny-2-blocks.md").read_text(encoding="utf-8")
+    assert (folder / "tiny-2-blocks.csv").read_text(encoding="utf-8").count("\n") == 9
+    assert {path.name for path in (project / "results").iterdir()} == {"bench"}
