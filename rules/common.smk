@@ -20,7 +20,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import bench_size, size, splits  # noqa: E402
+from lunar import bench_size, size, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import plan  # noqa: E402
 
