@@ -518,7 +518,8 @@ def timed_jobs(wildcards):
             return wildcard[0]
         return f"{{{wildcard['name']},{'|'.join(map(re.escape, names)) or '(?!)'}}}"
 
-    timed = [each for each in workflow.rules if each.benchmark]
+    # The page that shows them comes after all of them.
+    timed = [each for each in workflow.rules if each.benchmark and each.name != "show_provenance"]
     patterns = {each.name: WILDCARD_REGEX.sub(narrowed, str(each.benchmark)) for each in timed}
     # What has no such wildcard belongs to no experiment.
     return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}

@@ -38,7 +38,7 @@ def main(smk) -> None:
         write_text(smk.output.csv, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
         numbers = {"method": smk.params.method, "layer": layer}
         for split, tokens in examples.items():
-            numbers[split] = mean(token["score"] for token in tokens if token["span"] == "question")
+            numbers[f"{split}_mean"] = mean(token["score"] for token in tokens if token["span"] == "question")
             numbers[f"{split}_most"] = max(token["score"] for token in tokens)
         write_numbers(smk.output.numbers, numbers)
 
