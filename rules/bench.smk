@@ -47,8 +47,8 @@ rule tabulate_bench:
         markdown="results/bench/{size}.md",
         html=report(
             "results/bench/{size}.html",
-            category="9 At a model's size",
-            labels={"result": "9.1 {size}: what each stage costs"},
+            category="9 Provenance",
+            labels={"result": "9.2 What each stage costs at the size of {size}"},
             caption="../report/bench.rst",
         ),
     log:
