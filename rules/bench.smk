@@ -24,9 +24,9 @@ rule measure_size:
     params:
         adamw=settings.value(config, ["defaults", "methods", "lunar-official", "solver"]),
         embedder=settings.value(config, ["defaults", "embedder"]),
-        entry=lambda wildcards: bench_entry(wildcards.size)[0],
+        entry=lambda wildcards: bench_size.at(config["bench"]["sizes"], wildcards.size)[0],
         epochs=config["defaults"]["methods"]["lunar-replication"]["solver"]["epochs"],
-        how=lambda wildcards: bench_settings(wildcards.size),
+        how=bench_settings,
         seed=config["bench"]["seed"],
     message:
         "bench | {wildcards.size}: time and memory of every stage"
@@ -69,4 +69,4 @@ rule tabulate_bench:
 rule bench:
     """Target: what unlearning costs at the size that the configuration names."""
     input:
-        bench_files,
+        expand("results/bench/{size}.{ending}", size=BENCH, ending=["json", "csv", "md", "html"]),

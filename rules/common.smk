@@ -26,17 +26,18 @@ from lunar.schema import plan  # noqa: E402
 
 SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
 validate(config, SCHEMA)
+# Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
+GPU = int(shutil.which("nvidia-smi") is not None)
 try:
     RECIPES, ATTACKS, SOURCES, EXPERIMENTS = plan(config, SCRIPTS, SCHEMA)
+    BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
 
-# Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
-GPU = int(shutil.which("nvidia-smi") is not None)
 # Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json).
 UNDER_ATTACK = r"(?!none[./])[^/]+"
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
-BENCH_SIZE = rf"({'|'.join(map(re.escape, config['bench']['sizes']))})(-[1-9]\d*-blocks)?"
+BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
 
 
 wildcard_constraints:
@@ -576,37 +577,17 @@ def published_outputs():
     return sorted(str(file) for file in Path(folder).glob("*.jsonl"))
 
 
-def bench_entry(name):
-    """What a name of results/bench says: the entry of bench.sizes, and the number of blocks, None for all of them."""
-    entry, blocks = re.fullmatch(r"(.+?)(?:-(\d+)-blocks)?", name).groups()
-    return entry, blocks and int(blocks)
-
-
-def bench_settings(name):
+def bench_settings(wildcards):
     """The settings of target `bench` by the name of its files, keys sorted."""
-    entry, blocks = bench_entry(name)
-    try:
-        return settings.value(bench_size.settings(entry, config["bench"]["sizes"][entry], blocks), [])
-    except LunarError as error:
-        raise WorkflowError(f"config: {error}")
+    return settings.value(bench_size.at(config["bench"]["sizes"], wildcards.size)[1], [])
 
 
 def bench_megabytes(wildcards, attempt):
     """Memory that target `bench` asks for: on a GPU that of the sums alone, never more than there is."""
-    how = bench_settings(wildcards.size)
+    how = bench_settings(wildcards)
     on_device, beside = bench_size.memory(how)
     asked = beside + (0 if how["gpu"] else on_device)
     return min(attempt * (asked // 10**6), workflow.global_resources.get("mem_mb").value or sys.maxsize)
-
-
-def bench_files(wildcards):
-    """The files of target `bench`."""
-    name, sizes = config["bench"]["size"], config["bench"]["sizes"]
-    if name is None:
-        name = next((entry for entry, how in sizes.items() if how["gpu"] == bool(GPU)), None)
-    if not re.fullmatch(BENCH_SIZE, str(name)):
-        raise WorkflowError(f"config: bench.size: {name} is no entry of bench.sizes ({', '.join(sizes)})")
-    return [f"results/bench/{name}.{ending}" for ending in ("json", "csv", "md", "html")]
 
 
 def pages_apart():

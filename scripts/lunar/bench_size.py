@@ -1,11 +1,43 @@
 """What target `bench` is asked to measure, and the memory it needs. Needs no torch."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from lunar.errors import LunarError
 from lunar.size import of_sizes
 
 How = dict[str, Any]  # an entry of the configuration's bench.sizes
+
+
+def named(section: Mapping[str, Any], gpu: bool) -> str:
+    """What the files of target ``bench`` are called: an entry of its ``sizes``, at fewer blocks or not.
+
+    Args:
+        section: the configuration's ``bench``.
+        gpu: there is one, which decides where no size is stated.
+
+    Raises:
+        LunarError: there is no such entry, or as for ``settings``.
+    """
+    sizes, name = section["sizes"], section["size"]
+    if name is None:
+        name = next((entry for entry, how in sizes.items() if how["gpu"] == gpu), None)
+    if not re.fullmatch(pattern(sizes), str(name)):
+        raise LunarError(f"bench.size: {name} is no entry of bench.sizes ({', '.join(sizes)})")
+    at(sizes, name)
+    return str(name)
+
+
+def pattern(sizes: Mapping[str, How]) -> str:
+    """A regular expression of such names."""
+    return rf"({'|'.join(map(re.escape, sizes))})(-[1-9]\d*-blocks)?"
+
+
+def at(sizes: Mapping[str, How], name: str) -> tuple[str, How]:
+    """The entry that such a name has in it, and its settings."""
+    entry, blocks = next(found.groups() for found in [re.fullmatch(r"(.+?)(?:-(\d+)-blocks)?", name)] if found)
+    return entry, settings(entry, sizes[entry], blocks and int(blocks))
 
 
 def settings(name: str, how: How, blocks: int | None) -> How:

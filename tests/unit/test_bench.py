@@ -210,6 +210,18 @@ def test_fewer_blocks_keep_relative_depth(how: dict[str, Any]) -> None:
     assert bench_size.memory(shallow)[0] < bench_size.memory(how)[0]
 
 
+def test_names(how: dict[str, Any]) -> None:
+    section = {"size": None, "sizes": {"large": how | {"gpu": True}, "small": how}}
+    assert [bench_size.named(section, gpu) for gpu in (True, False)] == ["large", "small"]
+    assert bench_size.named(section | {"size": "large-2-blocks"}, False) == "large-2-blocks"
+    entry, found = bench_size.at(section["sizes"], "large-2-blocks")
+    assert (entry, found["gpu"], found["model"]["num_hidden_layers"]) == ("large", True, 2)
+    with pytest.raises(LunarError, match=r"huge is no entry of bench\.sizes \(large, small\)"):
+        bench_size.named(section | {"size": "huge"}, False)
+    with pytest.raises(LunarError, match="None is no entry"):
+        bench_size.named({"size": None, "sizes": {"small": how}}, True)
+
+
 @pytest.mark.parametrize(
     ("changes", "blocks", "words"),
     [
