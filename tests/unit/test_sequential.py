@@ -220,7 +220,7 @@ def test_page_has_a_part_a_way() -> None:
         parts=parts,
     )
     assert text.count('class="number knowledge"') == int(table["forgotten"].sum())
-    assert text.count("<th class="number">2 b</th>") == 4
+    assert text.count('<th class="number">2 b</th>') == 4
 
 
 @pytest.fixture
