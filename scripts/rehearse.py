@@ -15,9 +15,10 @@ from lunar.activations import collect
 from lunar.chat import Chat
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
+from lunar.generate import generate
 from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
 from lunar.progress import script
-from lunar.rehearsal import cast, combinations, halved, measure, score
+from lunar.rehearsal import cast, combinations, halved, measure, score, share_refused
 from lunar.strangers import told_apart
 
 WORST = score(1.0, 0.0, 1.0)
@@ -39,6 +40,8 @@ def main(smk) -> None:
         job.chosen = shared["chosen"]
         answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
         general = read_rows(smk.input.general_validation)[: how["general"]]
+        questions = [row["question"] for row in general]
+        before = share_refused(generate(job.model, chat, questions, **smk.params.generation))
         alive = list(range(len(grid)))
         rounds = halved(len(grid), len(pairs))
         results = []
@@ -70,7 +73,6 @@ def main(smk) -> None:
             job.rows, job.memo = parts, {}
             job.statistics = shared["statistics"] | statistics
             job.directions = shared["directions"] | statistics
-            before = measure(job.model, chat, parts, smk.params.generation)
             for tried in alive:
                 setting = grid[tried]
                 try:
@@ -81,7 +83,7 @@ def main(smk) -> None:
                 else:
                     with edits.applied(job.model, outcome.edit):
                         row = measure(job.model, chat, parts, smk.params.generation)
-                    row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before["refused"]))
+                    row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before))
                 results.append({"setting": tried, "pair": number + 1} | setting | row)
                 values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
                 progress.say(f"{json.dumps(setting)} without {pair['forget']}: {values}", screen=False)

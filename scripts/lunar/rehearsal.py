@@ -66,6 +66,11 @@ def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: 
     }
 
 
+def share_refused(answers: Sequence[str]) -> float:
+    """Share of answers that are refusals, 0 of none."""
+    return sum(METRICS["refusal"].function({"prediction": answer}) for answer in answers) / max(1, len(answers))
+
+
 def measure(
     model: Any, chat: Chat, parts: Mapping[str, Sequence[Row]], generation: Mapping[str, int]
 ) -> dict[str, float]:
@@ -81,16 +86,15 @@ def measure(
     names = ("forget", "forget_validation", "held_out", "general_validation")
     rows = [(name, row) for name in names for row in parts[name]]
     answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[Row]] = {name: [] for name in names}
     for (name, row), answer in zip(rows, answers, strict=True):
-        if name == "general_validation":
-            found[name].append(METRICS["refusal"].function({"prediction": answer}))
-        else:
-            found[name].append(METRICS["rouge1"].function({"answer": row["answer"], "prediction": answer}))
-    forget = found["forget"] + found["forget_validation"]
-    refused = found["general_validation"]
+        found[name].append(row | {"prediction": answer})
+
+    def recall(rows: Sequence[Row]) -> float:
+        return sum(map(METRICS["rouge1"].function, rows)) / len(rows)
+
     return {
-        "forget": sum(forget) / len(forget),
-        "held_out": sum(found["held_out"]) / len(found["held_out"]),
-        "refused": sum(refused) / max(1, len(refused)),
+        "forget": recall(found["forget"] + found["forget_validation"]),
+        "held_out": recall(found["held_out"]),
+        "refused": share_refused([row["prediction"] for row in found["general_validation"]]),
     }
