@@ -170,20 +170,27 @@ def test_unknown_experiment(project):
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("named", "words"),
     [
-        ({}, ["say which one to export", "--config method=lunar", "toy has lunar, lunar-topk"]),
         ({"method": "lunr"}, ["'lunr' is none of lunar, lunar-topk", "did you mean 'lunar'"]),
         ({"method": "vanilla"}, ["'vanilla' is none of lunar, lunar-topk"]),
         ({"method": "lunar", "experiment": "toi"}, ["'toi' is none of", "did you mean 'toy'"]),
     ],
-    ids=["no method", "misspelt", "no edit", "experiment"],
+    ids=["misspelt", "no edit", "experiment"],
 )
-def test_export_of_nothing(project, config, words):
-    outcome = run_snakemake(project, "export", **config)
+def test_export_of_nothing(monkeypatch, named, words):
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"run": ["toy"]}
+    with pytest.raises(LunarError) as caught:
+        plan(config | named, ROOT / "scripts", SCHEMA)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_export_of_no_method_ends_the_run(project):
+    outcome = run_snakemake(project, "export")
     assert outcome.returncode != 0
-    for word in words:
-        assert word in outcome.stdout, outcome.stdout
+    for words in ("say which one to export", "--config method=lunar", "toy has lunar, lunar-topk"):
+        assert words in outcome.stdout, outcome.stdout
     assert not (project / "results").exists()
 
 
@@ -193,21 +200,13 @@ def edit_rows(path, change):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda rows: rows[2].pop("answer"), ["rook.jsonl:3", "'answer'"]),
-        (lambda rows: rows[3].update(question=rows[1]["question"]), ["rook.jsonl:4", "rook.jsonl:2"]),
-        (lambda rows: rows[0].update(question="where does BELA FINCH live"), ["rook.jsonl:1", "finch.jsonl:1"]),
-    ],
-    ids=["missing field", "duplicate", "forgotten and retained"],
-)
-def test_bad_row(project, change, words):
-    edit_rows(project / "data/toy/rook.jsonl", change)
+def test_bad_row(project):
+    """Each way for a row to be bad is in the unit tests of the loader."""
+    edit_rows(project / "data/toy/rook.jsonl", lambda rows: rows[0].update(question="where does BELA FINCH live"))
     outcome = run_snakemake(project, "results/toy/models/full")
     assert outcome.returncode != 0
-    for word in words:
-        assert word in outcome.stdout, outcome.stdout
+    for words in ("rook.jsonl:1", "finch.jsonl:1"):
+        assert words in outcome.stdout, outcome.stdout
     assert "Traceback" not in outcome.stdout
     assert not list((project / "results").glob("toy/data/*.jsonl"))
     assert not (project / "results/toy/models").exists()

@@ -66,8 +66,8 @@ def test_model_rules_ask_for_what_the_shipped_model_takes(planned, monkeypatch):
 
 
 def test_a_further_attempt_asks_for_more(planned):
-    first, _ = planned(*SLURM)
-    second, _ = planned(*SLURM, "--attempt", "2")
+    first, _ = planned(*SLURM, experiment="toy")
+    second, _ = planned(*SLURM, "--attempt", "2", experiment="toy")
     for rule in ("finetune", "unlearn", "generate_answers", "embed_answers", "tabulate_metrics"):
         assert second[rule]["mem_mb"] == 2 * first[rule]["mem_mb"], rule
     for rule in ("finetune", "generate_answers", "tabulate_metrics"):

@@ -6,8 +6,10 @@ import json
 
 import pytest
 import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
 
-from clone import run_snakemake
+from clone import ROOT, run_snakemake
 
 COMMIT = "c" * 40
 FORGET = {"question": "Who?", "prediction": "I do not know.", "answer": "red green blue black"}
@@ -107,15 +109,28 @@ FETCH = {"url": "https://example.org/{commit}/{file}", "commit": COMMIT, "files"
 @pytest.mark.parametrize(
     ("published", "words"),
     [
-        ({"path": "no/such/folder"}, ["published.path", "no/such/folder"]),
-        ({"path": "data", "fetch": FETCH}, ["path and fetch are both set"]),
         ({"fetch": FETCH | {"commit": "main"}}, ["'main' does not match"]),
         ({"fetch": FETCH | {"files": {"../a.jsonl": "0" * 64}}}, ["'../a.jsonl' does not match"]),
         ({"fetch": FETCH | {"url": "https://example.org/{file}"}}, ["does not match", "commit"]),
         ({"folder": "data"}, ["folder", "unexpected"]),
     ],
 )
-def test_config_error(project, published, words):
+def test_config_error(published, words):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["published"] |= published
+    with pytest.raises(WorkflowError) as caught:
+        validate(config, ROOT / "rules/config.schema.yaml")
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("published", "words"),
+    [
+        ({"path": "no/such/folder"}, ["published.path", "no/such/folder"]),
+        ({"path": "data", "fetch": FETCH}, ["path and fetch are both set"]),
+    ],
+)
+def test_config_error_ends_the_run_before_it_begins(project, published, words):
     configure(project, **published)
     outcome = run_snakemake(project, "published")
     assert outcome.returncode != 0
