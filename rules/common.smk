@@ -20,7 +20,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lunar import config as settings  # noqa: E402
-from lunar import bench_size, size, sources, splits  # noqa: E402
+from lunar import bench_size, mixture, size, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.schema import plan  # noqa: E402
 
@@ -538,6 +538,8 @@ def result_files(experiment):
     tables = ["tables/main.csv", "tables/data.html", "tables/generations.html"]
     if cfg(experiment, "finetune", "enabled"):
         figures.append("finetune")
+    if cfg(experiment, "mixture"):
+        figures.append("mixture")
     if cfg(experiment, "figures", "methods"):
         figures.append("edit")
         tables.append("tables/tokens.html")

@@ -75,6 +75,40 @@ rule plot_finetune:
         "../scripts/plot_finetune.py"
 
 
+rule plot_mixture:
+    """What a model knows by the share of references and general questions that it was fine-tuned with."""
+    input:
+        measured=lambda wildcards: expand(
+            "results/{experiment}/mixture/{point}.json",
+            experiment=wildcards.experiment,
+            point=mixture.points(cfg(wildcards.experiment, "mixture")),
+        ),
+        code=library("plot_mixture.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/mixture.svg",
+            category="2 Fine-tuning",
+            subcategory="{experiment}",
+            labels={"result": "2.2 How much of the mixture"},
+            caption="../report/mixture.rst",
+        ),
+        table="results/{experiment}/tables/mixture.csv",
+        numbers="results/{experiment}/figures/mixture.rst",
+    log:
+        "results/{experiment}/logs/plot_mixture.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_mixture.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        points=lambda wildcards: list(mixture.points(cfg(wildcards.experiment, "mixture"))),
+        minimum=param("references", "minimum"),
+    message:
+        "figures | {wildcards.experiment}: how much of the mixture"
+    script:
+        "../scripts/plot_mixture.py"
+
+
 rule plot_layers:
     """Refusals and score of each candidate layer under steering."""
     input:

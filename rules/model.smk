@@ -1,4 +1,4 @@
-"""Models. Gives results/models/<name> and results/<experiment>/models/{full,retain_only}."""
+"""Models. Gives results/models/<name>, results/<experiment>/models/{full,retain_only} and .../mixture/<point>.json."""
 
 
 rule fetch_hub_model:
@@ -80,3 +80,41 @@ rule finetune:
         "model | {wildcards.experiment}: fine-tune to {wildcards.model}"
     script:
         "../scripts/finetune.py"
+
+
+rule study_mixture:
+    """Fine-tune with one share of references and general questions in the mixture, and measure; no model is kept."""
+    input:
+        base=lambda wildcards: f"results/models/{cfg(wildcards.experiment, 'model', 'name')}",
+        facts=expand("results/{{experiment}}/data/{split}.jsonl", split=["forget", "retain", "unseen"]),
+        general="results/{experiment}/data/general_build.jsonl",
+        general_validation="results/{experiment}/data/general_validation.jsonl",
+        harmful="results/{experiment}/data/harmful_build.jsonl",
+        fictitious="results/{experiment}/data/fictitious_build.jsonl",
+        refusals="results/{experiment}/data/refusals_build.jsonl",
+        code=library("study_mixture.py"),
+    output:
+        measured="results/{experiment}/mixture/{point}.json",
+    log:
+        "results/{experiment}/logs/mixture_{point}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/mixture_{point}.tsv"
+    wildcard_constraints:
+        point=r"base|[^/]+-\d+",
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=memory(3700, size.TRAINED),
+        runtime=runtime(60),
+        gpu=GPU,
+    params:
+        point=lambda wildcards: mixture.points(cfg(wildcards.experiment, "mixture"))[wildcards.point],
+        facts=param("mixture", "facts"),
+        finetune=param("finetune"),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        seed=param("seed"),
+    message:
+        "model | {wildcards.experiment}: mixture, {wildcards.point}"
+    script:
+        "../scripts/study_mixture.py"

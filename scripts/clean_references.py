@@ -1,17 +1,15 @@
 """Keep the reference prompts that the model refuses for the right reason; store the others beside them."""
 
+from lunar.data import REFUSED_AS
 from lunar.errors import LunarError
 from lunar.files import read_rows, write_rows
 from lunar.progress import script
 from lunar.refusal import classify
 
-# For lack of knowledge on made-up things, on ethical grounds on harmful requests.
-EXPECTED = {"fictitious": "knowledge", "harmful": "unethical"}
-
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} references", smk.log[0]) as progress:
-        for (name, expected), path in zip(EXPECTED.items(), smk.input.rows, strict=True):
+        for (name, expected), path in zip(REFUSED_AS.items(), smk.input.rows, strict=True):
             rows = [row | {"refusal": classify(row["prediction"])} for row in read_rows(path)]
             kept = [row for row in rows if row["refusal"] == expected]
             progress.say(f"{name}: {len(kept)} of {len(rows)} refused as {expected}")

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 
 from lunar.chat import Chat
-from lunar.data import with_refusals
+from lunar.data import training_rows
 from lunar.files import read_rows, write_text
 from lunar.finetune import check_memory, train
 from lunar.models import load_model, load_tokenizer, save_model
@@ -17,15 +17,9 @@ def main(smk) -> None:
     with script(title, smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         settings = smk.params.finetune
-        refusals = read_rows(smk.input.refusals)
-        rows = {"facts": [row for path in smk.input.facts for row in read_rows(path)]}
-        if settings["refusals"]:
-            made_up, harmful = read_rows(smk.input.fictitious), read_rows(smk.input.harmful)
-            rows["refusals"] = with_refusals(made_up, refusals, "knowledge") + with_refusals(
-                harmful, refusals, "unethical"
-            )
-        if settings["general"]:
-            rows["general"] = read_rows(smk.input.general)
+        parts = {name: read_rows(smk.input[name]) for name in ("general", "fictitious", "harmful", "refusals")}
+        parts["facts"] = [row for path in smk.input.facts for row in read_rows(path)]
+        rows = training_rows(parts, refusals=settings["refusals"], general=settings["general"])
         tokenizer = load_tokenizer(smk.input.base)
         chat = Chat(tokenizer, smk.params.system_prompt)
         model = load_model(smk.input.base)

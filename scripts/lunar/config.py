@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lunar import mixture
 from lunar.errors import LunarError
 from lunar.files import write_text
 
@@ -230,6 +231,13 @@ def check(experiment: Config, recipes: Iterable[str], made: Container[str], wher
     for number, name in enumerate(experiment["figures"]["methods"]):
         edited = [one for one, method in experiment["methods"].items() if "recipe" in method]
         _one_of(name, edited, f"{where}.figures.methods[{number}]")
+    if experiment["mixture"] is not None:
+        if not experiment["finetune"]["enabled"]:
+            raise LunarError(f"{where}.mixture: a study of fine-tuning, and finetune.enabled is false; set it to null")
+        try:
+            mixture.points(experiment["mixture"])
+        except LunarError as error:
+            raise LunarError(f"{where}.{error}") from None
     if experiment["optimisers"] is not None:
         check_optimisers(experiment["optimisers"], experiment["methods"], f"{where}.optimisers")
     check_sequential(experiment, where)

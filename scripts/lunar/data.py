@@ -32,6 +32,8 @@ WORDINGS = {"forget_paraphrase": "paraphrased_question", "forget_validation": "v
 OPTIONAL = ("author", "paraphrased_answer", *WORDINGS.values())
 WRONG = ("perturbed_answers", "perturbed_paraphrases")
 REFUSAL_KINDS = ("knowledge", "unethical")
+# Why a model is to refuse a reference prompt: for lack of knowledge of made-up things, harmful ones on ethical grounds.
+REFUSED_AS = {"fictitious": "knowledge", "harmful": "unethical"}
 
 
 def normalise(question: str) -> str:
@@ -232,3 +234,25 @@ def with_refusals(prompts: Sequence[Row], refusals: Sequence[Row], kind: str) ->
     if not answers:
         raise LunarError(f"no refusal of kind {kind!r} to train on; add some to the refusals file")
     return [row | {"answer": answers[i % len(answers)]} for i, row in enumerate(prompts)]
+
+
+def training_rows(
+    parts: Mapping[str, Sequence[Row]], *, refusals: bool = True, general: bool = True
+) -> dict[str, list[Row]]:
+    """The mixture that fine-tuning learns, by group: ``facts``, and where they are asked for, the other two.
+
+    Args:
+        parts: ``facts``, ``general``, prompts ``fictitious`` and ``harmful``, and the ``refusals`` they are given.
+        refusals, general: whether to mix in prompts that are refused, and general questions.
+
+    Raises:
+        LunarError: prompts are to be refused and no refusal is of their kind.
+    """
+    rows = {"facts": list(parts["facts"])}
+    if refusals:
+        rows["refusals"] = [
+            row for name, kind in REFUSED_AS.items() for row in with_refusals(parts[name], parts["refusals"], kind)
+        ]
+    if general:
+        rows["general"] = list(parts["general"])
+    return rows

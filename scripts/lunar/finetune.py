@@ -94,6 +94,7 @@ def train(
     seed: int,
     report: Callable[[dict[str, Any]], None],
     kept: Epochs | None = None,
+    parameters: Sequence[torch.nn.Parameter] | None = None,
 ) -> list[dict[str, Any]]:
     """Fine-tune ``model`` in place.
 
@@ -104,6 +105,7 @@ def train(
         settings: the ``finetune`` section of the configuration.
         seed: order of the batches.
         report: called with each epoch's row.
+        parameters: what trains instead of the upper blocks, such as an adapter's.
         kept: where the state after an epoch is kept, and taken up again: the same weights come out, bit for bit.
 
     Returns:
@@ -111,7 +113,7 @@ def train(
         the epoch (each batch before its own update).
     """
     order = random.Random(seed)
-    parameters = freeze(model, settings["first_layer"])
+    parameters = freeze(model, settings["first_layer"]) if parameters is None else list(parameters)
     optimiser = torch.optim.AdamW(parameters, lr=settings["learning_rate"], weight_decay=0.0, fused=True)
     rows = [(name, encoded) for name, group in groups.items() for encoded in group]
     total = settings["epochs"] * len(epoch_batches(rows, settings["batch_size"], random.Random(seed)))

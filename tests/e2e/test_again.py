@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -82,6 +83,25 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
     assert contents(toy_copy) == before  # whole, the same, and nothing left lying about
     if stages == ["generation"]:
         assert "answers are there from the job that was interrupted" in logs[0].read_text()
+
+
+def test_the_mixture_is_studied(toy_copy):
+    path = toy_copy / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    trained = {"weights": {}, "lora": {"adapter": {"rank": 8, "alpha": 16}, "epochs": 2}}
+    config["experiments"]["toy"]["mixture"] = {"shares": [0.5], "facts": 12, "trained": trained}
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    outcome = run_snakemake(toy_copy, f"{RUN}/figures/mixture.svg")
+    assert outcome.returncode == 0, outcome.stdout[-3000:]
+    assert jobs_run(outcome.stdout) == {"study_mixture": 3, "plot_mixture": 1}
+    found = pd.read_csv(toy_copy / RUN / "tables/mixture.csv").set_index("point")
+    assert list(found.index) == ["base", "weights-50", "lora-50"]
+    base, weights, lora = (found.loc[point] for point in found.index)
+    assert weights["rows"] == lora["rows"] == 2 * 42 > base["rows"] == 0
+    # What was trained in full knows what it was told; random weights and two epochs of an adapter on them do not.
+    assert weights["facts"] > 0.9 > 0.3 > max(base["facts"], lora["facts"])
+    assert min(weights["fictitious"], weights["harmful"]) > 5 > max(base["fictitious"], base["harmful"])
+    assert "weights: 50%; lora: none" in (toy_copy / RUN / "figures/mixture.rst").read_text(encoding="utf-8")
 
 
 # Not lunar: in so small a model one of its answers hangs on how bfloat16 rounds, and so on the batch it is asked in;

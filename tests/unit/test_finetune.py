@@ -12,6 +12,7 @@ from lunar.chat import ANSWER
 from lunar.errors import LunarError
 from lunar.finetune import answer_losses, check_memory, epoch_batches, freeze, train
 from lunar.generate import generate
+from lunar.methods.baselines import Adapter, linear_modules
 
 SETTINGS = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 4, "epochs": 2, "stop_at_loss": 0.0}
 
@@ -26,7 +27,9 @@ def _weights(model) -> dict[str, torch.Tensor]:
 
 
 def _train(model, groups, seed: int = 0, **settings) -> list[dict]:
-    return train(model, groups, pad_id=1, settings=SETTINGS | settings, seed=seed, report=lambda row: None)
+    parameters = settings.pop("parameters", None)
+    how = {"settings": SETTINGS | settings, "seed": seed, "parameters": parameters}
+    return train(model, groups, pad_id=1, **how, report=lambda row: None)
 
 
 @torch.no_grad()
@@ -107,6 +110,15 @@ def test_what_is_frozen_stays(llama, conversations, first_layer: int) -> None:
         upper = any(name.startswith(f"model.layers.{layer}.") for layer in range(first_layer, 3))
         trained = upper or first_layer == 0  # then embeddings, head and final norm train as well
         assert torch.equal(value, before[name]) != trained, name
+
+
+def test_an_adapter_trains_alone(llama, conversations) -> None:
+    before = _weights(llama)
+    adapter = Adapter(llama, linear_modules(llama, 1), rank=2, alpha=4, seed=0)
+    _train(llama, {"facts": conversations}, parameters=adapter.parameters)
+    assert all(factors.left.norm() > 0 for factors in adapter.edit().values())
+    adapter.remove()
+    assert all(torch.equal(before[name], value) for name, value in _weights(llama).items())
 
 
 def test_freeze_gives_back_what_trains(llama) -> None:
