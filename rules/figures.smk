@@ -1,4 +1,4 @@
-"""Figures. Each gives results/<experiment>/figures/<name>.svg and, beside it, the numbers that its caption reads."""
+"""Figures. Each gives results/<experiment>/figures/<name>.svg, the same as PDF, and the numbers that its caption reads."""
 
 
 rule plot_tradeoff:
@@ -20,6 +20,7 @@ rule plot_tradeoff:
             labels={"result": "1.2 Forgetting against retention"},
             caption="../report/tradeoff.rst",
         ),
+        pdf="results/{experiment}/figures/tradeoff.pdf",
         page=report(
             "results/{experiment}/figures/tradeoff.html",
             category="1 Results",
@@ -59,6 +60,7 @@ rule plot_finetune:
             labels={"result": "2.1 Learning curves"},
             caption="../report/finetune.rst",
         ),
+        pdf="results/{experiment}/figures/finetune.pdf",
         numbers="results/{experiment}/figures/finetune.rst",
     log:
         "results/{experiment}/logs/plot_finetune.log",
@@ -92,6 +94,7 @@ rule plot_mixture:
             labels={"result": "2.2 How much of the mixture"},
             caption="../report/mixture.rst",
         ),
+        pdf="results/{experiment}/figures/mixture.pdf",
         table="results/{experiment}/tables/mixture.csv",
         numbers="results/{experiment}/figures/mixture.rst",
     log:
@@ -122,6 +125,7 @@ rule plot_layers:
             labels={"result": "3.1 Layer scores and refusals under steering"},
             caption="../report/layers.rst",
         ),
+        pdf="results/{experiment}/figures/layers.pdf",
         numbers="results/{experiment}/figures/layers.rst",
     log:
         "results/{experiment}/logs/plot_layers.log",
@@ -156,6 +160,7 @@ rule plot_edit:
             labels={"result": "4.1 Singular values and detector scores"},
             caption="../report/edit.rst",
         ),
+        pdf="results/{experiment}/figures/edit.pdf",
         numbers="results/{experiment}/figures/edit.rst",
     log:
         "results/{experiment}/logs/plot_edit.log",
@@ -187,6 +192,7 @@ rule plot_optimisers:
             labels={"result": "4.2 Optimisers against the closed form"},
             caption="../report/optimisers.rst",
         ),
+        pdf="results/{experiment}/figures/optimisers.pdf",
         numbers="results/{experiment}/figures/optimisers.rst",
     log:
         "results/{experiment}/logs/plot_optimisers.log",
@@ -220,6 +226,7 @@ rule plot_pca:
             labels={"result": "5.1 PCA before and after", "method": "{method}"},
             caption="../report/pca.rst",
         ),
+        pdf="results/{experiment}/figures/pca_{method}.pdf",
         numbers="results/{experiment}/figures/pca_{method}.rst",
     log:
         "results/{experiment}/logs/plot_pca_{method}.log",
@@ -254,6 +261,7 @@ rule plot_rehearsal:
             labels={"result": "3.2 Settings tried in rehearsal"},
             caption="../report/rehearsal.rst",
         ),
+        pdf="results/{experiment}/figures/rehearsal.pdf",
         numbers="results/{experiment}/figures/rehearsal.rst",
     log:
         "results/{experiment}/logs/plot_rehearsal.log",
@@ -307,6 +315,7 @@ rule tabulate_ladder:
             labels={"result": "1.5 The ladder, drawn"},
             caption="../report/ladder.rst",
         ),
+        pdf="results/{experiment}/figures/ladder.pdf",
         numbers="results/{experiment}/figures/ladder.rst",
     log:
         "results/{experiment}/logs/tabulate_ladder.log",
@@ -338,6 +347,7 @@ rule plot_attacks:
             labels={"result": "7.1 Every attack on every method"},
             caption="../report/attacks.rst",
         ),
+        pdf="results/{experiment}/figures/attacks.pdf",
     log:
         "results/{experiment}/logs/plot_attacks.log",
     benchmark:
@@ -368,6 +378,7 @@ rule plot_attack_curves:
             labels={"result": "7.4 Curve", "curve": "{curve}"},
             caption="../report/attack_curves.rst",
         ),
+        pdf="results/{experiment}/figures/attack_{curve}.pdf",
         numbers="results/{experiment}/figures/attack_{curve}.rst",
     log:
         "results/{experiment}/logs/plot_attack_{curve}.log",
@@ -403,6 +414,7 @@ rule plot_quantisation:
             labels={"result": "7.5 Quantisation and the size of the edit"},
             caption="../report/quantisation.rst",
         ),
+        pdf="results/{experiment}/figures/quantisation.pdf",
         numbers="results/{experiment}/figures/quantisation.rst",
     log:
         "results/{experiment}/logs/plot_quantisation.log",

@@ -40,7 +40,7 @@ def main(smk) -> None:
                 axis.xaxis.set_major_formatter("{x:g}")
         axes[0, 0].set_ylabel(up)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(smk.output.numbers, {"said": curves_in_words(curves, kind) or "no curve was asked for"})
 
 

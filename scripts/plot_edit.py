@@ -41,7 +41,7 @@ def main(smk) -> None:
         right.set(
             title=f"Mean detector score, {first}, layer {layer}", xlabel="v . h   (1: moved in full, 0: left alone)"
         )
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         numbers |= {"method": first, "moved": scores["forget redirected"], "kept": scores.get("retain answer", 0.0)}
         write_numbers(smk.output.numbers, numbers)
 

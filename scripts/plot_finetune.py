@@ -27,7 +27,7 @@ def main(smk) -> None:
             ends.append(f"{model} ends after {len(history)} epochs at a loss of {history['loss_facts'].iloc[-1]:.3f}")
         axes[0][0].set_ylabel("mean loss of an answer token (nats)")
         axes[0][0].legend()
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(smk.output.numbers, {"models": ", ".join(ends), "stop": smk.params.stop_at_loss})
 
 

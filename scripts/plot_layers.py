@@ -37,7 +37,7 @@ def main(smk) -> None:
         bottom.margins(y=0.25)
         for axis in (top, bottom):
             axis.set_xticks(list(positions), [str(layer) for layer in layers])
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         best = rows[chosen["best"]]
         write_numbers(
             smk.output.numbers,

@@ -46,7 +46,7 @@ def main(smk) -> None:
         for axis in (facts, general, references):
             axis.set_xlabel("share of the mixture (%)")
             axis.legend(handlelength=3.5)
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         write_text(smk.output.table, table.drop(columns="way").to_csv(index=False))
         numbers = {"verdicts": "; ".join(verdicts), "facts": FACTS, "lost": LOST, "minimum": smk.params.minimum}
         write_numbers(smk.output.numbers, numbers | {"before": float(base["general"])})

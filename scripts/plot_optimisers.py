@@ -55,7 +55,7 @@ def main(smk) -> None:
         axes[0].set(title="By time", xlabel="seconds (rows cached)", ylabel="objective / optimum")
         axes[1].set(title="By steps", xlabel="steps")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         uncached = facts["uncached"]
         numbers = {key: facts[key] for key in ("layer", "rows", "width", "threads")}
         numbers |= {"alone": duration(alone), "whole": duration(whole), "runs": "; ".join(said)}

@@ -46,7 +46,7 @@ def main(smk) -> None:
             numbers[f"ratio_{when}"] = float(distance["fictitious"] / distance["retain"])
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(smk.output.numbers, numbers)
 
 

@@ -42,7 +42,7 @@ def main(smk) -> None:
         shapes = [(name, {"color": "#4D4D4D", "marker": marker}) for name, marker in markers.items()]
         handles = [plt.Line2D([], [], ls="none", ms=4, label=name, **style) for name, style in colours + shapes]
         figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7)
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         least, most = (points.loc[where] for where in (points["survival"].idxmin(), points["regained"].idxmax()))
         numbers = {"smallest": f"{points['size'].min():.2g}", "largest": f"{points['size'].max():.2g}"}
         for name, row in (("least", least), ("most", most)):

@@ -53,7 +53,7 @@ def main(smk) -> None:
         axes[-1].margins(x=0.2, y=0.15)
         axes[-1].locator_params(axis="x", nbins=4)
         axes[-1].set(title="Does the paper's score tell?", xlabel="layer score under steering", ylim=(0, None))
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         numbers |= {
             "paper": chosen["best"],
             "layers": len(shared),

@@ -45,7 +45,7 @@ def main(smk) -> None:
                 "better", (0.02, 1.0), (0.2, 0.8), arrowprops={"arrowstyle": "->", "color": "#595959"}, color="#595959"
             )
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=COLUMNS, fontsize=7)
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
         svg = titled(Path(smk.output.figure).read_text(encoding="utf-8"), titles)
         write_text(smk.output.figure, svg)
         page = render(

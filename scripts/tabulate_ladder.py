@@ -51,7 +51,7 @@ def main(smk) -> None:
         right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
         for axis in (left, right):
             axis.grid(axis="y", visible=False)
-        save(figure, smk.output.figure)
+        save(figure, smk.output.figure, smk.output.pdf)
 
         largest = max(rows[1:height], key=lambda row: abs(row["step"]))
         write_numbers(

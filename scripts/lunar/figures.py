@@ -63,6 +63,7 @@ plt.rcParams.update(
         # Text stays text (selectable, small files), and element names do not change from run to run.
         "svg.fonttype": "none",
         "svg.hashsalt": "lunar",
+        "pdf.fonttype": 42,
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
     }
@@ -76,12 +77,15 @@ def method_style(name: str) -> dict[str, Any]:
     return {"color": colour, "marker": marker}
 
 
-def save(figure: Any, path: str | Path) -> None:
-    """Write a figure as SVG without a date in it, whole or not at all."""
+def save(figure: Any, *paths: str | Path) -> None:
+    """Write a figure as SVG or PDF, by the file's ending, without a date in it, whole or not at all."""
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     named = {"Title": "; ".join(dict.fromkeys(filter(None, titles)))}  # what a screen reader says
-    with whole(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None} | named)
+    for path in map(Path, paths):
+        kind = path.suffix[1:]
+        undated = {"Date": None} if kind == "svg" else {"CreationDate": None}
+        with whole(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=undated | named)
     plt.close(figure)
 
 

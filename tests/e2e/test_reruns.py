@@ -31,13 +31,13 @@ def test_a_change_reruns_exactly(edited, everything, line):
 
 def test_what_runs_again_changes_what_it_should_and_nothing_else(edited):
     before = contents(edited)
-    figure = Path(RUN) / "figures/layers.svg"
+    figures = {Path(RUN) / f"figures/layers.{kind}" for kind in ("svg", "pdf")}
     with changed(edited, RECOLOUR, "scripts/plot_layers.py"):
         outcome = run_snakemake(edited)
         assert outcome.returncode == 0, outcome.stdout[-3000:]
         assert "figures | toy: layers" in outcome.stdout
         after = contents(edited)
-        assert {path for path in before if before[path] != after[path]} == {figure}
+        assert {path for path in before if before[path] != after[path]} == figures
         assert planned(edited) == {}
     (edited / "scripts/plot_layers.py").touch()
     assert run_snakemake(edited).returncode == 0
