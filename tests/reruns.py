@@ -230,7 +230,7 @@ LINES = [
             "plot_finetune": 1,
             "plot_layers": 1,
             "plot_optimisers": 1,
-            "plot_pca": 2,
+            "plot_pca": 1,
             "plot_rehearsal": 1,
             "plot_tradeoff": 1,
             "show_data": 1,
