@@ -1,10 +1,11 @@
 # `make reproduce`: environment and main job. `make test`: environment and tests. Needs Python 3.11 and a package index.
 # `make test-slurm`: installs SLURM from Debian's packages where it is not there, and runs its tests on a cluster of its own.
 # `make test-browser`: the same with Chromium, which opens the toy experiment's report.
+# `make test-envs`: builds the Python part of each environment of envs/ and imports there what its scripts import.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: reproduce test test-slurm test-browser format clean
+.PHONY: reproduce test test-slurm test-envs test-browser format clean
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --cores all
@@ -15,6 +16,9 @@ test: .venv/installed
 test-slurm: .venv/installed
 	sh tests/slurm/install.sh
 	$(BIN)/python -m pytest tests/slurm
+
+test-envs: .venv/installed
+	$(BIN)/python -m pytest tests/envs
 
 test-browser: .venv/installed
 	sh tests/browser/install.sh

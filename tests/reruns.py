@@ -278,8 +278,10 @@ LINES = [
         "the ridge of a method that is rehearsed and drawn (`lunar-topk`)",
         setting("methods", "lunar-topk", "ridge", value=1e-2),
         CONFIG,
-        "the same, and its rehearsal, activations, PCA, figures of rehearsals and edits",
-        ONE_METHOD | {"rehearse": 1, "plot_rehearsal": 1, "collect_activations": 5, "plot_edit": 1, "plot_pca": 1},
+        "the same, and its rehearsal, activations, PCA, figures of rehearsals and edits, tokens",
+        ONE_METHOD
+        | {"rehearse": 1, "plot_rehearsal": 1, "collect_activations": 5, "plot_edit": 1, "plot_pca": 1}
+        | {"show_tokens": 1},
     ),
     Line(
         "layers",

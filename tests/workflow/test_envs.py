@@ -10,10 +10,7 @@ import pytest
 import yaml
 
 from clone import ROOT
-from lunar.config import imported_modules, recipes
-
-RULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
-PAIRS = sorted(set(re.findall(r'"\.\./envs/(\w+)\.yaml".*?"\.\./scripts/(\w+)\.py"', RULES, flags=re.DOTALL)))
+from environments import PAIRS, files_of
 
 
 def pins(text: str) -> dict[str, str]:
@@ -45,11 +42,7 @@ def test_every_script_is_run_by_a_rule_with_an_environment():
 
 @pytest.mark.parametrize(("env", "script"), PAIRS)
 def test_environment_has_what_the_script_imports(env, script):
-    path = ROOT / "scripts" / f"{script}.py"
-    modules = imported_modules(path)
-    if any(module.endswith("methods/__init__.py") for module in modules):
-        modules = imported_modules(path, *recipes(ROOT / "scripts").values())  # what it imports by a recipe's name
-    needed = third_party([path, *map(Path, modules)])
+    needed = third_party(files_of(script))
     held = set(pins((ROOT / "envs" / f"{env}.yaml").read_text(encoding="utf-8")))
     assert needed <= held, f"envs/{env}.yaml lacks {sorted(needed - held)}"
 
