@@ -22,10 +22,11 @@ rule measure_size:
         runtime=60,
         gpu=GPU,
     params:
-        adamw=settings.value(config, ["defaults", "methods", "lunar-official", "solver"]),
+        # Looked up by this rule's job only: an experiment can do without these methods.
+        adamw=lambda wildcards: settings.value(config, ["defaults", "methods", "lunar-official", "solver"]),
         embedder=settings.value(config, ["defaults", "embedder"]),
         entry=lambda wildcards: bench_size.at(config["bench"]["sizes"], wildcards.size)[0],
-        epochs=config["defaults"]["methods"]["lunar-replication"]["solver"]["epochs"],
+        epochs=lambda wildcards: config["defaults"]["methods"]["lunar-replication"]["solver"]["epochs"],
         how=bench_settings,
         seed=config["bench"]["seed"],
     message:

@@ -46,10 +46,10 @@ def shorten(project):
     none = {"optimisers": None, "ladder": None, "compare": ["vanilla", "lunar"]}
     config["defaults"] |= none
     config["defaults"]["figures"]["methods"] = ["lunar"]
-    config["defaults"]["attacked"]["methods"] = []
     toy = config["experiments"]["toy"]
     config["experiments"] = {"toy": toy}
     toy |= none | {"methods": {}, "layers": {"candidates": [2], "top_k": 1}, "sequential": {"requests": []}}
+    toy["attacked"] = {"methods": [], "attacks": []}
     toy["figures"] = {"late_layer": 3}
     toy["metrics"] = {"resamples": 100}
     config["run"] = ["toy"]
