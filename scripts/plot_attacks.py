@@ -19,7 +19,7 @@ def main(smk) -> None:
         figure, axes = plt.subplots(
             len(parts),
             1,
-            figsize=(TWO_COLUMNS, 1.5 + 0.24 * len(methods)),
+            figsize=(TWO_COLUMNS, max(2.2, 1.5 + 0.24 * len(methods))),  # the bar at the side has a name
             height_ratios=sizes,
             sharex=True,
             squeeze=False,

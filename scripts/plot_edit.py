@@ -38,9 +38,7 @@ def main(smk) -> None:
         right.axvline(0, color="#4D4D4D", lw=0.8)
         right.set_yticks(range(len(scores)), list(scores))
         right.invert_yaxis()
-        right.set(
-            title=f"Mean detector score, {first}, layer {layer}", xlabel="v . h   (1: moved in full, 0: left alone)"
-        )
+        right.set(title="Mean detector score", xlabel=f"v . h of {first}, layer {layer} (1: moved, 0: left alone)")
         save(figure, smk.output.figure, smk.output.pdf)
         numbers |= {"method": first, "moved": scores["forget redirected"], "kept": scores.get("retain answer", 0.0)}
         write_numbers(smk.output.numbers, numbers)

@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 
-from lunar.figures import ONE_COLUMN, TWO_COLUMNS, save, write_numbers
+from lunar.figures import ONE_COLUMN, TWO_COLUMNS, note, save, write_numbers
 from lunar.files import read_json
 from lunar.progress import script
 
@@ -24,6 +24,8 @@ def main(smk) -> None:
             values = [rows[layer][key] for layer in layers]
             top.bar(positions, values, bottom=floor, color=colour, hatch=hatch, edgecolor="white", label=label)
             floor = [a + b for a, b in zip(floor, values, strict=True)]
+        if not any(floor):
+            note(top, "no answer is a refusal")
         top.set(title="Refusals under steering", ylabel="share of forget questions", xlabel="layer", ylim=(0, 1.25))
         top.legend(title="refused for", loc="upper left", ncols=2)
         scores = [rows[layer]["score"] for layer in layers]

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from scipy.stats import spearmanr
 
-from lunar.figures import ONE_COLUMN, TWO_COLUMNS, save, write_numbers
+from lunar.figures import ONE_COLUMN, TWO_COLUMNS, note, save, write_numbers
 from lunar.files import read_json
 from lunar.progress import script
 
@@ -50,6 +50,8 @@ def main(smk) -> None:
         axes[-1].plot(paper, ours, ls="none", marker="o", color="#4D4D4D")
         for layer, x, y in zip(shared, paper, ours, strict=True):
             axes[-1].annotate(layer, (x, y), (4, 3), textcoords="offset points")
+        if not shared:
+            note(axes[-1], "no layer was tried alone")
         axes[-1].margins(x=0.2, y=0.15)
         axes[-1].locator_params(axis="x", nbins=4)
         axes[-1].set(title="Does the paper's score tell?", xlabel="layer score under steering", ylim=(0, None))

@@ -77,6 +77,11 @@ def method_style(name: str) -> dict[str, Any]:
     return {"color": colour, "marker": marker}
 
 
+def note(axis: Any, text: str) -> None:
+    """Words in the middle of a panel that has nothing to show, so that it does not look forgotten."""
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center")
+
+
 def save(figure: Any, *paths: str | Path) -> None:
     """Write a figure as SVG or PDF, by the file's ending, without a date in it, whole or not at all."""
     titles = [axis.get_title(loc="left") for axis in figure.axes]

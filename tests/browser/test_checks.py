@@ -91,7 +91,7 @@ def test_a_figure_without_fault(browser, tmp_path, mark):
         (PANEL.partition("</title>")[2].format(BAR), "texts", "no title"),
         ("<title>t</title>", "texts", "no text"),
         (PANEL.format('<text x="50" y="120" style="font-size: 5px">small</text>'), "texts", '"small" is 5.0 pt'),
-        (PANEL.format('<text x="20" y="20" style="font-size: 8px">over</text>'), "texts", '"up" and "over" overlap'),
+        (PANEL.format('<text x="12" y="20" style="font-size: 8px">over</text>'), "texts", '"up" and "over" overlap'),
         (
             PANEL.format('<text x="9" y="20" style="font-size: 8px" transform="rotate(45 9 20)">turned</text>'),
             "texts",

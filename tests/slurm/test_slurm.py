@@ -121,7 +121,7 @@ def content(project):
 def test_cancelled_and_taken_up_again_ends_in_the_same_tables(cluster, local, submitted):
     log = submitted / RUN / "logs/unlearn_lunar.log"
     process, said = submit(cluster, submitted)
-    end = time.monotonic() + 200
+    end = time.monotonic() + 600
     try:
         while not log.exists():  # the job that makes and measures the edit is at it
             assert time.monotonic() < end, said.read_text()[-6000:] + cluster.words()
@@ -132,7 +132,7 @@ def test_cancelled_and_taken_up_again_ends_in_the_same_tables(cluster, local, su
             number for number, job in jobs.items() if job["JobState"] == "RUNNING" and "unlearn" in job["Comment"]
         ]
         cluster.client("scancel", number)
-        assert process.wait(300) != 0, said.read_text()[-6000:]
+        assert process.wait(600) != 0, said.read_text()[-6000:]
     finally:
         process.terminate()
         process.wait()
@@ -153,7 +153,7 @@ def test_cancelled_and_taken_up_again_ends_in_the_same_tables(cluster, local, su
 
     process, said = submit(cluster, submitted)
     try:
-        assert process.wait(300) == 0, said.read_text()[-6000:] + cluster.words()
+        assert process.wait(600) == 0, said.read_text()[-6000:] + cluster.words()
     finally:
         process.terminate()
         process.wait()
