@@ -13,6 +13,11 @@ def main(smk) -> None:
         rows = readable(metrics)
         write_text(smk.output.markdown, markdown(rows, list(metrics)))
         write_text(smk.output.latex, latex(rows, list(metrics)))
+        run = smk.wildcards.experiment.partition("@")[0]  # without its seed
+        commands = {
+            name: f".venv/bin/snakemake --cores all {path} --config run='[{run}]'"
+            for name, path in zip(smk.params.compare, smk.input.metrics, strict=True)
+        }
         page = render(
             smk.input.template,
             style=smk.input.style,
@@ -20,6 +25,7 @@ def main(smk) -> None:
             sections=sections(rows),
             methods=list(metrics),
             arrows=ARROWS,
+            commands=commands,
         )
         write_text(smk.output.html, page)
         layers, rehearsed = read_json(smk.input.layers), bool(smk.params.rehearsed)

@@ -13,6 +13,7 @@ import pandas as pd
 from lunar.errors import LunarError
 from lunar.metrics import METRICS
 from lunar.refusal import classify
+from lunar.rst import list_table
 from lunar.splits import ATTACKED
 
 Pair = tuple[str, str]
@@ -123,12 +124,18 @@ def worst(table: pd.DataFrame, method: str) -> dict[str, Any]:
     return max(rows, key=lambda row: row["forget_rouge1_vs_unattacked"])
 
 
-def _worst_in_words(table: pd.DataFrame, method: str, code: str) -> str:
+def _worst_in_numbers(table: pd.DataFrame, method: str) -> tuple[str, str, str, str]:
+    """Forget ROUGE-1 without attack; the attack that brings most back; under it; of the control under it."""
     row = worst(table, method)
     before = row["forget_rouge1"] - row["forget_rouge1_vs_unattacked"]
     leak = row[f"forget_rouge1_vs_{CONTROL}"]
-    control = "" if math.isnan(leak) else f" ({CONTROL}: {row['forget_rouge1'] - leak:.2f})"
-    return f"{code}{method}{code} {before:.2f} to {row['forget_rouge1']:.2f} under {row['attack']}{control}"
+    control = "" if math.isnan(leak) else f"{row['forget_rouge1'] - leak:.2f}"
+    return f"{before:.2f}", row["attack"], f"{row['forget_rouge1']:.2f}", control
+
+
+def _worst_in_words(table: pd.DataFrame, method: str) -> str:
+    before, attack, after, control = _worst_in_numbers(table, method)
+    return f"{method} {before} to {after} under {attack}" + (f" ({CONTROL}: {control})" if control else "")
 
 
 def numbers(table: pd.DataFrame, edited: Sequence[str]) -> dict[str, Any]:
@@ -145,8 +152,11 @@ def numbers(table: pd.DataFrame, edited: Sequence[str]) -> dict[str, Any]:
     found = {
         "attacks": attacked["attack"].nunique(),
         "methods": table["method"].nunique(),
-        "worst": "; ".join(_worst_in_words(table, name, "") for name in edited) or "no edited method is attacked",
-        "above": f"{above} of {len(compared)}" if compared else f"none, since {CONTROL} is not attacked,",
+        "worst": "; ".join(_worst_in_words(table, name) for name in edited) or "no edited method is attacked",
+        "above": f"In {above} of {len(compared)} cases an attack draws more from an edited model than from {CONTROL}, "
+        "which never knew, the whole 95% interval of the difference above 0."
+        if compared
+        else f"{CONTROL}, which never knew, is not attacked here.",
     }
     hurt = min(attacked.to_dict("records"), key=lambda row: row["retain_rouge1_vs_unattacked"])
     found["hurt"] = f"{hurt['attack']} on {hurt['method']}, {hurt['retain_rouge1_vs_unattacked']:+.2f}"
@@ -156,16 +166,16 @@ def numbers(table: pd.DataFrame, edited: Sequence[str]) -> dict[str, Any]:
 def summary(table: pd.DataFrame, edited: Sequence[str]) -> str:
     """reStructuredText for the report's first page: what attacks bring back, all from the numbers."""
     found = numbers(table, edited)
-    texts = "; ".join(_worst_in_words(table, name, "``") for name in edited)
-    lines = [
-        f"**Does it stay forgotten?** Of {found['attacks']} attacks, the one that brings most back, by ROUGE-1 on the "
-        f"forget set (in brackets: what the same attack draws from ``{CONTROL}``, which never knew it): "
-        + (f"{texts}." if texts else "no edited method is attacked."),
-        f"An attack draws more from an edited model than from ``{CONTROL}``, by more than the 95% interval, in "
-        f"{found['above']} cases (section 7).",
-        "",
-    ]
-    return "\n".join(lines)
+    title = f"**Does it stay forgotten?** What the worst of {found['attacks']} attacks brings back, by forget ROUGE-1:"
+    lines = [title, ""]
+    if edited:
+        titles = ("method", "left alone", "worst attack", "under it", f"{CONTROL} under it")
+        lines += list_table([titles, *((name, *_worst_in_numbers(table, name)) for name in edited)])
+    else:
+        lines += ["no edited method is attacked."]
+    return "\n".join(
+        [*lines, "", f"Numbers of a row are over the questions that its attack asks. {found['above']}", ""]
+    )
 
 
 # --- Curves

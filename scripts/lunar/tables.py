@@ -8,6 +8,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from lunar.metrics import METRICS, OVERALL, Metric, Overall
+from lunar.rst import list_table
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -244,6 +245,8 @@ HEADLINE = (
     ("DS", None, "ds"),
     ("forget", "forget", "rouge1"),
     ("refused", "forget", "refusal"),
+    ("refusal quality", "forget", "refusal_quality"),
+    ("gibberish", "forget", "gibberish"),
     ("retain", "retain", "rouge1"),
     ("unseen", "unseen", "rouge1"),
     ("general refused", "general", "refusal"),
@@ -259,21 +262,17 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehear
         layers: what the paper's score says of each layer.
         rehearsed: settings of a compared method were chosen in rehearsal.
     """
-    lines = [experiment, "-" * len(experiment), "", ".. list-table::", "   :header-rows: 1", ""]
-    lines += [f"   {'*' if i == 0 else ' '} - {title}" for i, title in enumerate(["method", *[h[0] for h in HEADLINE]])]
+    rows = [["method", *[title for title, _, _ in HEADLINE]]]
     for name, values in metrics.items():
         ds = values["ds"]
-        lines.append(f"   * - {name}")
-        for _, split, metric in HEADLINE:
-            if metric == "ds":
-                text = f"{ds['mean']:.1f}" if "mean" in ds else ABSENT
-            else:
-                text = _value(metrics, name, split, metric)
-            lines.append(f"     - {text}")
+        text = f"{ds['mean']:.1f} [{ds['low']:.1f}, {ds['high']:.1f}]" if "mean" in ds else ABSENT
+        rows.append([name, text, *(_value(metrics, name, split, metric) for _, split, metric in HEADLINE[1:])])
+    lines = [experiment, "-" * len(experiment), "", *list_table(rows)]
     lines += [
         "",
-        "DS (lower is better; section 1 has the intervals); forget, retain and unseen are ROUGE-1 recall, refused are "
-        "shares of questions.",
+        "DS (lower is better; in brackets its bootstrap 95% interval, in section 1 all others); forget, retain and "
+        "unseen are ROUGE-1 recall; refused and gibberish are shares of questions, of the forget set where none is "
+        "named; refusal quality is how like a refusal answers on the forget set are.",
     ]
     if "vanilla" in metrics:
         known = _value(metrics, "vanilla", "forget", "rouge1")

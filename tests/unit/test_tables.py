@@ -255,17 +255,19 @@ def test_table_page_escapes_what_is_inserted() -> None:
     rows[1] |= {"source": EVIL, "metric": EVIL}
     style = TEMPLATES / "style.css"
     rows[2]["cells"] = [{**one, "text": "", "reason": EVIL} for one in rows[2]["cells"]]
-    parts = {"sections": sections(rows), "methods": ["a", EVIL], "arrows": ARROWS}
+    parts = {"sections": sections(rows), "methods": ["a", EVIL], "arrows": ARROWS, "commands": {EVIL: "snakemake"}}
     page = render(TEMPLATES / "table.html.j2", style=style, title=EVIL, **parts)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 2 + 4 + 2 + 1  # title, heading; method a split; source, metric; reason
+    # Title, heading; method a split; source, metric; reason, command.
+    assert page.count("&lt;script&gt;") == 2 + 4 + 2 + 2
     assert f'title="{EVIL[:8]}' not in page and style.read_text(encoding="utf-8") in page
     assert page.count("<tr") == sum(1 + len(section["rows"]) for section in sections(rows))
 
 
 def test_style_sheet_is_inserted_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text('td > p::before { content: "<"; }')
-    page = render(TEMPLATES / "table.html.j2", style=tmp_path / "style.css", title="T", sections=[], methods=[])
+    none = {"sections": [], "methods": [], "commands": {}}
+    page = render(TEMPLATES / "table.html.j2", style=tmp_path / "style.css", title="T", **none)
     assert '<style>td > p::before { content: "<"; }</style>' in page
 
 
@@ -284,7 +286,7 @@ def test_summary_is_a_table_with_every_method() -> None:
     rows = [[entry.astext() for entry in row.findall(nodes.entry)] for row in document.findall(nodes.row)]
     assert [row[0] for row in rows] == ["method", *METRIC_FILES]
     by_name = {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[1:]}
-    assert by_name["lunar"]["DS"] == "21.5"
+    assert by_name["lunar"]["DS"].startswith("21.5 [")
     assert by_name["retain_only"]["DS"] == "not measured"
     assert (by_name["lunar"]["forget"], by_name["lunar"]["refused"], by_name["lunar"]["retain"]) == (
         *("0.12", "0.95", "0.78"),
