@@ -1,8 +1,8 @@
-"""The README's result tables, made from the tables of the reported run, which tests/reference keeps.
+"""The result tables of README.md and docs/results.md, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
 
-copies that run's tables and writes the README's between their marks; a test says whether the two agree.
+copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
 """
 
 import re
@@ -15,6 +15,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / "reference"
 README = ROOT / "README.md"
+PAGES = (README, ROOT / "docs/results.md")
 KEPT = ("main.csv", "ladder.csv", "sequential.csv", "attacks.csv")
 
 MAIN = {
@@ -30,6 +31,18 @@ MAIN = {
     "gibberish ↓": lambda row: f"{row['forget_gibberish']:.2f}",
     "forget quality (p) ↑": lambda row: f"{row['forget_quality']:.2g}",
 }
+HEADLINE = {
+    "DS ↓": MAIN["DS ↓"],
+    "forget ↓": MAIN["forget ROUGE-1 ↓"],
+    "attacked ↓": lambda row: "" if pd.isna(row["worst"]) else f"{row['worst']:.3f} ({row['attack']})",
+    "refused ↑": MAIN["forget refused ↑"],
+    "gibberish ↓": MAIN["gibberish ↓"],
+    "retain ↑": MAIN["retain ROUGE-1 ↑"],
+    "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
+    "general refused ↓": MAIN["general refused ↓"],
+}
+HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-official", "lunar-replication")
+HEADLINED += ("idk", "dpo", "npo", "simnpo")
 LADDER = {
     "DS": lambda row: f"{row['ds']:.1f}",
     "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
@@ -57,19 +70,28 @@ def attacks(table: pd.DataFrame) -> str:
     return markdown(wide, "attack", shown)
 
 
+def headline(table: pd.DataFrame, attacked: pd.DataFrame) -> str:
+    """Some methods, with the attack under which most of the forget set is answered."""
+    attacked = attacked[attacked["attack"] != "none"]
+    worst = attacked.loc[attacked.groupby("method")["forget_rouge1"].idxmax(), ["method", "attack", "forget_rouge1"]]
+    worst = worst.rename(columns={"forget_rouge1": "worst"})
+    rows = table.drop(columns="attack").merge(worst, on="method", how="left").set_index("method", drop=False)
+    return markdown(rows.loc[list(HEADLINED)], "method", HEADLINE)
+
+
 def tables() -> dict[str, str]:
-    """The README's tables by the name in their marks, from the reported run."""
-    found = {
-        "main": markdown(pd.read_csv(REFERENCE / "main.csv"), "method", MAIN),
-        "ladder": markdown(pd.read_csv(REFERENCE / "ladder.csv"), "rung", LADDER),
+    """The pages' tables by the name in their marks, from the reported run."""
+    read = {path.stem: pd.read_csv(path) for path in REFERENCE.glob("*.csv")}
+    return {
+        "headline": headline(read["main"], read["attacks"]),
+        "main": markdown(read["main"], "method", MAIN),
+        "ladder": markdown(read["ladder"], "rung", LADDER),
+        "attacks": attacks(read["attacks"]),
     }
-    if (REFERENCE / "attacks.csv").is_file():
-        found["attacks"] = attacks(pd.read_csv(REFERENCE / "attacks.csv"))
-    return found
 
 
 def marked(name: str) -> re.Pattern[str]:
-    """Where the README holds a table."""
+    """Where a page holds a table."""
     return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
 
 
@@ -80,10 +102,11 @@ def main() -> None:
         path = Path(sys.argv[1]) / "tables" / name
         if path.is_file():
             shutil.copy(path, REFERENCE / name)
-    text = README.read_text(encoding="utf-8")
-    for name, table in tables().items():
-        text = marked(name).sub(lambda _, table=table: table, text)
-    README.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, table in tables().items():
+            text = marked(name).sub(lambda _, table=table: table, text)
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
