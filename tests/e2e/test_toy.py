@@ -271,7 +271,7 @@ def test_every_attack_proves_itself(toy, attacks):
     config = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))
     names = config["experiments"]["toy"]["attacked"]["attacks"]
     # The two whose planted edit needs a larger model are controlled on it (default experiment) and in unit tests.
-    assert set(config["defaults"]["attacked"]["attacks"]) - {*names} == {"blind", "rank-one-removal"}
+    assert set(config["defaults"]["attacked"]["attacks"]) - {*names} == {"blind", "rank-one-removal", "filter"}
     assert len(names) >= 20
     assert set(attacks) == {(method, name) for method in ATTACKED for name in ["none", *names]}
     for name in names:

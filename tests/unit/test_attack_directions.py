@@ -1,19 +1,23 @@
 """Attacks by a direction that is estimated: from what the model refuses, and out of its weights; and the logit lens."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
-from lunar.attacks import ATTACKS, AttackFailed, Target
+from lunar.attacks import ATTACKS, AttackFailed, Target, filtering
 from lunar.attacks import directions as attacks
 from lunar.attacks import lens as reading
 from lunar.attacks.directions import Observed, next_token, outlying, sharpened
 from lunar.attacks.lens import content, lens
 from lunar.edits import Factors, applied, down_proj_name
+from lunar.hooks import capture
 from lunar.models import blocks, down_proj, logits
 
 VECTOR = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 RANK = {"prompts": 3, "tokens": 3, "outlier": 4.0}
+FILTER = {"prompts": 3, "ridges": [0.1, 1.0], "screened": 2, "tokens": 3, "most_kl": 1.0}
 BLIND = {"prompts": 3, "tokens": 3, "screened": 2, "every": 1, "most_kl": 1.0}
 
 
@@ -171,8 +175,6 @@ def test_a_weight_that_is_not_changed_is_caught(target, planted) -> None:
 
 
 def test_a_weight_that_is_not_put_back_is_caught(target, planted, monkeypatch) -> None:
-    from contextlib import nullcontext
-
     monkeypatch.setattr(attacks, "weights_kept", lambda *given: nullcontext())
     with pytest.raises(AttackFailed, match="not put back"):
         ATTACKS["rank_one_removal"](RANK).run(target)
@@ -188,6 +190,85 @@ def test_the_control_refuses_what_brings_nothing_back() -> None:
         attacks.judged(refusal, attacks.Attacked({"forget": refusal}))
     with pytest.raises(AttackFailed, match="the planted edit refuses 0%"):
         attacks.judged(answer, attacks.Attacked({"forget": answer}))
+
+
+# --- Filter
+
+
+def test_the_filtered_weight_is_the_ridge_solution_and_drops_what_kept_tokens_do_not_show() -> None:
+    draw = torch.Generator().manual_seed(1)
+    weight = torch.randn(5, 8, generator=draw, dtype=torch.float64)
+    tokens = torch.randn(40, 8, generator=draw, dtype=torch.float64)
+    tokens[:, -1] = 0  # nothing that is kept ever goes this way
+    moments, ridge = tokens.T @ tokens, 0.3
+    amount = ridge * moments.trace() / 8
+    rows = torch.cat([tokens, amount.sqrt() * torch.eye(8, dtype=torch.float64)])
+    aims = torch.cat([tokens @ weight.T, torch.zeros(8, 5, dtype=torch.float64)])
+    expected = torch.linalg.lstsq(rows, aims).solution.T
+    torch.testing.assert_close(weight - filtering.lost(weight, moments, ridge), expected)
+    left = weight - filtering.lost(weight, moments, 1e-9)
+    torch.testing.assert_close(left[:, :-1], weight[:, :-1], atol=1e-6, rtol=0)
+    assert left[:, -1].abs().max() < 1e-6
+
+
+def test_a_filter_is_tried_on_every_block_and_leaves_the_model(target) -> None:
+    before = _copy(target)
+    found = ATTACKS["filter"](FILTER).run(target)
+    assert _unchanged(target, before)
+    tried = found.evidence["tried"]
+    assert [(one["block"], one["ridge"]) for one in tried] == [(b, r) for b in range(3) for r in (0.1, 1.0)]
+    assert all(one["kl"] > 0 and one["moved"] > one["harmless"] > 0 for one in tried)
+    least = [one for one in tried if one["kl"] <= 1.0] or tried
+    assert found.evidence["chosen"] == min(least, key=lambda one: (one["bad"], one["kl"]))
+
+
+def test_the_moments_are_those_of_the_attackers_tokens_however_many_blocks_are_held(target, monkeypatch) -> None:
+    attack = ATTACKS["filter"](FILTER)
+    conversations, _ = attack.observe(target)
+    whole = dict(attack.moments(target, conversations, range(3)))
+    monkeypatch.setattr(filtering, "HELD", 1)
+    for block, one in attack.moments(target, conversations, range(3)):
+        assert torch.equal(one, whole[block])
+    with torch.no_grad(), capture({}, {1: down_proj(target.model, 1)}) as (_, inputs):
+        summed = torch.zeros(40, 40, dtype=torch.float64)
+        for one in conversations:
+            target.model(torch.tensor([one.ids]))
+            summed += inputs[1][0].double().T @ inputs[1][0].double()
+    torch.testing.assert_close(whole[1], summed, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_known_of_an_edit_is_said(target, planted) -> None:
+    with applied(target.model, planted):
+        target.edit = planted
+        evidence = ATTACKS["filter"](FILTER).run(target).evidence
+    assert evidence["edited"] == [1]
+    left = {one["ridge"]: one["left"] for one in evidence["tried"] if one["block"] == 1}
+    assert 0 < left[1.0] < left[0.1] < 1
+    assert not any("left" in one for one in evidence["tried"] if one["block"] != 1)
+
+
+def test_a_filter_that_is_not_in_place_or_not_taken_out_is_caught(target, monkeypatch) -> None:
+    real = filtering.lost
+    monkeypatch.setattr(filtering, "lost", lambda *given: 1e-12 * real(*given))
+    with pytest.raises(AttackFailed, match="off what it was to be"):
+        ATTACKS["filter"](FILTER).run(target)
+    monkeypatch.setattr(filtering, "lost", real)
+    monkeypatch.setattr(filtering, "weights_kept", lambda *given: nullcontext())
+    with pytest.raises(AttackFailed, match="not put back"):
+        ATTACKS["filter"](FILTER).run(target)
+
+
+def test_the_control_of_a_filter_wants_the_planted_block(target, planted, monkeypatch) -> None:
+    monkeypatch.setattr(filtering, "plant", lambda target: planted)
+    chosen = {"block": 0, "left": 0.1}
+    monkeypatch.setattr(
+        filtering.Filter, "run", lambda self, target: attacks.Attacked({"forget": []}, {"chosen": chosen})
+    )
+    with pytest.raises(AttackFailed, match="block 1 was changed, and block 0 was filtered"):
+        ATTACKS["filter"](FILTER).control(target)
+    chosen |= {"block": 1, "left": 0.9}
+    with pytest.raises(AttackFailed, match="passed the filter"):
+        ATTACKS["filter"](FILTER).control(target)
 
 
 # --- Logit lens
