@@ -17,7 +17,7 @@ from lunar.models import blocks, down_proj, logits
 
 VECTOR = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 RANK = {"prompts": 3, "tokens": 3, "outlier": 4.0}
-FILTER = {"prompts": 3, "ridges": [0.1, 1.0], "screened": 2, "tokens": 3, "most_kl": 1.0}
+FILTER = {"prompts": 3, "ridge": 1.0, "screened": 2, "tokens": 3, "most_kl": 1.0}
 BLIND = {"prompts": 3, "tokens": 3, "screened": 2, "every": 1, "most_kl": 1.0}
 
 
@@ -216,7 +216,7 @@ def test_a_filter_is_tried_on_every_block_and_leaves_the_model(target) -> None:
     found = ATTACKS["filter"](FILTER).run(target)
     assert _unchanged(target, before)
     tried = found.evidence["tried"]
-    assert [(one["block"], one["ridge"]) for one in tried] == [(b, r) for b in range(3) for r in (0.1, 1.0)]
+    assert [one["block"] for one in tried] == [0, 1, 2]
     assert all(one["kl"] > 0 and one["moved"] > one["harmless"] > 0 for one in tried)
     least = [one for one in tried if one["kl"] <= 1.0] or tried
     assert found.evidence["chosen"] == min(least, key=lambda one: (one["bad"], one["kl"]))
@@ -242,9 +242,8 @@ def test_what_is_known_of_an_edit_is_said(target, planted) -> None:
         target.edit = planted
         evidence = ATTACKS["filter"](FILTER).run(target).evidence
     assert evidence["edited"] == [1]
-    left = {one["ridge"]: one["left"] for one in evidence["tried"] if one["block"] == 1}
-    assert 0 < left[1.0] < left[0.1] < 1
-    assert not any("left" in one for one in evidence["tried"] if one["block"] != 1)
+    assert [one.get("left", 0) > 0 for one in evidence["tried"]] == [False, True, False]
+    assert evidence["tried"][1]["left"] < 1
 
 
 def test_a_filter_that_is_not_in_place_or_not_taken_out_is_caught(target, monkeypatch) -> None:

@@ -41,13 +41,13 @@ class Filter(Attack):
 
     That is the weight X with the least norm that does to the attacker's tokens h what W does: it minimises ``sum |X h -
     W h|^2 + a |X|^2``. He has the unlearned model, retained and general questions, and reworded forget questions; not
-    the original weights, the edited block, or any direction. Block and ridge are chosen as in ``blind``: by the
-    smallest share of refusals and gibberish, of equals by the smallest change (KL divergence of the first answer token)
-    to harmless questions; what changes these by more than ``most_kl`` is left out as long as anything is left.
+    the original weights, the edited block, or any direction. The block is chosen as in ``blind``: by the smallest
+    share of refusals and gibberish, of equals by the smallest change (KL divergence of the first answer token) to
+    harmless questions; what changes these by more than ``most_kl`` is left out as long as anything is left.
 
     Settings: ``prompts``: retained and general questions each whose activations are summed, with the model's own
-    answers; ``ridges``: in units of G's mean eigenvalue; ``screened`` and ``tokens``: number of reworded questions, and
-    length of the answers to them; ``most_kl``: in nats.
+    answers; ``ridge``: a, in units of G's mean eigenvalue; ``screened`` and ``tokens``: number of reworded questions
+    and length of the answers to them; ``most_kl``: in nats.
     """
 
     def run(self, target: Target) -> Attacked:
@@ -55,20 +55,18 @@ class Filter(Attack):
         before = next_token(target, harmless)
         reworded = {"forget": spread(target.rows["forget_validation"], self.settings["screened"])}
         tried: list[dict[str, Any]] = []
-        advance = target.progress("candidates tried", target.depth * len(self.settings["ridges"]))
+        advance = target.progress("blocks tried", target.depth)
         for block, moments in self.moments(target, conversations, range(target.depth)):
-            for ridge in self.settings["ridges"]:
-                with self.filtered(target, block, moments, ridge) as facts:
-                    found = target.answer(reworded, max_new_tokens=self.settings["tokens"])["forget"]
-                    after = next_token(target, harmless)
-                facts |= {"refused": refused(found), "gibberish": wordless(found)}
-                kl = float(kl_div(after, before, log_target=True, reduction="batchmean"))
-                bad = facts["refused"] + facts["gibberish"]
-                tried.append({"block": block, "ridge": ridge, "bad": bad, "kl": kl} | facts)
-                advance(len(tried))
+            with self.filtered(target, block, moments) as facts:
+                found = target.answer(reworded, max_new_tokens=self.settings["tokens"])["forget"]
+                after = next_token(target, harmless)
+            facts |= {"refused": refused(found), "gibberish": wordless(found)}
+            kl = float(kl_div(after, before, log_target=True, reduction="batchmean"))
+            tried.append({"block": block, "bad": facts["refused"] + facts["gibberish"], "kl": kl} | facts)
+            advance(len(tried))
         best = min(tried, key=lambda one: (one["kl"] > self.settings["most_kl"], one["bad"], one["kl"]))
         [(block, moments)] = self.moments(target, conversations, [best["block"]])
-        with self.filtered(target, block, moments, best["ridge"]):
+        with self.filtered(target, block, moments):
             rows = target.answer(target.asked())
         edited = sorted({block_of(name) for name in target.edit if name.endswith("mlp.down_proj")})
         return Attacked(rows, {"chosen": best, "tried": tried} | ({"edited": edited} if edited else {}))
@@ -98,7 +96,7 @@ class Filter(Attack):
                 yield block, sum(found[f"gram.{block}.{span}"].double() for span in SPANS)
 
     @contextmanager
-    def filtered(self, target: Target, block: int, moments: torch.Tensor, ridge: float) -> Iterator[dict[str, float]]:
+    def filtered(self, target: Target, block: int, moments: torch.Tensor) -> Iterator[dict[str, float]]:
         """Have a block's weight filtered inside; gives how far it went, checked against what was intended.
 
         Gives:
@@ -110,13 +108,13 @@ class Filter(Attack):
         """
         module = down_proj(target.model, block)
         weight = module.weight.detach().double().cpu()
-        change = lost(weight, moments, ridge)
+        change = lost(weight, moments, self.settings["ridge"])
         ratio = ((change @ moments) * change).sum() / ((weight @ moments) * weight).sum()
         facts = {"moved": float(change.norm() / weight.norm()), "harmless": float(ratio.clamp_min(0).sqrt())}
         known = target.edit.get(down_proj_name(block))
         if known is not None:
             edit = known.product().double().cpu()
-            facts["left"] = float((edit - lost(edit, moments, ridge)).norm() / edit.norm())
+            facts["left"] = float((edit - lost(edit, moments, self.settings["ridge"])).norm() / edit.norm())
         with weights_kept(target.model, [down_proj_name(block)]):
             with torch.no_grad():
                 module.weight.copy_(weight - change)
