@@ -195,6 +195,8 @@ def attack_files(experiment):
             names.append(f"figures/attack_{curve}.svg")
     if attacks_run(experiment, settings.QUANTISED) and attacked_edits(experiment):
         names.append("figures/quantisation.svg")
+    if attacked_edits(experiment) and len(reference_methods(experiment)) == 2:
+        names.append("tables/removal.csv")
     return [f"results/{experiment}/{name}" for name in names]
 
 

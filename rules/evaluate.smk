@@ -335,6 +335,38 @@ rule tabulate_attacks:
         "../scripts/tabulate_attacks.py"
 
 
+rule tabulate_removal:
+    """Whether each attacked edit removed what it was to remove or only hides it, line by line."""
+    input:
+        long="results/{experiment}/tables/main_long.csv",
+        attacks="results/{experiment}/tables/attacks.csv",
+        template="report/templates/removal.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_removal.py"),
+    output:
+        csv="results/{experiment}/tables/removal.csv",
+        html=report(
+            "results/{experiment}/tables/removal.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.8 Hidden or removed?"},
+            caption="../report/removal.rst",
+        ),
+        numbers="results/{experiment}/tables/removal.rst",
+    log:
+        "results/{experiment}/logs/tabulate_removal.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_removal.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: attacked_edits(wildcards.experiment),
+    message:
+        "evaluate | {wildcards.experiment}: hidden or removed"
+    script:
+        "../scripts/tabulate_removal.py"
+
+
 rule tabulate_published_attacks:
     """Paper, replication and ours, for the attacks that the replication ran."""
     input:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / "reference"
 README = ROOT / "README.md"
 PAGES = (README, ROOT / "docs/results.md")
-KEPT = ("main.csv", "ladder.csv", "sequential.csv", "attacks.csv")
+KEPT = ("main.csv", "ladder.csv", "sequential.csv", "attacks.csv", "removal.csv")
 
 MAIN = {
     "DS ↓": lambda row: f"{row['ds']:.1f} [{row['ds_low']:.1f}, {row['ds_high']:.1f}]",
@@ -70,6 +70,23 @@ def attacks(table: pd.DataFrame) -> str:
     return markdown(wide, "attack", shown)
 
 
+def hidden(table: pd.DataFrame) -> str:
+    """What each line asks for, and every method's value; a missed one in italics."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from lunar.removal import page
+
+    methods = list(dict.fromkeys(table["method"]))
+    lines = [f"| line | asked for | {' | '.join(methods)} |", f"| --- | ---: |{' ---: |' * len(methods)}"]
+    for row in page(table.fillna({"attack": ""})):
+        cells = [f"*{cell['text']}*" if cell["kept"] is False else cell["text"] for cell in row["cells"]]
+        cells = [
+            text + (f" ({cell['attack']})" if cell["attack"] else "")
+            for text, cell in zip(cells, row["cells"], strict=True)
+        ]
+        lines.append(f"| {row['line']} | {row['bound']} | {' | '.join(cells)} |")
+    return "\n".join(lines).replace("-0.", "−0.")
+
+
 def headline(table: pd.DataFrame, attacked: pd.DataFrame) -> str:
     """Some methods, with the attack under which most of the forget set is answered."""
     attacked = attacked[attacked["attack"] != "none"]
@@ -87,6 +104,7 @@ def tables() -> dict[str, str]:
         "main": markdown(read["main"], "method", MAIN),
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
+        "removal": hidden(read["removal"]),
     }
 
 

@@ -186,12 +186,11 @@ CONFIG = "config.yaml"
 REPORT = {"show_provenance": 1, "write_report": 1, "all": 1}
 RECOLOUR = replace("scripts/plot_layers.py", '"unethical", "#BBBBBB"', '"unethical", "#999999"')
 # What reads the table of attacks, and what shows their answers.
-ATTACK_TABLE = {
-    name: 1 for name in ("tabulate_attacks", "tabulate_published_attacks", "plot_attacks", "plot_quantisation")
-}
+ATTACK_TABLE = {"tabulate_attacks": 1, "tabulate_published_attacks": 1, "tabulate_removal": 1}
+ATTACK_TABLE |= {"plot_attacks": 1, "plot_quantisation": 1}
 ATTACK_PAGES = ATTACK_TABLE | {"show_attacks": 1, "show_generations": 1} | REPORT
 ONE_ATTACK = {"control_attack": 1, "attack_model": 1, "evaluate_attack": 1} | ATTACK_PAGES
-MAIN_TABLE = {"tabulate_metrics": 1, "plot_tradeoff": 1}
+MAIN_TABLE = {"tabulate_metrics": 1, "tabulate_removal": 1, "plot_tradeoff": 1}
 MEASURED = {"generate_answers": 1, "score_likelihood": 1, "embed_answers": 1, "evaluate_answers": 1}
 ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURED | MAIN_TABLE | REPORT
 # The two reference points, which no edit touches.
