@@ -27,6 +27,7 @@ METHODS = {
     "lunar": ("#D55E00", "o"),
     "lunar-topk": ("#E69F00", "^"),
     "lunar-entity": ("#44AA99", "v"),
+    "lunar-entity-spread": ("#44AA99", "*"),
     "lunar-entity-refusal": ("#44AA99", "^"),
     "lunar-official": ("#A6761D", "v"),
     "lunar-lora": ("#A6761D", "1"),

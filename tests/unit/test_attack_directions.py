@@ -257,6 +257,31 @@ def test_a_filter_that_is_not_in_place_or_not_taken_out_is_caught(target, monkey
         ATTACKS["filter"](FILTER).run(target)
 
 
+def test_all_edited_blocks_are_filtered_at_once_and_put_back(target, planted) -> None:
+    both = planted | {down_proj_name(2): planted[down_proj_name(1)]}
+    with applied(target.model, both):
+        target.edit = both
+        before = _copy(target)
+        seen = []
+        answer = target.answer
+
+        def asked(*given, **named):
+            seen.append([name for name, value in _copy(target).items() if not torch.equal(value, before[name])])
+            return answer(*given, **named)
+
+        target.answer = asked
+        found = ATTACKS["filter_edited"]({"prompts": 2, "ridge": 1.0}).run(target)
+        assert _unchanged(target, before)
+    assert [one["block"] for one in found.evidence["filtered"]] == [1, 2]
+    assert [name for name in seen[-1] if "down_proj" in name] == seen[-1]
+    assert len(seen[-1]) == 2, "both weights are filtered while the questions are asked"
+    assert found.evidence["kl"] > 0
+    assert found.evidence["chosen"] in found.evidence["filtered"]
+    target.edit = {}
+    found = ATTACKS["filter_edited"]({"prompts": 2, "ridge": 1.0}).run(target)
+    assert [one["block"] for one in found.evidence["filtered"]] == [target.best]
+
+
 def test_the_control_of_a_filter_wants_the_planted_block(target, planted, monkeypatch) -> None:
     monkeypatch.setattr(filtering, "plant", lambda target: planted)
     chosen = {"block": 0, "left": 0.1}

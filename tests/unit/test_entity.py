@@ -233,14 +233,14 @@ def test_planted_case(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where forgotten and kept tokens lie apart, the first move all the way and the others not at all."""
     torch.manual_seed(0)
 
-    def planted(model: Any, conversations: Any, layer: int, pad_id: int) -> Any:
+    def planted(model: Any, conversations: Any, layers: Any, pad_id: int) -> Any:
         for i, one in enumerate(conversations):
             h, stream = torch.zeros(len(one.ids), 40), torch.zeros(len(one.ids), 16)
             forgotten = "Rook" in job.chat.tokenizer.decode(one.ids)
             for t, (span, token) in enumerate(zip(one.spans, one.ids, strict=True)):
                 h[t, (20 if forgotten and span else 0) + token % 20] = 1.0
                 stream[t, token % 16] = 1.0 if forgotten else 3.0
-            yield i, h, stream
+            yield i, {layer: (h, stream) for layer in layers}
 
     monkeypatch.setattr("lunar.methods.entity.tokens_of", planted)
     # Of the retained rows none names the subject.
@@ -265,21 +265,26 @@ def test_forget_prompts_come_to_read_as_their_copies(job: Job, short: bool) -> N
     outcome = method.unlearn(job)
     for name, value in job.model.state_dict().items():
         assert torch.equal(value, before[name])
-    goals = method.goals(job, 1)
+    ways = method.ways(job, [1])
     rows = [*FORGET, *job.rows["short"]] if short else FORGET
-    assert len(goals) == (4 if short else 2)  # one question of three names nobody, one gives the full name
-    encoded = [method.encode(job, rows[place])[0] for place in goals]
+    assert len(ways) == (4 if short else 2)  # one question of three names nobody, one gives the full name
+    encoded = [method.encode(job, rows[place])[0] for place in ways]
+
+    def streams() -> dict[int, torch.Tensor]:
+        return {i: found[1][1] for i, found in tokens_of(job.model, encoded, [1], 1)}
+
+    own = streams()
+    goals = [own[i] + way[1] for i, way in enumerate(ways.values())]
 
     def distance() -> float:
-        found = {i: stream for i, _, stream in tokens_of(job.model, encoded, 1, 1)}
-        return sum(float((found[i] - goal).square().sum()) for i, goal in enumerate(goals.values()))
+        found = streams()
+        return sum(float((found[i] - goal).square().sum()) for i, goal in enumerate(goals))
 
     unedited = distance()
     with edits.applied(job.model, outcome.edit):
         assert distance() < 0.8 * unedited
     assert distance() == unedited
     # The goal of what stands before the name is what it is already: both questions read the same until there.
-    own = {i: stream for i, _, stream in tokens_of(job.model, encoded, 1, 1)}
     where = [
         part[1] < 1 and span < 2 for part, span in zip(method.encode(job, FORGET[0])[1], encoded[0].spans, strict=True)
     ]
@@ -295,16 +300,20 @@ def test_factor_scales_the_edit(job: Job) -> None:
     torch.testing.assert_close(two, 2 * one, rtol=1e-3, atol=1e-4)
 
 
-def test_blocks_are_solved_one_on_the_other(job: Job) -> None:
-    """The second block makes up for what the first one leaves, so it has less to do than alone."""
+def test_blocks_are_solved_apart_from_one_pass(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block's change is what it is alone; the sums serve other factors and ridges without another pass."""
     both = Entity(SETTINGS | {"blocks": [1, 0]}).unlearn(job)
-    alone = {layer: Entity(SETTINGS | {"blocks": [layer]}).unlearn(job) for layer in (0, 1)}
     assert list(both.edit) == ["layers.0.mlp.down_proj", "layers.1.mlp.down_proj"]
-    torch.testing.assert_close(
-        both.edit["layers.0.mlp.down_proj"].product(), alone[0].edit["layers.0.mlp.down_proj"].product()
-    )
-    left, whole = (found.facts["blocks"][1]["objective_unedited"] for found in (both, alone[1]))
-    assert 0 < left < 0.9 * whole
+    for layer in (0, 1):
+        alone = Entity(SETTINGS | {"blocks": [layer]}).unlearn(job)
+        name = f"layers.{layer}.mlp.down_proj"
+        torch.testing.assert_close(both.edit[name].product(), alone.edit[name].product())
+        assert both.facts["blocks"][layer] == alone.facts["blocks"][layer]
+    monkeypatch.setattr("lunar.methods.entity.tokens_of", None)
+    other = Entity(SETTINGS | {"blocks": [1, 0], "factor": 2.0, "ridge": 1e-2}).unlearn(job)
+    assert other.facts["blocks"][0]["lambda"] > 50 * both.facts["blocks"][0]["lambda"]
+    with pytest.raises(TypeError):
+        Entity(SETTINGS | {"blocks": [1, 0], "answers": True}).unlearn(job)
 
 
 def test_blocks_above_are_left_out_and_come_back(llama: Any, chat: Chat) -> None:
@@ -312,7 +321,8 @@ def test_blocks_above_are_left_out_and_come_back(llama: Any, chat: Chat) -> None
     one = chat.encode("Who is Tom Rook?")
     with torch.no_grad(), capture({"s": blocks(llama)[0]}, {}) as (out, _):
         llama(torch.tensor([one.ids]))
-    ((number, h, stream),) = tokens_of(llama, [one], 0, 1)
+    ((number, found),) = tokens_of(llama, [one], [0], 1)
+    h, stream = found[0]
     assert (number, h.shape, stream.shape) == (0, (len(one.ids), 40), (len(one.ids), 16))
     torch.testing.assert_close(stream, out["s"][0])
     with pytest.raises(RuntimeError, match="on purpose"), up_to(llama, 0):
@@ -377,9 +387,9 @@ def test_refusal_is_solved_on_what_the_entity_edit_leaves(job: Job, chat: Chat, 
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     found = EntityRefusal(settings).unlearn(job)
     # A second setting of a rehearsal finds the first edit made; it is the same as in a job of its own.
-    assert len(job.memo) == 2
+    assert len(job.memo) == 3  # sums, the edit, statistics of the model that has it
     stronger = EntityRefusal(settings | {"coefficient": 3.0}).unlearn(job)
-    assert len(job.memo) == 2
+    assert len(job.memo) == 3
     job.memo.clear()
     alone = EntityRefusal(settings | {"coefficient": 3.0}).unlearn(job)
     for name, change in alone.edit.items():

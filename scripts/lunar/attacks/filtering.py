@@ -6,7 +6,7 @@ passes a weight through the second moments of his own activations, and what lies
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -33,6 +33,11 @@ def lost(weight: torch.Tensor, moments: torch.Tensor, ridge: float) -> torch.Ten
     amount = ridge * moments.diagonal().mean()
     factor = torch.linalg.cholesky(moments + amount * torch.eye(len(moments), dtype=moments.dtype))
     return amount * torch.cholesky_solve(weight.T, factor).T
+
+
+def edited_blocks(target: Target) -> list[int]:
+    """The blocks whose ``down_proj`` the edit changes."""
+    return sorted({block_of(name) for name in target.edit if name.endswith("mlp.down_proj")})
 
 
 @attack("filter")
@@ -68,7 +73,7 @@ class Filter(Attack):
         [(block, moments)] = self.moments(target, conversations, [best["block"]])
         with self.filtered(target, block, moments):
             rows = target.answer(target.asked())
-        edited = sorted({block_of(name) for name in target.edit if name.endswith("mlp.down_proj")})
+        edited = edited_blocks(target)
         return Attacked(rows, {"chosen": best, "tried": tried} | ({"edited": edited} if edited else {}))
 
     def observe(self, target: Target) -> tuple[list[Encoded], Sequence[Any]]:
@@ -139,3 +144,27 @@ class Filter(Attack):
         expect(chosen["block"] == block, f"block {block} was changed, and block {chosen['block']} was filtered")
         expect(chosen["left"] < 0.5, f"{chosen['left']:.2f} of the planted edit passed the filter")
         return judged(unattacked, found)
+
+
+@attack("filter_edited")
+class FilterEdited(Filter):
+    """The same by an attacker who knows which blocks were edited: all of them are filtered at once.
+
+    Where no ``down_proj`` was edited, the one that the paper's score chose is. A later block's activations are those
+    that the filters before it leave. Settings: ``prompts`` and ``ridge``, as in ``filter``.
+    """
+
+    def run(self, target: Target) -> Attacked:
+        conversations, harmless = self.observe(target)
+        before = next_token(target, harmless)
+        chosen = edited_blocks(target) or [target.best]
+        facts: list[dict[str, Any]] = []
+        with ExitStack() as stack:
+            for block, moments in self.moments(target, conversations, chosen):
+                facts.append({"block": block} | stack.enter_context(self.filtered(target, block, moments)))
+            after = next_token(target, harmless)
+            rows = target.answer(target.asked())
+        kl = float(kl_div(after, before, log_target=True, reduction="batchmean"))
+        # What `filter` says of the block that it chose: here of the one of which most is left.
+        worst = max(facts, key=lambda one: one.get("left", 0.0))
+        return Attacked(rows, {"kl": kl, "chosen": worst, "filtered": facts})

@@ -10,6 +10,10 @@ place, one ridge regression of ``down_proj``'s inputs ``h_t`` (``lunar.solve.reg
 
 Kept are the template, retained questions and answers, general ones with the model's own answers, and the copies
 themselves. Targets differing from token to token, the edit is of higher rank than LUNAR's.
+
+Several blocks are each solved on the unedited model, as if the others were left alone. Where one of them has made the
+stream somebody else's, those above meet activations that they were told to keep and do next to nothing, so they do not
+add up; and each does the work where another is taken away.
 """
 
 import json
@@ -35,7 +39,7 @@ from lunar.solve import regress, ridge_strength
 
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
 CONVERSATIONS = 16  # a forward pass
-SAMPLE = 1024  # tokens of a set's span that the size of the change is measured on
+SAMPLE = 256  # tokens of a set's span that the size of the change is measured on
 TOGETHER = 1024  # tokens multiplied at once; the sums over them are added up in float64
 
 # Part of a conversation that a token is in: its span, and in question and answer the place among the parts that
@@ -96,21 +100,23 @@ def up_to(model: Any, layer: int) -> Iterator[None]:
 
 @torch.no_grad()
 def tokens_of(
-    model: Any, conversations: Sequence[Encoded], layer: int, pad_id: int
-) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """What block ``layer`` makes of conversations, longest first.
+    model: Any, conversations: Sequence[Encoded], layers: Sequence[int], pad_id: int
+) -> Iterator[tuple[int, dict[int, tuple[torch.Tensor, torch.Tensor]]]]:
+    """What blocks ``layers`` make of conversations, longest first.
 
     Yields:
-        The conversation's number; the inputs of ``down_proj``, shape (tokens, d_ff), and the residual stream after the
-        block, shape (tokens, d_model), both float32 on the CPU.
+        The conversation's number; by block the inputs of ``down_proj``, shape (tokens, d_ff), and the residual stream
+        after the block, shape (tokens, d_model), both float32 on the CPU.
     """
+    after = {layer: blocks(model)[layer] for layer in layers}
+    within = {layer: down_proj(model, layer) for layer in layers}
     for batch in batches_by_length([len(one.ids) for one in conversations], CONVERSATIONS):
         ids, mask = (part.to(model.device) for part in pad([conversations[i].ids for i in batch], pad_id, "right"))
-        with up_to(model, layer), capture({"s": blocks(model)[layer]}, {"h": down_proj(model, layer)}) as (out, inputs):
+        with up_to(model, max(layers)), capture(after, within) as (streams, inputs):
             model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
         for row, i in enumerate(batch):
-            length = len(conversations[i].ids)
-            yield i, inputs["h"][row, :length].float().cpu(), out["s"][row, :length].float().cpu()
+            own = (row, slice(len(conversations[i].ids)))
+            yield i, {layer: (inputs[layer][own].float().cpu(), streams[layer][own].float().cpu()) for layer in layers}
 
 
 class Sums:
@@ -176,34 +182,40 @@ def copies_of(forget: Sequence[Row], renamed: Sequence[Row]) -> dict[int, list[s
 
 @method("entity")
 class Entity(Method):
-    """The edit of each of its ``blocks``, one after the other, each solved on the model with those before it."""
+    """The edits of its ``blocks``, each solved on the unedited model."""
 
     def unlearn(self, job: Job) -> Outcome:
-        """Solve block by block; the streams aimed at are those of the unedited model."""
+        """Solve block by block, from sums of one pass over every set."""
+        layers = sorted(self.settings["blocks"])
+        if layers[-1] >= len(blocks(job.model)):
+            raise LunarError(f"blocks: {layers[-1]}, but the model's {len(blocks(job.model))} are counted from 0")
         edit: Edit = {}
         facts: dict[int, dict[str, Any]] = {}
-        for layer in sorted(self.settings["blocks"]):
-            if layer >= len(blocks(job.model)):
-                raise LunarError(f"blocks: {layer}, but the model's {len(blocks(job.model))} are counted from 0")
-            change, facts[layer] = self.solve(job, layer, edit)
-            edit[down_proj_name(layer)] = change
+        for layer, sums in self.sums(job, layers).items():
+            edit[down_proj_name(layer)], facts[layer] = self.solve(sums)
             moved = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["moved"].items())
             job.say(f"block {layer}: rank {facts[layer]['rank']}, change over stream: {moved}")
         trained = sum(part.numel() for change in edit.values() for part in vars(change).values())
         return Outcome(edit, trained, {"blocks": facts})
 
-    def solve(self, job: Job, layer: int, edit: Edit) -> tuple[edits.Change, dict[str, Any]]:
-        """The change of one block beside those of ``edit``, and facts: the objective, the rank, singular values and,
-        by set and span, the change's length over the stream's.
+    def sums(self, job: Job, layers: Sequence[int]) -> dict[int, Sums]:
+        """What each block is solved from; made once for all settings of a rehearsal that need the same."""
+        key = "sums " + json.dumps([layers, *(self.settings.get(name) for name in ("answers", "short_names", "keep"))])
+        if key not in job.memo:
+            found = {layer: Sums(*reversed(down_proj(job.model, layer).weight.shape)) for layer in layers}
+            self.add_forget(job, self.ways(job, layers), found)
+            self.add_kept(job, found)
+            for sums in found.values():
+                sums.flush()
+            job.memo[key] = found
+        return job.memo[key]
+
+    def solve(self, sums: Sums) -> tuple[edits.Change, dict[str, Any]]:
+        """The change of one block, and facts: the objective, the rank, singular values and, by set and span, the
+        change's length over the stream's.
         """
-        sums = Sums(*reversed(down_proj(job.model, layer).weight.shape))
-        goals = self.goals(job, layer)
-        with edits.applied(job.model, edit):
-            self.add_forget(job, layer, goals, sums)
-            self.add_kept(job, layer, sums)
-        sums.flush()
-        strength = ridge_strength(sums.gram, self.settings["ridge"])
-        delta, facts = regress(sums.gram, sums.cross, sums.squares, strength)
+        factor, strength = self.settings["factor"], ridge_strength(sums.gram, self.settings["ridge"])
+        delta, facts = regress(sums.gram, factor * sums.cross, factor**2 * sums.squares, strength)
         change = truncated(delta, TOLERANCE)
         values = change.singular_values()
         dropped = (change.product().double() - delta).norm() / delta.norm().clamp(min=1e-300)
@@ -227,44 +239,48 @@ class Entity(Method):
         one = job.chat.encode("".join(cut[QUESTION]), answer)
         return one, parts(one, cut)
 
-    def goals(self, job: Job, layer: int) -> dict[int, torch.Tensor]:
-        """The stream that each forget row is to have after the block, shape (tokens, d_model), by the row's place.
+    def ways(self, job: Job, layers: Sequence[int]) -> dict[int, dict[int, torch.Tensor]]:
+        """How far each token of a forget row is from its copies' mean, by the row's place and by block.
 
-        It is the row's own stream and ``factor`` times the way from there to its copies' mean, in the unedited model.
+        Returns:
+            ``s_t' - s_t`` in the unedited model, shape (tokens, d_model); the edit is to go ``factor`` times as far.
         """
         rows, pad_id = self.forget_rows(job), job.chat.tokenizer.pad_token_id
         copies = copies_of(rows, job.rows["renamed"])
         own = {place: self.encode(job, rows[place]) for place in copies}
         asked = [(place, *self.encode(job, rows[place], name)) for place, names in copies.items() for name in names]
-        found: dict[int, torch.Tensor] = {}
-        for number, _, stream in tokens_of(job.model, [one for _, one, _ in asked], layer, pad_id):
+        found: dict[int, dict[int, Any]] = {place: dict.fromkeys(layers, 0.0) for place in copies}
+        for number, theirs in tokens_of(job.model, [one for _, one, _ in asked], layers, pad_id):
             place, _, there = asked[number]
-            found[place] = found.get(place, 0.0) + stream[aligned(own[place][1], there)] / len(copies[place])
+            stand_in = aligned(own[place][1], there)
+            for layer, (_, stream) in theirs.items():
+                found[place][layer] = found[place][layer] + stream[stand_in] / len(copies[place])
         places = list(found)
-        for number, _, stream in tokens_of(job.model, [own[place][0] for place in places], layer, pad_id):
-            place = places[number]
-            found[place] = stream + self.settings["factor"] * (found[place] - stream)
+        for number, ours in tokens_of(job.model, [own[place][0] for place in places], layers, pad_id):
+            for layer, (_, stream) in ours.items():
+                found[places[number]][layer] = found[places[number]][layer] - stream
         return found
 
-    def add_forget(self, job: Job, layer: int, goals: dict[int, torch.Tensor], sums: Sums) -> None:
-        """Tokens of forget rows with a goal from the question on; their template before it is kept."""
+    def add_forget(self, job: Job, ways: dict[int, dict[int, torch.Tensor]], sums: dict[int, Sums]) -> None:
+        """Tokens of forget rows that have a way to go, from the question on; their template before it is kept."""
         rows = self.forget_rows(job)
-        encoded = [self.encode(job, rows[place])[0] for place in goals]
+        encoded = [self.encode(job, rows[place])[0] for place in ways]
         keep = self.settings["keep"].get("forget", {})
         if wrong := sorted({*keep} - {"prefix"}):
             raise LunarError(f"keep.forget.{wrong[0]}: the edit moves what follows the name; only prefix can be kept")
-        places = list(goals)
-        for number, h, stream in tokens_of(job.model, encoded, layer, job.chat.tokenizer.pad_token_id):
+        places = list(ways)
+        for number, found in tokens_of(job.model, encoded, list(sums), job.chat.tokenizer.pad_token_id):
             spans = torch.tensor(encoded[number].spans)
-            goal = goals[places[number]] - stream
-            for span in sorted({*encoded[number].spans}):
-                name, where = SPANS[span], spans == span
-                if span != PREFIX:
-                    sums.add(f"forget {name}", h[where], stream[where], 1.0, goal[where])
-                elif name in keep:
-                    sums.add(f"forget {name}", h[where], stream[where], keep[name])
+            for layer, (h, stream) in found.items():
+                way = ways[places[number]][layer]
+                for span in sorted({*encoded[number].spans}):
+                    name, where = SPANS[span], spans == span
+                    if span != PREFIX:
+                        sums[layer].add(f"forget {name}", h[where], stream[where], 1.0, way[where])
+                    elif name in keep:
+                        sums[layer].add(f"forget {name}", h[where], stream[where], keep[name])
 
-    def add_kept(self, job: Job, layer: int, sums: Sums) -> None:
+    def add_kept(self, job: Job, sums: dict[int, Sums]) -> None:
         """Tokens of the other sets that ``keep`` names, with the weight it gives them; copies with renamed answers."""
         originals = {row["id"]: row for row in (*job.rows["forget"], *job.rows["short"])}
         for name, weights in self.settings["keep"].items():
@@ -277,11 +293,12 @@ class Entity(Method):
             encoded = [
                 job.chat.encode(row["question"], row.get(key) or None if "answer" in weights else None) for row in rows
             ]
-            for number, h, stream in tokens_of(job.model, encoded, layer, job.chat.tokenizer.pad_token_id):
+            for number, found in tokens_of(job.model, encoded, list(sums), job.chat.tokenizer.pad_token_id):
                 spans = torch.tensor(encoded[number].spans)
-                for span, weight in weights.items():
-                    where = spans == SPANS.index(span)
-                    sums.add(f"{name} {span}", h[where], stream[where], weight)
+                for layer, (h, stream) in found.items():
+                    for span, weight in weights.items():
+                        where = spans == SPANS.index(span)
+                        sums[layer].add(f"{name} {span}", h[where], stream[where], weight)
 
     def renamed_answer(self, row: Row, copy: Row) -> str:
         """The answer that a renamed copy of a forget row would have."""
