@@ -41,8 +41,8 @@ HEADLINE = {
     "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
     "general refused ↓": MAIN["general refused ↓"],
 }
-HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-official", "lunar-replication")
-HEADLINED += ("idk", "dpo", "npo", "simnpo")
+HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread", "lunar-official")
+HEADLINED += ("lunar-replication", "idk", "dpo", "npo", "simnpo")
 LADDER = {
     "DS": lambda row: f"{row['ds']:.1f}",
     "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
