@@ -139,7 +139,7 @@ def more_layers(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
 def add_method(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
     toy["methods"]["lunar-2"] = defaults["methods"]["lunar"] | {"grid": None, "layers": [2], "coefficient": 1.5}
     toy["methods"]["lunar-2"].pop("grid")
-    toy["compare"] = [*defaults["compare"], "lunar-2"]
+    toy["compare"].append("lunar-2")
 
 
 def add_attack(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
@@ -246,7 +246,7 @@ LINES = [
         setting("metrics", "resamples", value=400),
         CONFIG,
         "every evaluation, tables of metrics, attacks and ladder, figures of these, report",
-        {"evaluate_answers": 17, "evaluate_attack": 21, "tabulate_ladder": 1} | ATTACK_TABLE | MAIN_TABLE | REPORT,
+        {"evaluate_answers": 15, "evaluate_attack": 18, "tabulate_ladder": 1} | ATTACK_TABLE | MAIN_TABLE | REPORT,
     ),
     Line(
         "attack",
@@ -314,7 +314,7 @@ LINES = [
         # Methods that read no renamed rows and were not rehearsed are spared.
         spares={
             **{"fetch_model": 1, "prepare_data": 1, "finetune": 2, "plot_finetune": 1, "generate_build_answers": 1},
-            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attack": 21},
+            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attack": 18},
             **{"collect_activations": 9, "unlearn": 3, "generate_answers": 5},
             **{"score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2},
         },
@@ -390,10 +390,10 @@ LINES = [
         CONFIG,
         "of what exists, the report",
         {
-            **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 9, "rehearse": 12},
+            **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 9, "rehearse": 10},
             **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
-            **{"choose_layers": 1, "unlearn": 15},
-            **{"generate_answers": 17, "score_likelihood": 17, "embed_answers": 17, "evaluate_answers": 17},
+            **{"choose_layers": 1, "unlearn": 13},
+            **{"generate_answers": 15, "score_likelihood": 15, "embed_answers": 15, "evaluate_answers": 15},
             **{"tabulate_metrics": 1, "compare_seeds": 1},
         }
         | REPORT,
