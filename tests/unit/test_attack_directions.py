@@ -1,5 +1,6 @@
 """Attacks by a direction that is estimated: from what the model refuses, and out of its weights; and the logit lens."""
 
+import math
 from contextlib import nullcontext
 
 import numpy as np
@@ -17,7 +18,7 @@ from lunar.models import blocks, down_proj, logits
 
 VECTOR = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 RANK = {"prompts": 3, "tokens": 3, "outlier": 4.0}
-FILTER = {"prompts": 3, "ridge": 1.0, "screened": 2, "tokens": 3, "most_kl": 1.0}
+FILTER = {"prompts": 3, "ridge": 1.0, "screened": 2, "most_kl": 1.0}
 BLIND = {"prompts": 3, "tokens": 3, "screened": 2, "every": 1, "most_kl": 1.0}
 
 
@@ -217,9 +218,15 @@ def test_a_filter_is_tried_on_every_block_and_leaves_the_model(target) -> None:
     assert _unchanged(target, before)
     tried = found.evidence["tried"]
     assert [one["block"] for one in tried] == [0, 1, 2]
-    assert all(one["kl"] > 0 and one["moved"] > one["harmless"] > 0 for one in tried)
+    assert all(one["kl"] > 0 and one["forget_kl"] > 0 and one["moved"] > one["harmless"] > 0 for one in tried)
     least = [one for one in tried if one["kl"] <= 1.0] or tried
-    assert found.evidence["chosen"] == min(least, key=lambda one: (one["bad"], one["kl"]))
+    assert found.evidence["chosen"] == max(least, key=lambda one: one["forget_kl"])
+
+
+def test_distributions_are_as_far_apart_as_their_divergence() -> None:
+    before, after = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([[0.25, 0.75], [0.9, 0.1]])
+    expected = (0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)) / 2
+    assert filtering.apart(before.log(), after.log()) == pytest.approx(expected)
 
 
 def test_the_moments_are_those_of_the_attackers_tokens_however_many_blocks_are_held(target, monkeypatch) -> None:

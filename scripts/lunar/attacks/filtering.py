@@ -13,8 +13,8 @@ import torch
 from torch.nn.functional import kl_div
 
 from lunar.activations import collect
-from lunar.attacks import Attack, Attacked, Target, attack, expect, refused, weights_kept
-from lunar.attacks.directions import judged, next_token, plant, spread, wordless
+from lunar.attacks import Attack, Attacked, Target, attack, expect, weights_kept
+from lunar.attacks.directions import judged, next_token, plant, spread
 from lunar.chat import SPANS, Encoded
 from lunar.edits import applied, block_of, down_proj_name
 from lunar.models import down_proj
@@ -35,6 +35,11 @@ def lost(weight: torch.Tensor, moments: torch.Tensor, ridge: float) -> torch.Ten
     return amount * torch.cholesky_solve(weight.T, factor).T
 
 
+def apart(before: torch.Tensor, after: torch.Tensor) -> float:
+    """KL divergence from after to before, in nats: mean over rows of log-probabilities, shape (rows, vocabulary)."""
+    return float(kl_div(after, before, log_target=True, reduction="batchmean"))
+
+
 def edited_blocks(target: Target) -> list[int]:
     """The blocks whose ``down_proj`` the edit changes."""
     return sorted({block_of(name) for name in target.edit if name.endswith("mlp.down_proj")})
@@ -46,30 +51,27 @@ class Filter(Attack):
 
     That is the weight X with the least norm that does to the attacker's tokens h what W does: it minimises ``sum |X h -
     W h|^2 + a |X|^2``. He has the unlearned model, retained and general questions, and reworded forget questions; not
-    the original weights, the edited block, or any direction. The block is chosen as in ``blind``: by the smallest
-    share of refusals and gibberish, of equals by the smallest change (KL divergence of the first answer token) to
-    harmless questions; what changes these by more than ``most_kl`` is left out as long as anything is left.
+    the original weights, the edited block, or any direction. The block is the one that changes reworded forget
+    questions most (KL divergence of the first answer token); what changes harmless ones by more than ``most_kl`` is
+    left out as long as anything is left.
 
     Settings: ``prompts``: retained and general questions each whose activations are summed, with the model's own
-    answers; ``ridge``: a, in units of G's mean eigenvalue; ``screened`` and ``tokens``: number of reworded questions
-    and length of the answers to them; ``most_kl``: in nats.
+    answers; ``ridge``: a, in units of G's mean eigenvalue; ``screened``: number of reworded questions; ``most_kl``: in
+    nats.
     """
 
     def run(self, target: Target) -> Attacked:
         conversations, harmless = self.observe(target)
-        before = next_token(target, harmless)
-        reworded = {"forget": spread(target.rows["forget_validation"], self.settings["screened"])}
+        asked = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings["screened"])}
+        before = {name: next_token(target, rows) for name, rows in asked.items()}
         tried: list[dict[str, Any]] = []
         advance = target.progress("blocks tried", target.depth)
         for block, moments in self.moments(target, conversations, range(target.depth)):
             with self.filtered(target, block, moments) as facts:
-                found = target.answer(reworded, max_new_tokens=self.settings["tokens"])["forget"]
-                after = next_token(target, harmless)
-            facts |= {"refused": refused(found), "gibberish": wordless(found)}
-            kl = float(kl_div(after, before, log_target=True, reduction="batchmean"))
-            tried.append({"block": block, "bad": facts["refused"] + facts["gibberish"], "kl": kl} | facts)
+                changes = {name: apart(before[name], next_token(target, rows)) for name, rows in asked.items()}
+            tried.append({"block": block} | changes | facts)
             advance(len(tried))
-        best = min(tried, key=lambda one: (one["kl"] > self.settings["most_kl"], one["bad"], one["kl"]))
+        best = max(tried, key=lambda one: (one["kl"] <= self.settings["most_kl"], one["forget_kl"]))
         [(block, moments)] = self.moments(target, conversations, [best["block"]])
         with self.filtered(target, block, moments):
             rows = target.answer(target.asked())
@@ -164,7 +166,6 @@ class FilterEdited(Filter):
                 facts.append({"block": block} | stack.enter_context(self.filtered(target, block, moments)))
             after = next_token(target, harmless)
             rows = target.answer(target.asked())
-        kl = float(kl_div(after, before, log_target=True, reduction="batchmean"))
         # What `filter` says of the block that it chose: here of the one of which most is left.
         worst = max(facts, key=lambda one: one.get("left", 0.0))
-        return Attacked(rows, {"kl": kl, "chosen": worst, "filtered": facts})
+        return Attacked(rows, {"kl": apart(before, after), "chosen": worst, "filtered": facts})
