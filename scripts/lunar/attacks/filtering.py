@@ -17,9 +17,9 @@ from lunar.attacks import Attack, Attacked, Target, attack, expect, weights_kept
 from lunar.attacks.directions import judged, next_token, plant, spread
 from lunar.chat import SPANS, Encoded
 from lunar.edits import applied, block_of, down_proj_name
-from lunar.models import down_proj
+from lunar.models import down_proj, mixed_precision
 
-HELD = 1e9  # bytes of second moments that are held at a time, of one block at least: 5 float64 matrices each
+HELD = 2e9  # bytes of second moments that are held at a time, of one block at least: 5 float64 matrices each
 
 
 def lost(weight: torch.Tensor, moments: torch.Tensor, ridge: float) -> torch.Tensor:
@@ -63,17 +63,23 @@ class Filter(Attack):
     def run(self, target: Target) -> Attacked:
         conversations, harmless = self.observe(target)
         asked = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings["screened"])}
-        before = {name: next_token(target, rows) for name, rows in asked.items()}
+
+        def first_tokens() -> dict[str, torch.Tensor]:
+            with mixed_precision(target.model):
+                return {name: next_token(target, rows) for name, rows in asked.items()}
+
+        before = first_tokens()
         tried: list[dict[str, Any]] = []
         advance = target.progress("blocks tried", target.depth)
         for block, moments in self.moments(target, conversations, range(target.depth)):
             with self.filtered(target, block, moments) as facts:
-                changes = {name: apart(before[name], next_token(target, rows)) for name, rows in asked.items()}
+                changes = {name: apart(before[name], after) for name, after in first_tokens().items()}
             tried.append({"block": block} | changes | facts)
             advance(len(tried))
-        best = max(tried, key=lambda one: (one["kl"] <= self.settings["most_kl"], one["forget_kl"]))
-        [(block, moments)] = self.moments(target, conversations, [best["block"]])
-        with self.filtered(target, block, moments):
+            best = max(tried, key=lambda one: (one["kl"] <= self.settings["most_kl"], one["forget_kl"]))
+            if best is tried[-1]:
+                held = moments
+        with self.filtered(target, best["block"], held):
             rows = target.answer(target.asked())
         edited = edited_blocks(target)
         return Attacked(rows, {"chosen": best, "tried": tried} | ({"edited": edited} if edited else {}))
