@@ -34,7 +34,7 @@ def main(smk) -> None:
                     axis.text(
                         x,
                         y,
-                        f"{value:.2f}".removeprefix("0"),
+                        f"{value:.2f}".removeprefix("0")[:3],  # 1.0 is as wide as .99
                         ha="center",
                         va="center",
                         fontsize=6,
