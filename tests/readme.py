@@ -78,11 +78,10 @@ def hidden(table: pd.DataFrame) -> str:
     methods = list(dict.fromkeys(table["method"]))
     lines = [f"| line | asked for | {' | '.join(methods)} |", f"| --- | ---: |{' ---: |' * len(methods)}"]
     for row in page(table.fillna({"attack": ""})):
-        cells = [f"*{cell['text']}*" if cell["kept"] is False else cell["text"] for cell in row["cells"]]
-        cells = [
-            text + (f" ({cell['attack']})" if cell["attack"] else "")
-            for text, cell in zip(cells, row["cells"], strict=True)
-        ]
+        cells = []
+        for cell in row["cells"]:
+            text = f"*{cell['text']}*" if cell["kept"] is False else cell["text"]
+            cells.append(f"{text} ({cell['attack']})" if cell["attack"] else text)
         lines.append(f"| {row['line']} | {row['bound']} | {' | '.join(cells)} |")
     return "\n".join(lines).replace("-0.", "−0.")
 

@@ -44,7 +44,7 @@ LINES = (
     Line(UTILITY, "", "model_utility", BEFORE, 0.95, math.inf),
 )
 WORST = "worst attack: forget ROUGE-1, less retain_only's under it"
-MOST_BACK = 0.15
+BOUNDS = {line.name: (line.least, line.most) for line in LINES} | {WORST: (-math.inf, 0.15)}
 
 
 def measured(line: Line, rows: Mapping[tuple[str, str, str], Mapping[str, Any]], method: str) -> dict[str, float]:
@@ -59,6 +59,18 @@ def measured(line: Line, rows: Mapping[tuple[str, str, str], Mapping[str, Any]],
     # The one line that is a share and no difference.
     whole = rows.get((BEFORE, line.split, line.metric), {}).get("value", math.nan)
     return {end: 1 + value / whole for end, value in found.items()}
+
+
+def strongest(attacks: pd.DataFrame) -> dict[str, Any]:
+    """``value``, ``low`` and ``high`` of the attack that draws most above ``retain_only``, and its name as ``attack``.
+
+    NaN without a name where none is compared with ``retain_only``.
+    """
+    above = f"forget_rouge1_vs_{CONTROL}"
+    if attacks[above].isna().all():
+        return dict.fromkeys(("value", "low", "high"), math.nan)
+    row = attacks.loc[attacks[above].idxmax()]
+    return {"value": row[above], "low": row[f"{above}_low"], "high": row[f"{above}_high"], "attack": row["attack"]}
 
 
 def judge(long: pd.DataFrame, attacks: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
@@ -77,25 +89,18 @@ def judge(long: pd.DataFrame, attacks: pd.DataFrame, methods: Sequence[str]) -> 
     rows = {(row["method"], row["split"], row["metric"]): row for row in named}
     found: list[dict[str, Any]] = []
     for method in methods:
-        for line in LINES:
-            cell = measured(line, rows, method)
-            kept = None if math.isnan(cell["value"]) else line.least <= cell["value"] <= line.most
-            found.append({"method": method, "line": line.name, "kept": kept, "attack": ""} | cell)
-        above = f"forget_rouge1_vs_{CONTROL}"
-        tried = attacks[(attacks["method"] == method) & attacks[above].notna()].to_dict("records")
-        last: dict[str, Any] = {"method": method, "line": WORST, "kept": None, "attack": ""}
-        last |= dict.fromkeys(("value", "low", "high"), math.nan)
-        if tried:
-            worst = max(tried, key=lambda row: row[above])
-            last |= {"value": worst[above], "low": worst[f"{above}_low"], "high": worst[f"{above}_high"]}
-            last |= {"kept": worst[above] <= MOST_BACK, "attack": worst["attack"]}
-        found.append(last)
+        cells = {line.name: measured(line, rows, method) for line in LINES}
+        cells[WORST] = strongest(attacks[attacks["method"] == method])
+        for name, cell in cells.items():
+            least, most = BOUNDS[name]
+            kept = None if math.isnan(cell["value"]) else least <= cell["value"] <= most
+            found.append({"method": method, "line": name, "kept": kept, "attack": ""} | cell)
     return pd.DataFrame(found, columns=list(COLUMNS)).astype({"kept": object})
 
 
 def bound(name: str) -> str:
     """What a line asks for, in words."""
-    least, most = next(((line.least, line.most) for line in LINES if line.name == name), (-math.inf, MOST_BACK))
+    least, most = BOUNDS[name]
     if math.isinf(least):
         return f"at most {most:g}"
     return f"at least {least:g}" if math.isinf(most) else f"{least:g} to {most:g}"

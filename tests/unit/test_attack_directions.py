@@ -290,7 +290,7 @@ def test_all_edited_blocks_are_filtered_at_once_and_put_back(target, planted) ->
 
 
 def test_the_control_of_a_filter_wants_the_planted_block(target, planted, monkeypatch) -> None:
-    monkeypatch.setattr(filtering, "plant", lambda target: planted)
+    monkeypatch.setattr(attacks, "plant", lambda target: planted)
     chosen = {"block": 0, "left": 0.1}
     monkeypatch.setattr(
         filtering.Filter, "run", lambda self, target: attacks.Attacked({"forget": []}, {"chosen": chosen})

@@ -168,6 +168,27 @@ class Blind(Attack):
         return judged(unattacked, found)
 
 
+def edited_blocks(target: Target) -> list[int]:
+    """The blocks whose ``down_proj`` the edit changes."""
+    return sorted(block_of(name) for name in target.edit if name.endswith("mlp.down_proj"))
+
+
+def against_planted(attacker: Attack, target: Target) -> tuple[int, list[Row], Attacked]:
+    """Run an attack on a planted edit that it is told of, as of a method's.
+
+    Returns:
+        The edited block, the answers to the forget set before the attack, and what the attack gives.
+    """
+    edit = plant(target)
+    with applied(target.model, edit):
+        unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
+        target.edit = edit
+        try:
+            return block_of(next(iter(edit))), unattacked, attacker.run(target)
+        finally:
+            target.edit = {}
+
+
 def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:
     """The end of a control: a planted edit has to refuse, and the attack has to bring answers back.
 
@@ -264,7 +285,7 @@ class RankOneRemoval(Attack):
             "share_by_block": shares,
             "outlying_by_block": scores.tolist(),
         }
-        touched = sorted(block_of(name) for name in target.edit if name.endswith("mlp.down_proj"))
+        touched = edited_blocks(target)
         if touched:
             evidence |= {"edited": touched, "right": sorted(set(suspected) & set(touched))}
         with weights_kept(target.model, names):
@@ -311,15 +332,7 @@ class RankOneRemoval(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """A planted edit of rank one: the block is found, its weight comes nearer to what it was, and so do answers."""
-        edit = plant(target)
-        with applied(target.model, edit):
-            unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
-            target.edit = edit
-            try:
-                found = self.run(target)
-            finally:
-                target.edit = {}
-        block = block_of(next(iter(edit)))
+        block, unattacked, found = against_planted(self, target)
         expect("given_up" not in found.evidence, f"the attacker of a planted edit gave up ({found.evidence})")
         expect(
             block in found.evidence["suspected"], f"block {block} was changed, {found.evidence['suspected']} suspected"

@@ -14,9 +14,9 @@ from torch.nn.functional import kl_div
 
 from lunar.activations import collect
 from lunar.attacks import Attack, Attacked, Target, attack, expect, weights_kept
-from lunar.attacks.directions import judged, next_token, plant, spread
+from lunar.attacks.directions import against_planted, edited_blocks, judged, next_token, spread
 from lunar.chat import SPANS, Encoded
-from lunar.edits import applied, block_of, down_proj_name
+from lunar.edits import down_proj_name
 from lunar.models import down_proj, mixed_precision
 
 HELD = 2e9  # bytes of second moments that are held at a time, of one block at least: 5 float64 matrices each
@@ -38,11 +38,6 @@ def lost(weight: torch.Tensor, moments: torch.Tensor, ridge: float) -> torch.Ten
 def apart(before: torch.Tensor, after: torch.Tensor) -> float:
     """KL divergence from after to before, in nats: mean over rows of log-probabilities, shape (rows, vocabulary)."""
     return float(kl_div(after, before, log_target=True, reduction="batchmean"))
-
-
-def edited_blocks(target: Target) -> list[int]:
-    """The blocks whose ``down_proj`` the edit changes."""
-    return sorted({block_of(name) for name in target.edit if name.endswith("mlp.down_proj")})
 
 
 @attack("filter")
@@ -140,15 +135,8 @@ class Filter(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """A planted edit: its block is the one that is chosen, little of it passes, and answers come back."""
-        edit = plant(target)
-        with applied(target.model, edit):
-            unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
-            target.edit = edit
-            try:
-                found = self.run(target)
-            finally:
-                target.edit = {}
-        block, chosen = block_of(next(iter(edit))), found.evidence["chosen"]
+        block, unattacked, found = against_planted(self, target)
+        chosen = found.evidence["chosen"]
         expect(chosen["block"] == block, f"block {block} was changed, and block {chosen['block']} was filtered")
         expect(chosen["left"] < 0.5, f"{chosen['left']:.2f} of the planted edit passed the filter")
         return judged(unattacked, found)
@@ -158,8 +146,9 @@ class Filter(Attack):
 class FilterEdited(Filter):
     """The same by an attacker who knows which blocks were edited: all of them are filtered at once.
 
-    Where no ``down_proj`` was edited, the one that the paper's score chose is. A later block's activations are those
-    that the filters before it leave. Settings: ``prompts`` and ``ridge``, as in ``filter``.
+    Where no ``down_proj`` was edited, the one that the paper's score chose is. Second moments are
+    summed for as many blocks at a time as ``HELD`` allows, those of later blocks with the filters before them in place.
+    Settings: ``prompts`` and ``ridge``, as in ``filter``.
     """
 
     def run(self, target: Target) -> Attacked:
