@@ -1,7 +1,8 @@
 """One batched pass over a set: all that directions, the exact solve and the PCA figures need of it.
 
 Nothing grows with the number of tokens: Gram matrices and means are running sums, and the activations kept for
-figures are those of the first ``sample`` prompts.
+figures are those of the first ``sample`` prompts. Where it gains, the pass multiplies in bfloat16, as answers are made
+(``lunar.models.mixed_precision``); sums over its activations are float32 and float64 all the same.
 
 Tensors of a set's statistics (``d`` = d_model, ``f`` = d_ff, ``L`` = blocks):
 
@@ -25,7 +26,7 @@ import torch
 
 from lunar.chat import SPANS, Encoded, batches_by_length, pad
 from lunar.hooks import capture
-from lunar.models import blocks, down_proj
+from lunar.models import blocks, down_proj, mixed_precision
 
 ROWS = (*SPANS, "mean")
 SITES = ("residual", "down_proj")
@@ -72,14 +73,17 @@ def collect(
         spans = spans.to(device)
         lengths = torch.tensor([c.prompt_length for c in chosen], device=device)
         rows = torch.arange(len(chosen), device=device)
-        in_prompt = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).double()
+        in_prompt = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).float()
         modules = {("residual", la): blocks(model)[la] for la in layers}
         modules |= {("down_proj", la): down_proj(model, la) for la in layers}
-        with capture(modules, {la: down_proj(model, la) for la in gram_layers}) as (outputs, inputs):
+        with (
+            mixed_precision(model),
+            capture(modules, {la: down_proj(model, la) for la in gram_layers}) as (outputs, inputs),
+        ):
             model.get_decoder()(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
         for (site, layer), value in outputs.items():
             last = value[rows, lengths - 1].double()
-            average = torch.einsum("bt,btd->bd", in_prompt, value.double()) / lengths[:, None]
+            average = torch.einsum("bt,btd->bd", in_prompt, value.float()).double() / lengths[:, None]
             means[site, "last"][layer] += last.sum(0).cpu()
             means[site, "prompt"][layer] += average.sum(0).cpu()
             if site == "residual":
@@ -95,7 +99,7 @@ def collect(
                 sums[layer, span] += h.double().sum(0).cpu()
         count["mean"] += len(batch)
         for layer, value in inputs.items():
-            h = (torch.einsum("bt,btf->bf", in_prompt, value.double()) / lengths[:, None]).cpu()
+            h = (torch.einsum("bt,btf->bf", in_prompt, value.float()).double() / lengths[:, None]).cpu()
             gram[layer, "mean"] += h.T @ h
             sums[layer, "mean"] += h.sum(0)
         done += len(batch)

@@ -285,6 +285,11 @@ def answer_one_by_one(
     return answers
 
 
+def multiplied_in(model: Any, how: How) -> str:
+    """The dtype in which the workflow multiplies this model's matrices here."""
+    return "bfloat16" if mixed_precision(model)._enabled else how["dtype"]
+
+
 def attention(known: Mapping[str, Any], tokens: int) -> float:
     """Operations of attention over a text of so many tokens, in all blocks; those of its projections are not in it."""
     heads = known["num_attention_heads"]
@@ -292,9 +297,9 @@ def attention(known: Mapping[str, Any], tokens: int) -> float:
     return 2.0 * known["num_hidden_layers"] * wide * tokens * (tokens + 1)
 
 
-def pass_work(how: How, lengths: Sequence[int]) -> Work:
-    """A forward pass of the decoder over prompts of these lengths, without logits."""
-    known, dtype = how["model"], how["dtype"]
+def pass_work(how: How, lengths: Sequence[int], dtype: str) -> Work:
+    """A forward pass of the decoder over prompts of these lengths, matrices multiplied in ``dtype``, without logits."""
+    known = how["model"]
     weights = of_sizes({**known, "vocab_size": 0})
     batches = len(batches_by_length(lengths, how["batch_size"]["pass"]))
     operations = sum(2 * weights * length + attention(known, length) for length in lengths)
@@ -396,7 +401,7 @@ def pass_stage(model: Any, how: How, prompts: Sequence[Encoded], here: Machine) 
     )
     pass_one_by_one(model, some[:1])
     _, slow, slow_peak = timed("activation pass one by one", key, lambda: pass_one_by_one(model, some), model.device)
-    work = pass_work(how, [one.prompt_length for one in prompts])
+    work = pass_work(how, [one.prompt_length for one in prompts], multiplied_in(model, how))
     tokens = sum(one.prompt_length for one in prompts)
     return Stage(
         "activation pass",
@@ -441,9 +446,8 @@ def answer_stage(
     _, seconds, peak = timed(name, key, ours, model.device, how["repeats"])
     answer_one_by_one(model, some[:1], 2)
     _, slow, slow_peak = timed(f"{name} one by one", key, theirs, model.device)
-    dtype = "bfloat16" if mixed_precision(model)._enabled else how["dtype"]
-    once = answer_work(how, [one.prompt_length for one in prompts], dtype)
-    work = Work(times * once.operations, times * once.moved, dtype)
+    once = answer_work(how, [one.prompt_length for one in prompts], multiplied_in(model, how))
+    work = Work(times * once.operations, times * once.moved, once.dtype)
     said = f"{len(prompts)} answers of {how['new_tokens']} tokens, batches of {how['batch_size']['generation']}"
     return Stage(
         name,

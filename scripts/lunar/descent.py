@@ -24,7 +24,7 @@ from lunar.chat import SPANS, Encoded, batches_by_length, pad
 from lunar.edits import Change, Dense, Factors
 from lunar.errors import Diverged, LunarError
 from lunar.hooks import capture
-from lunar.models import down_proj
+from lunar.models import down_proj, mixed_precision
 from lunar.solve import detector
 
 CONVERSATIONS = 16  # a forward pass
@@ -62,7 +62,8 @@ def input_rows(
         found: dict[tuple[int, str], list[Any]] = {(la, sp): [None] * len(encoded) for la in layers for sp in wanted}
         for batch in batches_by_length([len(one.ids) for one in encoded], CONVERSATIONS):
             ids, mask = (part.to(model.device) for part in pad([encoded[i].ids for i in batch], pad_id, "right"))
-            with capture({}, {layer: down_proj(model, layer) for layer in layers}) as (_, inputs):
+            own = {layer: down_proj(model, layer) for layer in layers}
+            with mixed_precision(model), capture({}, own) as (_, inputs):
                 model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
             for (layer, span), rows in found.items():
                 for h, i in zip(inputs[layer].float(), batch, strict=True):

@@ -138,6 +138,17 @@ def test_bfloat16(make_model, conversations) -> None:
         torch.testing.assert_close(found[key], expected[key], rtol=0.1, atol=1.0)
 
 
+def test_mixed_precision_where_it_gains(llama, conversations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Close to float32, made in bfloat16, and held in float32 and float64."""
+    expected = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1])
+    monkeypatch.setattr("lunar.models.bfloat16_gains", lambda: True)
+    found = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1])
+    for key in ("mean.residual.last", "gram.1.question", "gram.1.mean", "sum.1.answer"):
+        assert found[key].dtype == expected[key].dtype
+        off = float((found[key] - expected[key]).norm() / expected[key].norm())
+        assert 1e-5 < off < 0.02, f"{key}: {off}"
+
+
 MEMORY = """
 import json, resource, sys
 import torch

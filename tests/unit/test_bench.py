@@ -81,7 +81,7 @@ def test_floor_is_the_longer_of_arithmetic_and_memory() -> None:
 def test_work_of_a_pass(how: dict[str, Any]) -> None:
     # A block: q and o 16 x 16, k and v 16 x 8, three matrices of 16 x 40; attention is 16 wide, to the past.
     weights = 3 * (2 * 256 + 2 * 128 + 3 * 640)
-    work = pass_work(how, [2, 3, 3, 3, 1])  # in batches of four
+    work = pass_work(how, [2, 3, 3, 3, 1], "float32")  # in batches of four
     assert work.operations == 2 * weights * 12 + sum(3 * 4 * 16 * n * (n + 1) / 2 for n in (2, 3, 3, 3, 1))
     assert (work.moved, work.dtype) == (2 * weights * 4, "float32")
 

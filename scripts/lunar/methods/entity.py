@@ -34,7 +34,7 @@ from lunar.files import Row
 from lunar.hooks import capture
 from lunar.methods import Job, Method, Outcome, Statistics, method
 from lunar.methods.redirection import Redirection
-from lunar.models import blocks, down_proj
+from lunar.models import blocks, down_proj, mixed_precision
 from lunar.solve import regress, ridge_strength
 
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
@@ -112,7 +112,7 @@ def tokens_of(
     within = {layer: down_proj(model, layer) for layer in layers}
     for batch in batches_by_length([len(one.ids) for one in conversations], CONVERSATIONS):
         ids, mask = (part.to(model.device) for part in pad([conversations[i].ids for i in batch], pad_id, "right"))
-        with up_to(model, max(layers)), capture(after, within) as (streams, inputs):
+        with mixed_precision(model), up_to(model, max(layers)), capture(after, within) as (streams, inputs):
             model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
         for row, i in enumerate(batch):
             own = (row, slice(len(conversations[i].ids)))
