@@ -9,6 +9,7 @@ A row has ``id``, ``question``, ``answer`` and ``prediction``, and where they we
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -102,18 +103,23 @@ def rougeL(row: Row) -> float:
     return _rouge(row["answer"], row["prediction"])["rougeL"].recall
 
 
+# Up to five letters four times in a row, or three times where an apostrophe is among them; "VIII" and a firm that is
+# called Galgalgal are neither.
+STUTTER = re.compile(r"(?i)((?:[^\W\d_]|['’]){1,5}?)\1{3}|([^\W\d_]{1,3}['’][^\W\d_]{0,3}?)\2{2}")
+
+
 def degenerate(prediction: str) -> bool:
     """Whether a text has no word, or repeats itself.
 
-    It repeats itself with 12 words and more whose three-word sequences are half repeats, or with a word of 20
-    characters and more that is made of four or fewer ("I'I'I'I'...").
+    It repeats itself with 12 words and more whose three-word sequences are half repeats, with letters that stutter
+    ("IIII", "II'mI'mI'm"), or with a word of 20 characters and more that is made of four or fewer ("000...").
     """
     words = prediction.lower().split()
-    if not any(character.isalnum() for character in prediction):
+    if not any(character.isalnum() for character in prediction) or STUTTER.search(prediction):
         return True
-    trigrams = list(zip(words, words[1:], words[2:], strict=False))
     if any(len(word) >= 20 and len(set(word)) <= 4 for word in words):
         return True
+    trigrams = list(zip(words, words[1:], words[2:], strict=False))
     return len(words) >= 12 and len(set(trigrams)) < 0.5 * len(trigrams)
 
 
@@ -161,7 +167,9 @@ def right(row: Row) -> float:
     return float(outcome(row) == "right")
 
 
-@metric("Gibberish", better="lower", source=f"{_HERE}; empty, or half of its three-word sequences are repeats")
+@metric(
+    "Gibberish", better="lower", source=f"{_HERE}; empty, stuttering, or half of its three-word sequences are repeats"
+)
 def gibberish(row: Row) -> float:
     """1 where the answer is no refusal and degenerate."""
     return float(_kind(row["prediction"]) == "answer" and degenerate(row["prediction"]))
