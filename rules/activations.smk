@@ -9,6 +9,7 @@ ACTIVATION_SETS = {
     "forget": "data/forget.jsonl",
     "short": "data/forget_short.jsonl",
     "renamed": "references/renamed_kept.jsonl",
+    "declined": "data/forget_declined.jsonl",
     "retain": "data/retain.jsonl",
     "unseen": "data/unseen.jsonl",
     "general": "generations/vanilla/none/general_build.jsonl",

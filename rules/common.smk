@@ -315,7 +315,7 @@ def grams_needed(wildcards):
     """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
     methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
     bases = {entry.get("base", "vanilla") for entry in methods if solved_from_statistics(entry)}
-    solved = wildcards.method in bases and wildcards.set in ("forget", "short", "renamed", "retain", "general")
+    solved = wildcards.method in bases and wildcards.set in ("forget", "short", "renamed", "declined", "retain", "general")
     return cfg(wildcards.experiment, "layers", "candidates") if solved else []
 
 
@@ -329,7 +329,7 @@ def statistics_needed(wildcards, rehearsal=False):
     if solved_from_statistics(entry):
         short = {"short"} if entry.get("short_names") else set()
         needed["statistics"] = (base, {"forget", *short, *entry["keep"]})
-    own = {"forget", "short", "retain", "renamed"} if rehearsal else set()
+    own = {"forget", "short", "retain", "renamed", "declined"} if rehearsal else set()
     folder = f"results/{wildcards.experiment}/activations"
     return {
         f"{kind}_{name}": f"{folder}/{source}/{name}.safetensors"
@@ -347,7 +347,8 @@ def rows_needed(wildcards, gradient=False):
     if solved_from_statistics(entry) and not gradient:
         return {}
     folder = f"results/{wildcards.experiment}"
-    return {
+    declined = {"rows_declined": f"{folder}/data/forget_declined.jsonl"} if "declined" in entry.get("keep", {}) else {}
+    return declined | {
         "rows_forget": f"{folder}/data/forget.jsonl",
         "rows_short": f"{folder}/data/forget_short.jsonl",
         "rows_renamed": f"{folder}/data/forget_renamed.jsonl",

@@ -93,3 +93,24 @@ rule rename_subjects:
         "data | {wildcards.experiment}: rename the subjects of the forget questions"
     script:
         "../scripts/rename_subjects.py"
+
+
+rule decline_questions:
+    """The forget questions with refusals for answers, for methods that keep what they make the model say in place."""
+    input:
+        forget="results/{experiment}/data/forget.jsonl",
+        refusals="results/{experiment}/data/refusals_build.jsonl",
+        code=library("decline_questions.py"),
+    output:
+        declined="results/{experiment}/data/forget_declined.jsonl",
+    log:
+        "results/{experiment}/logs/decline_questions.log",
+    benchmark:
+        "results/{experiment}/benchmarks/decline_questions.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    message:
+        "data | {wildcards.experiment}: answer the forget questions with refusals"
+    script:
+        "../scripts/decline_questions.py"

@@ -137,6 +137,7 @@ rule unlearn_in_sequence:
         names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
         unseen="results/{experiment}/data/unseen.jsonl",
         general="results/{experiment}/data/general.jsonl",
+        refusals="results/{experiment}/data/refusals_build.jsonl",
         code=library("sequential.py"),
     output:
         answers="results/{experiment}/sequential/answers.jsonl",

@@ -13,6 +13,7 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
+from lunar.data import decline
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
 from lunar.generate import generate
@@ -50,10 +51,12 @@ def main(smk) -> None:
             parts = cast(
                 **pair, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed
             )
+            parts["declined"] = decline(parts["forget"], refusals)
             parts |= {"general": answered, "refusals": refusals, "general_validation": general}
             statistics = {}
             if "direction" in entry:
-                own = {part: parts[part] for part in ("forget", "short", "retain")}
+                kept = {"declined"} & {*entry["keep"]}
+                own = {part: parts[part] for part in ("forget", "short", "retain", *kept)}
                 own["renamed"], _ = told_apart(
                     job.model,
                     job.chat,

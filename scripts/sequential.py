@@ -5,7 +5,7 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.data import load, rename, shorten
+from lunar.data import decline, load, rename, shorten
 from lunar.files import read_rows, write_rows
 from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
@@ -46,6 +46,8 @@ def main(smk) -> None:
             own["renamed"], _ = told_apart(
                 job.model, job.chat, copies, originals, smk.params.leaked, smk.params.generation
             )
+            if "declined" in settings["keep"]:
+                own["declined"] = decline(own["forget"], read_rows(smk.input.refusals))
             requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}))
         sets["retain"] = load(smk.input.retain)
         found = serve(settings, job, requests, statistics(sets["retain"]))

@@ -30,7 +30,8 @@ class Request:
 
     Attributes:
         name: what tables call it.
-        own: statistics of the sets that are this author's: ``forget``, ``short`` and ``renamed``.
+        own: statistics of the sets that are this author's: ``forget``, ``short``, ``renamed`` and, where it is kept,
+            ``declined``.
     """
 
     name: str
