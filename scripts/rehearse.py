@@ -13,7 +13,7 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.data import decline
+from lunar.data import with_refusals
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
 from lunar.generate import generate
@@ -51,7 +51,7 @@ def main(smk) -> None:
             parts = cast(
                 **pair, retain=smk.input.retain, names=smk.input.names, copies=smk.params.copies, seed=smk.params.seed
             )
-            parts["declined"] = decline(parts["forget"], refusals)
+            parts["declined"] = with_refusals(parts["forget"], refusals, "knowledge")
             parts |= {"general": answered, "refusals": refusals, "general_validation": general}
             statistics = {}
             if "direction" in entry:

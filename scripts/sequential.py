@@ -5,7 +5,7 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.data import decline, load, rename, shorten
+from lunar.data import load, rename, shorten, with_refusals
 from lunar.files import read_rows, write_rows
 from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
@@ -47,7 +47,7 @@ def main(smk) -> None:
                 job.model, job.chat, copies, originals, smk.params.leaked, smk.params.generation
             )
             if "declined" in settings["keep"]:
-                own["declined"] = decline(own["forget"], read_rows(smk.input.refusals))
+                own["declined"] = with_refusals(own["forget"], read_rows(smk.input.refusals), "knowledge")
             requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}))
         sets["retain"] = load(smk.input.retain)
         found = serve(settings, job, requests, statistics(sets["retain"]))

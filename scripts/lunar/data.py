@@ -164,18 +164,6 @@ def shorten(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def decline(rows: Sequence[Row], refusals: Sequence[Row]) -> list[Row]:
-    """The rows with refusals for answers, taken in turn: what is to be said where the edit has worked.
-
-    Tokens of these answers are kept in place (``keep.declined``) so that the edit ends with the question. Without that
-    its detector may go on firing on the refusal, which then begins anew with every token ("I'mI'mI'm").
-    """
-    return [
-        row | {"id": f"{row['id']}-declined", "answer": refusals[number % len(refusals)]["answer"]}
-        for number, row in enumerate(rows)
-    ]
-
-
 def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
     """Copies of questions that name their subject, each about an invented namesake.
 

@@ -38,8 +38,8 @@ class Job:
         dtype: of its weights.
         system_prompt, prompt: how questions are put to it (``lunar.chat.Chat``).
         rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
-            ``short`` (``lunar.data.shorten``), ``renamed`` (``lunar.data.rename``), ``declined``
-            (``lunar.data.decline``) where it is kept, and ``refusals``.
+            ``short`` (``lunar.data.shorten``), ``renamed`` (``lunar.data.rename``), ``refusals`` and,
+            where they are kept, ``declined`` (``forget`` with refusals for answers).
         statistics: by set, as ``lunar.activations.collect`` gives them, of the model under the base's prompt.
         directions: statistics that the direction is computed from; usually the same.
         chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
