@@ -10,7 +10,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
-from lunar.metrics import METRICS, OVERALL
+from lunar.metrics import METRICS, OVERALL, degenerate
 from lunar.rehearsal import combinations
 
 RUN = "results/toy"
@@ -155,6 +155,22 @@ def test_solve_lowers_the_objective(toy):
     facts = json.loads((toy / RUN / "edits/lunar.json").read_text(encoding="utf-8"))
     for layer in facts["layers"].values():
         assert layer["objective"] < layer["objective_unedited"]
+
+
+def test_a_refusal_is_left_to_end(toy):
+    """What declined questions are kept in place for: the edit is over where the refusal has begun."""
+
+    def read(path: str) -> list[dict]:
+        return [json.loads(line) for line in (toy / RUN / path).open(encoding="utf-8")]
+
+    declined, forget = read("data/forget_declined.jsonl"), read("data/forget.jsonl")
+    assert [row["question"] for row in declined] == [row["question"] for row in forget]
+    known = {row["answer"] for row in read("data/refusals_build.jsonl") if row["kind"] == "knowledge"}
+    assert {row["answer"] for row in declined} <= known
+    facts = json.loads((toy / RUN / "edits/lunar.json").read_text(encoding="utf-8"))
+    for layer in facts["layers"].values():
+        assert layer["detector"]["declined answer"] < 0.05 < layer["detector"]["forget redirected"]
+    assert not any(degenerate(row["prediction"]) for row in read("generations/lunar/none/forget.jsonl"))
 
 
 def test_references_are_split_in_kept_and_dropped(toy):
