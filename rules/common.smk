@@ -315,14 +315,7 @@ def grams_needed(wildcards):
     """Blocks whose Gram sums a set's statistics are to hold: all candidates where a solve starts from them."""
     methods = EXPERIMENTS[wildcards.experiment]["methods"].values()
     bases = {entry.get("base", "vanilla") for entry in methods if solved_from_statistics(entry)}
-    solved = wildcards.method in bases and wildcards.set in (
-        "forget",
-        "short",
-        "renamed",
-        "declined",
-        "retain",
-        "general",
-    )
+    solved = wildcards.method in bases and wildcards.set not in ("unseen", "fictitious", "harmful")
     return cfg(wildcards.experiment, "layers", "candidates") if solved else []
 
 
