@@ -1,6 +1,7 @@
 """The result tables of README.md and docs/results.md, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
+    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one that is reported beside it, under a name
 
 copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
 """
@@ -43,6 +44,17 @@ HEADLINE = {
 }
 HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread", "lunar-official")
 HEADLINED += ("lunar-replication", "idk", "dpo", "npo", "simnpo")
+PISTOL = {
+    "DS ↓": MAIN["DS ↓"],
+    "forget ↓": MAIN["forget ROUGE-1 ↓"],
+    "refused ↑": MAIN["forget refused ↑"],
+    "paraphrased, refused ↑": MAIN["paraphrased, refused ↑"],
+    "gibberish ↓": MAIN["gibberish ↓"],
+    "retain ↑": MAIN["retain ROUGE-1 ↑"],
+    "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
+    "general ↑": lambda row: f"{row['general_rouge1']:.3f}",
+    "general refused ↓": MAIN["general refused ↓"],
+}
 LADDER = {
     "DS": lambda row: f"{row['ds']:.1f}",
     "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
@@ -97,13 +109,18 @@ def headline(table: pd.DataFrame, attacked: pd.DataFrame) -> str:
 
 def tables() -> dict[str, str]:
     """The pages' tables by the name in their marks, from the reported run."""
-    read = {path.stem: pd.read_csv(path) for path in REFERENCE.glob("*.csv")}
+
+    def kept(folder: Path) -> dict[str, pd.DataFrame]:
+        return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+
+    read, pistol = kept(REFERENCE), kept(REFERENCE / "pistol")
     return {
         "headline": headline(read["main"], read["attacks"]),
         "main": markdown(read["main"], "method", MAIN),
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
         "removal": hidden(read["removal"]),
+        "pistol": markdown(pistol["main"], "method", PISTOL),
     }
 
 
@@ -114,11 +131,12 @@ def marked(name: str) -> re.Pattern[str]:
 
 def main() -> None:
     """Take a run's tables over."""
-    REFERENCE.mkdir(exist_ok=True)
+    folder = REFERENCE.joinpath(*sys.argv[2:])
+    folder.mkdir(exist_ok=True)
     for name in KEPT:
         path = Path(sys.argv[1]) / "tables" / name
         if path.is_file():
-            shutil.copy(path, REFERENCE / name)
+            shutil.copy(path, folder / name)
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name, table in tables().items():

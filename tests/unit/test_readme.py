@@ -23,7 +23,7 @@ def test_numbers_of_the_text_are_in_the_reported_run() -> None:
     section = TEXT.partition("## Results")[2].partition("\n## ")[0] + page
     prose = re.sub(r"^\|.*$|<!--.*?-->|`[^`]*`", "", section, flags=re.MULTILINE)
     known: set[str] = set()
-    for path in REFERENCE.glob("*.csv"):
+    for path in REFERENCE.rglob("*.csv"):
         numbers = pd.read_csv(path).select_dtypes("number").stack()
         known |= {f"{abs(value):.{places}f}" for value in numbers for places in (1, 2, 3)}
     unknown = [number for number in re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", prose) if number not in known]
