@@ -9,6 +9,7 @@ copies that run's tables and writes those of the pages between their marks; a te
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -98,13 +99,13 @@ def hidden(table: pd.DataFrame) -> str:
     return "\n".join(lines).replace("-0.", "−0.")
 
 
-def headline(table: pd.DataFrame, attacked: pd.DataFrame) -> str:
-    """Some methods, with the attack under which most of the forget set is answered."""
+def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str]) -> str:
+    """These methods, with the attack under which most of the forget set is answered."""
     attacked = attacked[attacked["attack"] != "none"]
     worst = attacked.loc[attacked.groupby("method")["forget_rouge1"].idxmax(), ["method", "attack", "forget_rouge1"]]
     worst = worst.rename(columns={"forget_rouge1": "worst"})
     rows = table.drop(columns="attack").merge(worst, on="method", how="left").set_index("method", drop=False)
-    return markdown(rows.loc[list(HEADLINED)], "method", HEADLINE)
+    return markdown(rows.loc[list(methods)], "method", HEADLINE)
 
 
 def tables() -> dict[str, str]:
@@ -113,13 +114,16 @@ def tables() -> dict[str, str]:
     def kept(folder: Path) -> dict[str, pd.DataFrame]:
         return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
 
-    read, pistol = kept(REFERENCE), kept(REFERENCE / "pistol")
+    read, again, pistol = kept(REFERENCE), kept(REFERENCE / "again"), kept(REFERENCE / "pistol")
     return {
-        "headline": headline(read["main"], read["attacks"]),
+        "headline": headline(read["main"], read["attacks"], HEADLINED),
         "main": markdown(read["main"], "method", MAIN),
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
         "removal": hidden(read["removal"]),
+        "again": headline(again["main"], again["attacks"], again["main"]["method"]),
+        "again-attacks": attacks(again["attacks"]),
+        "again-removal": hidden(again["removal"]),
         "pistol": markdown(pistol["main"], "method", PISTOL),
     }
 
