@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lunar import edits
 from lunar.attacks import ATTACKS, AttackFailed, Target
 from lunar.attacks import hooks as attacks
 from lunar.attacks.hooks import Intervention, adding, ask, projecting, skipping
@@ -60,6 +61,20 @@ def test_layer_skip_proof_and_curve(target) -> None:
     assert proof["fired"] == proof["expected"] == 3 + proof["steps"]
     assert [row["x"] for row in found.curve] == [0, 1, 2]
     assert not ATTACKS["layer_skip"]({}).run(target).curve
+
+
+def test_direction_of_a_redirection_on_top_of_another_edit(target) -> None:
+    """Its blocks are those that it redirects, its direction the one in the edit: the last that was composed."""
+    first = {edits.down_proj_name(la): edits.Factors(torch.randn(16, 3), torch.randn(40, 3)) for la in (0, 1)}
+    second = {edits.down_proj_name(1): edits.Factors(VECTOR[:, None].float(), torch.randn(40, 1))}
+    how = {"site": "residual", "tokens": "last", "reference": "fictitious"}
+    target.settings = {"direction": how, "coefficient": 2.0, "layers": [1], "blocks": [0, 1]}
+    target.edit = edits.compose([first, second])
+    assert target.layers() == [1]
+    torch.testing.assert_close(target.known_direction()[1], VECTOR.float().double())
+    target.edit = {name: edits.Dense(change.product()) for name, change in target.edit.items()}
+    with pytest.raises(AttackFailed, match="cannot be told from the entity edit at 1"):
+        target.known_direction()
 
 
 def test_layer_skip_where_the_last_block_is_edited(target) -> None:

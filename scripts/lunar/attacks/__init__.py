@@ -93,18 +93,30 @@ class Target:
         return len(blocks(self.model))
 
     def layers(self) -> list[int]:
-        """The blocks that a LUNAR edit changes; for other methods the one that an attacker who expects LUNAR tries."""
-        return sorted({edits.block_of(name) for name in self.edit}) if "direction" in self.settings else [self.best]
+        """The blocks that LUNAR redirects; for other methods the one that an attacker who expects LUNAR tries."""
+        if "direction" not in self.settings:
+            return [self.best]
+        stated = self.settings["layers"]
+        return sorted(stated if isinstance(stated, list) else {edits.block_of(name) for name in self.edit})
 
     def known_direction(self) -> torch.Tensor:
         """``c r`` a block as LUNAR computes it, float64 of shape (blocks, d_model); an attacker who knows the method.
 
-        For a method without a direction, that of fictitious prompts with coefficient 2.
+        For a method without a direction, that of fictitious prompts with coefficient 2. A redirection on top of an entity
+        edit has a direction of its own, from the activations which that edit leaves; it is read off the edit.
+
+        Raises:
+            AttackFailed: it cannot be, since the edit is not stored as factors.
         """
         default = {"site": "residual", "tokens": "last", "reference": "fictitious"}
         how = self.settings.get("direction", default)
         vectors = direction(self.statistics[how["reference"]], self.statistics["forget"], how["site"], how["tokens"])
-        return (self.settings["coefficient"] if "direction" in self.settings else 2.0) * vectors
+        vectors = (self.settings["coefficient"] if "direction" in self.settings else 2.0) * vectors
+        for layer in self.layers() if {"direction", "blocks"} <= self.settings.keys() else ():
+            change = self.edit[edits.down_proj_name(layer)]
+            expect(isinstance(change, edits.Factors), f"the direction cannot be told from the entity edit at {layer}")
+            vectors[layer] = change.left[:, -1].double()  # the last of the edits that were composed
+        return vectors
 
     def asked(self) -> dict[str, list[Row]]:
         """The questions that attacks are judged by: the forget set, and a sample of the retain set for comparison."""
