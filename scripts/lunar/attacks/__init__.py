@@ -102,7 +102,7 @@ class Target:
     def known_direction(self) -> torch.Tensor:
         """``c r`` a block as LUNAR computes it, float64 of shape (blocks, d_model); an attacker who knows the method.
 
-        For a method without a direction, that of fictitious prompts with coefficient 2. A redirection on top of an entity
+        For a method without one, that of fictitious prompts with coefficient 2. A redirection on top of an entity
         edit has a direction of its own, from the activations which that edit leaves; it is read off the edit.
 
         Raises:
