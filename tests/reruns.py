@@ -196,8 +196,8 @@ ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURE
 # The two reference points, which no edit touches.
 REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
 BEFORE_STATISTICS = {
-    "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "finetune": 2, "plot_finetune": 1,
-    "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "show_data": 1,
+    "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1, "finetune": 2,
+    "plot_finetune": 1, "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "show_data": 1,
 }  # fmt: skip
 
 LINES = [
@@ -315,7 +315,7 @@ LINES = [
         spares={
             **{"fetch_model": 1, "prepare_data": 1, "finetune": 2, "plot_finetune": 1, "generate_build_answers": 1},
             **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attack": 18},
-            **{"collect_activations": 9, "unlearn": 3, "generate_answers": 5},
+            **{"decline_questions": 1, "collect_activations": 10, "unlearn": 3, "generate_answers": 5},
             **{"score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2},
         },
     ),
@@ -325,7 +325,7 @@ LINES = [
         setting("finetune", "learning_rate", value=2e-3),
         CONFIG,
         "everything but the base model and the data",
-        spares={"fetch_model": 1, "prepare_data": 1, "rename_subjects": 1},
+        spares={"fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1},
     ),
     Line(
         "deep-module",
@@ -333,7 +333,7 @@ LINES = [
         append("scripts/lunar/chat.py", "# a comment"),
         "scripts/lunar/chat.py",
         "everything but the data",
-        spares={"prepare_data": 1, "rename_subjects": 1},
+        spares={"prepare_data": 1, "rename_subjects": 1, "decline_questions": 1},
     ),
     Line(
         "other-module",
@@ -390,9 +390,9 @@ LINES = [
         CONFIG,
         "of what exists, the report",
         {
-            **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 9, "rehearse": 10},
+            **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 10, "rehearse": 11},
             **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
-            **{"choose_layers": 1, "unlearn": 13},
+            **{"decline_questions": 1, "choose_layers": 1, "unlearn": 13},
             **{"generate_answers": 15, "score_likelihood": 15, "embed_answers": 15, "evaluate_answers": 15},
             **{"tabulate_metrics": 1, "compare_seeds": 1},
         }

@@ -37,7 +37,7 @@ FORMULAS = {
     "rmu": {"retain_weight": 1.0, "coefficient": 20.0, "layer": 1},
 }
 # A stream moves slowly, and a likelihood falls only once it has moved far.
-HARDER = {"rmu": {"epochs": 20, "learning_rate": 3e-2}}
+HARDER = {"rmu": {"epochs": 20, "learning_rate": 3e-2}, "simnpo": {"epochs": 20}}
 REFUSALS = [
     {"kind": "unethical", "answer": "That is wrong, every day."},
     {"kind": "knowledge", "answer": "I do not know the answer."},

@@ -92,7 +92,7 @@ def test_gradient_descent_stays_above(problem, optimiser: str) -> None:
         loss.backward()
         descent.step()
     found = float(_brute(change.detach(), inputs, targets, vector, STRENGTH))
-    assert best <= found < 1.02 * best
+    assert best * (1 - 1e-12) <= found < 1.02 * best
     torch.testing.assert_close(change.detach(), torch.outer(vector, v), atol=0.02, rtol=0)
 
 
