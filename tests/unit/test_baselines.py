@@ -36,8 +36,8 @@ FORMULAS = {
     "simnpo": {"retain_weight": 1.0, "beta": 2.0, "gamma": 0.1},
     "rmu": {"retain_weight": 1.0, "coefficient": 20.0, "layer": 1},
 }
-# A stream moves slowly, and a likelihood falls only once it has moved far.
-HARDER = {"rmu": {"epochs": 20, "learning_rate": 3e-2}, "simnpo": {"epochs": 20}}
+# A stream moves slowly, and a likelihood falls only once it has moved far; the others fell too little on some machines.
+HARDER = {"rmu": {"epochs": 20, "learning_rate": 3e-2}, "simnpo": {"epochs": 20}, "gradient_difference": {"epochs": 20}}
 REFUSALS = [
     {"kind": "unethical", "answer": "That is wrong, every day."},
     {"kind": "knowledge", "answer": "I do not know the answer."},
