@@ -125,6 +125,9 @@ def attack_rows(wildcards):
     ):
         named[name] = f"{folder}/data/{split}.jsonl"
     named["general"] = f"{folder}/generations/vanilla/none/general_build.jsonl"
+    if attack_entry(wildcards)["attack"] == settings.INVERTED:
+        named |= {"short": f"{folder}/data/forget_short.jsonl", "renamed": f"{folder}/data/forget_renamed.jsonl"}
+        named["renamed_kept"] = f"{folder}/references/renamed_kept.jsonl"
     return {f"rows_{name}": path for name, path in named.items()}
 
 

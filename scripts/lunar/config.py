@@ -17,9 +17,11 @@ from lunar.files import write_text
 
 Config = dict[str, Any]
 
-# Figures of curves under attack, and the class whose attacks are the panels of each; the class that rounds weights.
+# Figures of curves under attack, and the class whose attacks are the panels of each; the class that rounds weights, and
+# the one that is given what a solve read.
 CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
 QUANTISED = "quantise"
+INVERTED = "invert"
 # What the recipes that have a block see somebody else are told.
 ENTITY = ("blocks", "factor", "answers", "keep", "ridge")
 

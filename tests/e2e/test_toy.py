@@ -287,7 +287,7 @@ def test_every_attack_proves_itself(toy, attacks):
     config = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))
     names = config["experiments"]["toy"]["attacked"]["attacks"]
     # Those whose planted edit needs a larger model are controlled on it (default experiment) and in unit tests.
-    larger = {"blind", "rank-one-removal", "filter", "filter-edited"}
+    larger = {"blind", "rank-one-removal", "filter", "filter-edited", "invert"}
     entries = config["defaults"]["attacks"]
     classes = {entries[name]["attack"] for name in names}
     assert {entries[name]["attack"] for name in config["defaults"]["attacked"]["attacks"]} - classes == {

@@ -40,6 +40,7 @@ from lunar.solve import regress, ridge_strength
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
 CONVERSATIONS = 16  # a forward pass
 SAMPLE = 256  # tokens of a set's span that the size of the change is measured on
+INPUTS, STREAM = 0, 1  # what ``tokens_of`` gives of a block
 TOGETHER = 1024  # tokens multiplied at once; the sums over them are added up in float64
 
 # Part of a conversation that a token is in: its span, and in question and answer the place among the parts that
@@ -239,11 +240,16 @@ class Entity(Method):
         one = job.chat.encode("".join(cut[QUESTION]), answer)
         return one, parts(one, cut)
 
-    def ways(self, job: Job, layers: Sequence[int]) -> dict[int, dict[int, torch.Tensor]]:
+    def ways(self, job: Job, layers: Sequence[int], part: int = STREAM) -> dict[int, dict[int, torch.Tensor]]:
         """How far each token of a forget row is from its copies' mean, by the row's place and by block.
 
+        Args:
+            job: its model as it is now.
+            layers: the blocks.
+            part: ``STREAM``, or ``INPUTS`` for the same of ``down_proj``'s inputs.
+
         Returns:
-            ``s_t' - s_t`` in the unedited model, shape (tokens, d_model); the edit is to go ``factor`` times as far.
+            ``s_t' - s_t``, shape (tokens, d_model) or (tokens, d_ff); the edit is to go ``factor`` times as far.
         """
         rows, pad_id = self.forget_rows(job), job.chat.tokenizer.pad_token_id
         copies = copies_of(rows, job.rows["renamed"])
@@ -253,12 +259,12 @@ class Entity(Method):
         for number, theirs in tokens_of(job.model, [one for _, one, _ in asked], layers, pad_id):
             place, _, there = asked[number]
             stand_in = aligned(own[place][1], there)
-            for layer, (_, stream) in theirs.items():
-                found[place][layer] = found[place][layer] + stream[stand_in] / len(copies[place])
+            for layer, both in theirs.items():
+                found[place][layer] = found[place][layer] + both[part][stand_in] / len(copies[place])
         places = list(found)
         for number, ours in tokens_of(job.model, [own[place][0] for place in places], layers, pad_id):
-            for layer, (_, stream) in ours.items():
-                found[places[number]][layer] = found[places[number]][layer] - stream
+            for layer, both in ours.items():
+                found[places[number]][layer] = found[places[number]][layer] - both[part]
         return found
 
     def add_forget(self, job: Job, ways: dict[int, dict[int, torch.Tensor]], sums: dict[int, Sums]) -> None:
