@@ -43,8 +43,8 @@ HEADLINE = {
     "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
     "general refused ↓": MAIN["general refused ↓"],
 }
-HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread", "lunar-official")
-HEADLINED += ("lunar-replication", "idk", "dpo", "npo", "simnpo")
+HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread")
+HEADLINED += ("lunar-entity-refusal", "lunar-official", "lunar-replication", "idk", "dpo", "npo", "simnpo")
 PISTOL = {
     "DS ↓": MAIN["DS ↓"],
     "forget ↓": MAIN["forget ROUGE-1 ↓"],
@@ -114,16 +114,15 @@ def tables() -> dict[str, str]:
     def kept(folder: Path) -> dict[str, pd.DataFrame]:
         return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
 
-    read, again, pistol = kept(REFERENCE), kept(REFERENCE / "again"), kept(REFERENCE / "pistol")
+    read, earlier, pistol = kept(REFERENCE), kept(REFERENCE / "earlier"), kept(REFERENCE / "pistol")
     return {
         "headline": headline(read["main"], read["attacks"], HEADLINED),
         "main": markdown(read["main"], "method", MAIN),
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
         "removal": hidden(read["removal"]),
-        "again": headline(again["main"], again["attacks"], again["main"]["method"]),
-        "again-attacks": attacks(again["attacks"]),
-        "again-removal": hidden(again["removal"]),
+        "earlier": headline(earlier["main"], earlier["attacks"], [m for m in HEADLINED if m != "lunar-entity-refusal"]),
+        "earlier-ladder": markdown(earlier["ladder"], "rung", LADDER),
         "pistol": markdown(pistol["main"], "method", PISTOL),
     }
 
