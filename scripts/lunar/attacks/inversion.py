@@ -95,8 +95,7 @@ def pooled(
 def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
     """The redirection of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
     method = EntityRefusal(settings | {"layers": [block]})
-    names = {"forget", *(["short"] if settings.get("short_names") else []), *settings["keep"]}
-    statistics = method.redirected({name: method.statistics(job, name) for name in sorted(names)})
+    statistics = method.redirected(method.read(job))
     unit = torch.zeros(len(down_proj(job.model, block).weight), dtype=torch.float64)
     change, _ = redirect(statistics, block, unit, settings["redirect"], settings["keep"], settings["ridge"])
     v, how = change.right[:, 0].double(), settings["direction"]
@@ -137,9 +136,7 @@ class Invert(Attack):
 
     def solved(self, target: Target) -> Iterator[tuple[str, int, torch.Tensor]]:
         """Kind, block and change, each of the model from which those before were taken out."""
-        settings = target.settings
-        job = Job(target.folder, rows=self.rows(target))
-        job.__dict__ |= {"model": target.model, "chat": target.chat}
+        settings, job = target.settings, self.job(target)
         if "direction" in settings:
             for block in target.layers():
                 yield "redirection", block, turned_back(settings, job, block)
@@ -150,18 +147,21 @@ class Invert(Attack):
         said = {row["id"]: row["prediction"] for row in target.answer({"copies": copies})["copies"]}
         for block in sorted(known["blocks"]):
             change = Known(known, said).backwards(job, block)
+            last = _too_large(target, block, change)  # of the weight from which it was not yet taken out
             yield "entity", block, change
-            if _too_large(target, block, change):
+            if last:
                 return
 
-    def rows(self, target: Target) -> dict[str, Sequence[Row]]:
-        """Rows by the names that methods have for them; a redirection keeps only copies that are about others."""
+    def job(self, target: Target) -> Job:
+        """What the solve had, the edited model for the one before; a redirection keeps only copies about others."""
         alone = "direction" in target.settings and "blocks" not in target.settings
         rows = dict(target.rows)
         rows |= {"retain": rows["retain_all"], "renamed": rows["renamed_kept" if alone else "renamed"]}
         if "declined" in target.settings.get("keep", {}):
             rows["declined"] = with_refusals(rows["forget"], rows["refusals"], "knowledge")
-        return rows
+        job = Job(target.folder, rows=rows)
+        job.__dict__ |= {"model": target.model, "chat": target.chat}
+        return job
 
     def original(self, target: Target) -> dict[int, tuple[torch.Tensor, float]]:
         """Where the edit is known: each edited weight as it was before, and the size of its change."""
@@ -190,11 +190,9 @@ class Invert(Attack):
     def control(self, target: Target) -> dict[str, Any]:
         """An entity edit made on the spot of gold answers too: its weight comes back, and with it the answers."""
         settings = EXPECTED | {"blocks": [target.depth // 10]}
-        job = Job(target.folder, rows=self.rows(target))
-        job.__dict__ |= {"model": target.model, "chat": target.chat}
         forget = {"forget": target.rows["forget"]}
         known = rouge1(target.answer(forget)["forget"])
-        edit = Entity(settings).unlearn(job).edit
+        edit = Entity(settings).unlearn(self.job(target)).edit
         with applied(target.model, edit):
             planted = rouge1(target.answer(forget)["forget"])
             target.edit, target.settings = edit, settings

@@ -336,10 +336,14 @@ class EntityRefusal(Redirection):
         first = job.memo[key]
         key += f" {self.layers(job)}"
         if key not in job.memo:
-            names = {"forget", *(["short"] if self.settings.get("short_names") else []), *self.settings["keep"]}
             with edits.applied(job.model, first.edit):
-                job.memo[key] = {name: self.statistics(job, name) for name in sorted(names)}
+                job.memo[key] = self.read(job)
         return first, job.memo[key]
+
+    def read(self, job: Job) -> Statistics:
+        """Statistics of all sets that the redirection is solved from, in the model as it is now."""
+        names = {"forget", *(["short"] if self.settings.get("short_names") else []), *self.settings["keep"]}
+        return {name: self.statistics(job, name) for name in sorted(names)}
 
     def statistics(self, job: Job, name: str) -> dict[str, torch.Tensor]:
         """Statistics of a set in the model as it is now (``lunar.activations``)."""
