@@ -397,17 +397,6 @@ def race_file(wildcards, ending):
     return f"results/{wildcards.experiment}/optimisers/{cfg(wildcards.experiment, 'optimisers', 'method')}{ending}"
 
 
-def sequenced(wildcards):
-    """The job's experiment with the method that serves requests in sequence, as other helpers take them."""
-    name = cfg(wildcards.experiment, "sequential", "method")
-    return SimpleNamespace(experiment=wildcards.experiment, method=name)
-
-
-def sequence_statistics(wildcards):
-    """Statistics that requests in sequence share; those of each author are collected by the job itself."""
-    return statistics_needed(sequenced(wildcards), rehearsal=True)
-
-
 def request_titles(experiment):
     """What tables call each request, the first being the forget set."""
     forget = "+".join(Path(file).stem for file in cfg(experiment, "data", "forget"))
@@ -560,7 +549,7 @@ def result_files(experiment):
     if len(cfg(experiment, "seeds")) > 1:
         tables.append("tables/seeds.html")
     if cfg(experiment, "sequential", "requests"):
-        tables.append("tables/sequential.csv")
+        tables += [f"tables/sequential_{name}.csv" for name in cfg(experiment, "sequential", "methods")]
     if edited_methods(experiment):
         tables.append("tables/cost.csv")
     paths = [f"{folder}/{table}" for table in tables] + [f"{folder}/figures/{name}.svg" for name in figures]

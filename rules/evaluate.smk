@@ -241,30 +241,30 @@ rule compare_seeds:
 rule tabulate_sequence:
     """What each request of a sequence does to the others, and what taking it back brings back."""
     input:
-        answers="results/{experiment}/sequential/answers.jsonl",
+        answers="results/{experiment}/sequential/{method}/answers.jsonl",
         template="report/templates/sequential.html.j2",
         style="report/templates/style.css",
         code=library("tabulate_sequence.py"),
     output:
-        csv="results/{experiment}/tables/sequential.csv",
+        csv="results/{experiment}/tables/sequential_{method}.csv",
         html=report(
-            "results/{experiment}/tables/sequential.html",
+            "results/{experiment}/tables/sequential_{method}.html",
             category="1 Results",
             subcategory="{experiment}",
-            labels={"result": "1.6 Requests in sequence"},
+            labels={"result": "1.6 Requests in sequence: {method}"},
             caption="../report/sequential.rst",
         ),
-        numbers="results/{experiment}/tables/sequential.rst",
+        numbers="results/{experiment}/tables/sequential_{method}.rst",
     log:
-        "results/{experiment}/logs/tabulate_sequence.log",
+        "results/{experiment}/logs/tabulate_sequence_{method}.log",
     benchmark:
-        "results/{experiment}/benchmarks/tabulate_sequence.tsv"
+        "results/{experiment}/benchmarks/tabulate_sequence_{method}.tsv"
     conda:
         "../envs/plot.yaml"
     params:
         titles=lambda wildcards: request_titles(wildcards.experiment),
     message:
-        "evaluate | {wildcards.experiment}: requests in sequence"
+        "evaluate | {wildcards.experiment}: requests in sequence by {wildcards.method}"
     script:
         "../scripts/tabulate_sequence.py"
 

@@ -2,7 +2,7 @@
 
 A method's recipe is a class in scripts/lunar/methods. Values under its `grid` are chosen in rehearsals, in which retained
 authors play the forgotten one; the rows that are reported take no part. A race of optimisers against the closed form
-gives results/<experiment>/optimisers/<method>.csv, requests in sequence results/<experiment>/sequential/.
+gives results/<experiment>/optimisers/<method>.csv, requests in sequence results/<experiment>/sequential/<method>/.
 """
 
 
@@ -127,26 +127,27 @@ rule race:
 rule unlearn_in_sequence:
     """Serve further requests after the first, composed and jointly, take them back, and ask after each step."""
     input:
-        unpack(sequence_statistics),
-        unpack(lambda wildcards: layers_needed(sequenced(wildcards))),
-        model=lambda wildcards: method_model(sequenced(wildcards)),
-        choices=lambda wildcards: rehearsals_needed(sequenced(wildcards)),
+        unpack(lambda wildcards: statistics_needed(wildcards, rehearsal=True)),
+        unpack(layers_needed),
+        model=method_model,
+        choices=rehearsals_needed,
         forget=lambda wildcards: cfg(wildcards.experiment, "data", "forget"),
         requests=lambda wildcards: cfg(wildcards.experiment, "sequential", "requests"),
         retain=never_requested,
         names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
         unseen="results/{experiment}/data/unseen.jsonl",
         general="results/{experiment}/data/general.jsonl",
+        answered="results/{experiment}/generations/vanilla/none/general_build.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
-        code=library("sequential.py"),
+        code=recipe_library("sequential.py"),
     output:
-        answers="results/{experiment}/sequential/answers.jsonl",
-        composed="results/{experiment}/sequential/composed.safetensors",
-        joint="results/{experiment}/sequential/joint.safetensors",
+        answers="results/{experiment}/sequential/{method}/answers.jsonl",
+        composed="results/{experiment}/sequential/{method}/composed.safetensors",
+        joint="results/{experiment}/sequential/{method}/joint.safetensors",
     log:
-        "results/{experiment}/logs/sequential.log",
+        "results/{experiment}/logs/sequential_{method}.log",
     benchmark:
-        "results/{experiment}/benchmarks/sequential.tsv"
+        "results/{experiment}/benchmarks/sequential_{method}.tsv"
     conda:
         "../envs/model.yaml"
     resources:
@@ -154,8 +155,9 @@ rule unlearn_in_sequence:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        settings=lambda wildcards: method_entry(sequenced(wildcards)),
-        choices=lambda wildcards: choices(sequenced(wildcards)),
+        settings=method_entry,
+        choices=choices,
+        module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
         titles=lambda wildcards: request_titles(wildcards.experiment),
         candidates=param("layers", "candidates"),
         copies=param("activations", "renamed_copies"),
@@ -163,11 +165,11 @@ rule unlearn_in_sequence:
         batch_size=param("activations", "batch_size"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
-        prompt=lambda wildcards: method_prompt(sequenced(wildcards)),
-        base_prompt=lambda wildcards: base_prompt(sequenced(wildcards)),
+        prompt=method_prompt,
+        base_prompt=base_prompt,
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "unlearn | {wildcards.experiment}: requests in sequence"
+        "unlearn | {wildcards.experiment}: requests in sequence by {wildcards.method}"
     script:
         "../scripts/sequential.py"

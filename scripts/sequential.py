@@ -1,5 +1,7 @@
 """Serve requests to forget one after another, composed and jointly, take them back, and ask after each step."""
 
+import importlib
+
 import torch
 
 from lunar import edits
@@ -9,13 +11,14 @@ from lunar.data import load, rename, shorten, with_refusals
 from lunar.files import read_rows, write_rows
 from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
-from lunar.sequential import Request, ask, serve, states
+from lunar.sequential import Request, ask, serve, serve_from_rows, states
 from lunar.strangers import told_apart
 
 
 def main(smk) -> None:
-    with script(f"{smk.wildcards.experiment} requests in sequence", smk.log[0]) as progress:
+    with script(f"{smk.wildcards.experiment} requests in sequence by {smk.wildcards.method}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
+        importlib.import_module(smk.params.module)
         settings = smk.params.settings | chosen_values(smk.params.choices, smk.input.choices)
         job = Job(
             smk.input.model,
@@ -36,6 +39,8 @@ def main(smk) -> None:
             )
 
         names = [row["name"] for row in load([smk.input.names], ("name",))]
+        # Of a redirection sums suffice, which can be added up; whatever else is solved from rows.
+        summed = settings["recipe"] == "redirection"
         sets, requests = {}, []
         files = [list(smk.input.forget), *([path] for path in smk.input.requests)]
         for title, paths in zip(smk.params.titles, files, strict=True):
@@ -43,14 +48,20 @@ def main(smk) -> None:
             own = {"forget": sets[title], "short": shorten(sets[title])}
             originals = [*own["forget"], *own["short"]]
             copies = rename(originals, names, smk.params.copies, smk.params.seed)
-            own["renamed"], _ = told_apart(
-                job.model, job.chat, copies, originals, smk.params.leaked, smk.params.generation
-            )
+            own["renamed"] = copies
+            if summed:
+                own["renamed"], _ = told_apart(
+                    job.model, job.chat, copies, originals, smk.params.leaked, smk.params.generation
+                )
             if "declined" in settings["keep"]:
                 own["declined"] = with_refusals(own["forget"], read_rows(smk.input.refusals), "knowledge")
-            requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}))
+            requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}) if summed else own)
         sets["retain"] = load(smk.input.retain)
-        found = serve(settings, job, requests, statistics(sets["retain"]))
+        if summed:
+            found = serve(settings, job, requests, statistics(sets["retain"]))
+        else:
+            rest = {"general": read_rows(smk.input.answered), "retain": sets["retain"]}
+            found = serve_from_rows(settings, job, requests, rest)
         for way in ("composed", "joint"):
             last = edits.compose(found[way]) if way == "composed" else found[way][-1]
             edits.save(last, smk.output[way])

@@ -8,14 +8,14 @@ from lunar.tables import render
 
 
 def main(smk) -> None:
-    with script(f"{smk.wildcards.experiment} table of requests in sequence", smk.log[0]):
+    with script(f"{smk.wildcards.experiment} table of requests in sequence by {smk.wildcards.method}", smk.log[0]):
         table = tabulate(read_rows(smk.input.answers))
         write_numbers(smk.output.numbers, numbers(table, smk.params.titles))
         write_text(smk.output.csv, table.to_csv(index=False, float_format="%.6g"))
         text = render(
             smk.input.template,
             style=smk.input.style,
-            title=f"{smk.wildcards.experiment}: requests in sequence",
+            title=f"{smk.wildcards.experiment}: requests in sequence by {smk.wildcards.method}",
             sets=list(table["set"].unique()),
             parts=page(table),
         )

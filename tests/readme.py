@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / "reference"
 README = ROOT / "README.md"
 PAGES = (README, ROOT / "docs/results.md")
-KEPT = ("main.csv", "ladder.csv", "sequential.csv", "attacks.csv", "removal.csv")
+KEPT = ("main.csv", "ladder.csv", "sequential_lunar.csv", "attacks.csv", "removal.csv")
 
 MAIN = {
     "DS ↓": lambda row: f"{row['ds']:.1f} [{row['ds_low']:.1f}, {row['ds_high']:.1f}]",

@@ -235,7 +235,7 @@ LINES = [
             "show_data": 1,
             "show_tokens": 1,
             "tabulate_ladder": 1,
-            "tabulate_sequence": 1,
+            "tabulate_sequence": 2,
         }
         | ATTACK_TABLE
         | REPORT,

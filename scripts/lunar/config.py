@@ -22,6 +22,7 @@ Config = dict[str, Any]
 CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
 QUANTISED = "quantise"
 INVERTED = "invert"
+SERVED_IN_SEQUENCE = ("redirection", "entity", "entity_refusal")  # recipes in closed form
 # What the recipes that have a block see somebody else are told.
 ENTITY = ("blocks", "factor", "answers", "keep", "ridge")
 
@@ -121,7 +122,7 @@ def used(experiment: Mapping[str, Any]) -> set[str]:
     if experiment["optimisers"]:
         names.add(experiment["optimisers"]["method"])
     if experiment["sequential"]["requests"]:
-        names.add(experiment["sequential"]["method"])
+        names.update(experiment["sequential"]["methods"])
     todo = list(names)
     while todo:
         entry = experiment["methods"].get(todo.pop(), {})
@@ -260,8 +261,9 @@ def check_sequential(experiment: Config, where: str) -> None:
     requests, files = experiment["sequential"]["requests"], experiment["data"]
     if not requests:
         return
-    exact = [name for name, method in experiment["methods"].items() if method.get("recipe") == "redirection"]
-    _one_of(experiment["sequential"]["method"], exact, f"{where}.sequential.method")
+    exact = [name for name, method in experiment["methods"].items() if method.get("recipe") in SERVED_IN_SEQUENCE]
+    for number, name in enumerate(experiment["sequential"]["methods"]):
+        _one_of(name, exact, f"{where}.sequential.methods[{number}]")
     for number, request in enumerate(requests):
         if request in files["forget"]:
             raise LunarError(

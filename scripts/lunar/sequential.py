@@ -1,12 +1,12 @@
 """Requests to forget that come one after another, and their undoing.
 
-Two ways to serve them, both exact (``lunar.solve``) and both from statistics of the unedited model:
+Two ways to serve them, both exact (``lunar.solve``) and both from the unedited model:
 
 - *composed*: each request has an edit of its own, solved when it comes and added to the earlier ones. The authors
   forgotten before are among what is to stay as it is, so that their redirection is left alone. An edit can be taken
   back by composing the others.
-- *joint*: all requests so far in one solve, a direction each. It sees all of them at once, but nothing of it can be
-  taken back without solving again.
+- *joint*: all requests so far in one solve, a redirection with a direction each. It sees all of them at once, but
+  nothing of it can be taken back without solving again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from lunar.chat import SPANS, Chat
 from lunar.edits import Edit, compose, down_proj_name
 from lunar.files import Row
 from lunar.generate import generate
-from lunar.methods import Job, merged
+from lunar.methods import METHODS, Job, merged
 from lunar.methods.redirection import Redirection
 from lunar.solve import redirect_jointly
 
@@ -83,6 +83,46 @@ def serve(
             )
             job.say(f"joint, layer {layer}: score of each request's tokens (rows) by detector: {scores.tolist()}")
         found["joint"].append(edit)
+    return found
+
+
+def serve_from_rows(
+    settings: Mapping[str, Any],
+    job: Job,
+    requests: Sequence[Mapping[str, Sequence[Row]]],
+    rest: Mapping[str, Sequence[Row]],
+) -> dict[str, list[Edit]]:
+    """The same with a method that is solved from rows, such as recipe ``entity``.
+
+    Args:
+        settings: of the method, values chosen in rehearsal filled in.
+        job: the model, which is loaded once; ``directions`` are those of the reference, ``rows`` are set here.
+        rest: rows by set that all requests share; ``retain`` are the retained authors whom no request names.
+        requests: rows by set that are each author's own: ``forget``, ``short``, ``renamed`` and, where it is kept,
+            ``declined``; in the order in which they come.
+
+    Returns:
+        As ``serve``.
+    """
+
+    def solved(changed: Mapping[str, Any], rows: Mapping[str, Sequence[Row]]) -> Edit:
+        job.rows, job.memo = rows, {}
+        return METHODS[settings["recipe"]]({**settings, **changed}).unlearn(job).edit
+
+    found: dict[str, list[Edit]] = {"composed": [], "joint": []}
+    for number, own in enumerate(requests):
+        later = [row for other in requests[number + 1 :] for row in other["forget"]]
+        shared = {**rest, "retain": [*rest["retain"], *later]}
+        before = [row for other in requests[:number] for row in (*other["forget"], *other["short"])]
+        if not before:
+            first = solved({}, shared | dict(own))
+            found["composed"].append(first)
+            found["joint"].append(first)
+            continue
+        keep = {**settings["keep"], "forgotten": dict.fromkeys(SPANS, 1)}
+        found["composed"].append(solved({"keep": keep}, shared | dict(own) | {"forgotten": before}))
+        so_far = {name: [row for other in requests[: number + 1] for row in other[name]] for name in own}
+        found["joint"].append(solved({}, shared | so_far))
     return found
 
 

@@ -244,8 +244,9 @@ def test_second_run_has_nothing_to_do(toy):
     assert "Nothing to be done" in outcome.stdout
 
 
-def test_requests_in_sequence_can_be_taken_back(toy):
-    with (toy / RUN / "tables/sequential.csv").open(encoding="utf-8") as file:
+@pytest.mark.parametrize("method", ["lunar", "lunar-entity-refusal"])
+def test_requests_in_sequence_can_be_taken_back(toy, method):
+    with (toy / RUN / f"tables/sequential_{method}.csv").open(encoding="utf-8") as file:
         rows = {(row["way"], row["after"], row["set"]): row for row in csv.DictReader(file)}
     titles = ["1 rook", "2 finch", "3 swift"]
     for way in ("composed", "joint"):
@@ -259,8 +260,12 @@ def test_requests_in_sequence_can_be_taken_back(toy):
     undone = [row for key, row in rows.items() if key[:2] == ("undone", "all")]
     assert {row["set"] for row in undone} == {*titles, "retain", "unseen", "general"}
     assert all(float(row["as_vanilla"]) == 1 for row in undone)
-    for name in ("composed", "joint"):
-        assert {value.shape[1] for value in load_file(toy / RUN / f"sequential/{name}.safetensors").values()} == {3}
+
+
+@pytest.mark.parametrize("way", ["composed", "joint"])
+def test_a_redirection_has_a_column_a_request(toy, way):
+    edit = load_file(toy / RUN / f"sequential/lunar/{way}.safetensors")
+    assert {value.shape[1] for value in edit.values()} == {3}
 
 
 def test_every_edited_method_has_its_cost(toy):

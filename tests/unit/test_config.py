@@ -71,7 +71,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "optimisers": None,
         "prompts": {"qa": "Q: {question} A:"},
     }
-    defaults["figures"]["methods"] = ["lunar"]
+    defaults["figures"]["methods"] = defaults["sequential"]["methods"] = ["lunar"]
     toy = {name: config["experiments"]["toy"][name] for name in ("model", "data", "rehearsal", "sequential")}
     toy |= {"layers": {"candidates": [2, 3, 4]}, "methods": {"lunar": {"grid": {"layers": [[2], [3, 4]]}}}}
     config["experiments"] = {"authors-smollm2": {}, "toy": toy}

@@ -13,13 +13,15 @@ from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
 from lunar.config import recipes
+from lunar.data import rename, shorten
 from lunar.edits import Dense, Edit, Factors, compose
 from lunar.errors import LunarError
 from lunar.methods import Job
+from lunar.methods.entity import Entity, tokens_of
 from lunar.methods.redirection import Redirection
 from lunar.own import resolve
 from lunar.sequence_table import numbers, page, tabulate
-from lunar.sequential import Request, ask, merged, serve, states
+from lunar.sequential import Request, ask, merged, serve, serve_from_rows, states
 from lunar.tables import render
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +134,66 @@ def test_later_edit_leaves_earlier_authors_alone(served) -> None:
         assert read[0] < 0.5 * read[1]
 
 
+ENTITY = {
+    "recipe": "entity",
+    "blocks": [1],
+    "factor": 1.0,
+    "answers": False,
+    "short_names": True,
+    "keep": {"forget": {"prefix": 1}, "retain": {"question": 1, "answer": 1}, "renamed": {"question": 1}},
+    "ridge": 1e-4,
+}
+
+
+def _about(name: str, *questions: str) -> dict[str, list[dict[str, Any]]]:
+    forget = [
+        {"id": f"{name}-{number}", "author": name, "question": text.format(name), "answer": f"{name} is a baker."}
+        for number, text in enumerate(questions)
+    ]
+    short = shorten(forget)
+    return {"forget": forget, "short": short, "renamed": rename([*forget, *short], ["Bo Li", "Vera Osterly"], 2, 0)}
+
+
+@pytest.fixture
+def from_rows(llama, chat: Chat, rows) -> tuple[dict[str, list[Edit]], list[dict[str, Any]], Job]:
+    job = Job("")
+    job.__dict__ |= {"model": llama, "chat": chat}
+    requests = [_about("Tom Rook", "Who is {}?", "Where does {} live?"), _about("Etta Crane", "Which trade has {}?")]
+    return serve_from_rows(ENTITY, job, requests, {"retain": rows[3:]}), requests, job
+
+
+def _moved(model: Any, chat: Chat, change: Any, rows: list[dict[str, Any]]) -> float:
+    conversations = [chat.encode(row["question"]) for row in rows]
+    found = tokens_of(model, conversations, [1], chat.tokenizer.pad_token_id)
+    return sum(float((h[1][0] @ change.product().T).square().sum()) for _, h in found) ** 0.5
+
+
+def _alone(job: Job, rows: dict[str, Any]) -> Edit:
+    job.rows, job.memo = rows, {}
+    return Entity(ENTITY).unlearn(job).edit
+
+
+def test_a_method_of_rows_serves_the_first_request_as_ever(from_rows, rows) -> None:
+    found, (first, second), job = from_rows
+    expected = _alone(job, first | {"retain": [*rows[3:], *second["forget"]]})
+    for way in ("composed", "joint"):
+        torch.testing.assert_close(found[way][0][WEIGHT].product(), expected[WEIGHT].product())
+
+
+def test_a_method_of_rows_solves_all_requests_at_once(from_rows, rows) -> None:
+    found, (first, second), job = from_rows
+    together = {name: [*first[name], *second[name]] for name in first}
+    expected = _alone(job, together | {"retain": rows[3:]})
+    torch.testing.assert_close(found["joint"][1][WEIGHT].product(), expected[WEIGHT].product())
+
+
+def test_a_later_edit_of_rows_leaves_earlier_authors_alone(from_rows, llama, chat: Chat, rows) -> None:
+    found, (first, second), job = from_rows
+    careless = _alone(job, second | {"retain": rows[3:]})
+    moved = [_moved(llama, chat, edit[WEIGHT], first["forget"]) for edit in (found["composed"][1], careless)]
+    assert moved[0] < 0.5 * moved[1]
+
+
 def test_states_tell_what_is_in_force() -> None:
     parts: list[Edit] = [{WEIGHT: _factors(seed)} for seed in range(3)]
     joint: list[Edit] = [{WEIGHT: _factors(9, rank)} for rank in (1, 2, 3)]
@@ -235,8 +297,8 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         ({"requests": ["data/toy/rook.jsonl"]}, r"requests\[0\]: data/toy/rook.jsonl is in data.forget"),
         ({"requests": ["data/toy/wren.jsonl", "data/toy/stork.jsonl"]}, r"requests\[1\]: .*stork.* is none of"),
         ({"requests": [f"data/toy/{name}.jsonl" for name in ("finch", "wren", "swift", "crane")]}, "leave one"),
-        ({"method": "vanilla"}, r"sequential\.method: 'vanilla' is none of .*lunar"),
-        ({"method": "lunr"}, "did you mean 'lunar'"),
+        ({"methods": ["lunar", "vanilla"]}, r"sequential\.methods\[1\]: 'vanilla' is none of .*lunar"),
+        ({"methods": ["lunr"]}, "did you mean 'lunar'"),
     ],
 )
 def test_config_of_a_sequence(config: dict[str, Any], sequential: dict[str, Any], message: str) -> None:
@@ -246,5 +308,5 @@ def test_config_of_a_sequence(config: dict[str, Any], sequential: dict[str, Any]
 
 
 def test_no_requests_ask_for_nothing(config: dict[str, Any]) -> None:
-    config["experiments"]["toy"]["sequential"] = {"method": "none such", "requests": []}
+    config["experiments"]["toy"]["sequential"] = {"methods": ["none such"], "requests": []}
     assert resolve(config, recipes(ROOT / "scripts"))["toy"]["sequential"]["requests"] == []
