@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar import size
-from lunar.data import splits
+from lunar.config import ENTITY, INVERTED, used
+from lunar.data import load, rename, splits
 from lunar.errors import LunarError
 from lunar.sources import made, missing
 
@@ -158,6 +159,8 @@ def experiment(
     lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))
+    if lines[-1].state == OK:
+        lines += subjects(settings)
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
@@ -255,12 +258,48 @@ def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
         return Line(OK, "data", "rows are checked once the published ones were fetched")
     try:
         rows = splits(section)
+        rename(rows["forget"], stand_ins(section), 1, 0)
     except LunarError as error:
         return Line(STOP, "data", str(error), "data/README.md documents the fields")
     names = ("forget", "retain", "unseen", "general", "harmful", "fictitious")
     return Line(
         OK, "data", ", ".join(f"{name} {len(rows[name]) + len(rows.get(f'{name}_build', []))}" for name in names)
     )
+
+
+def stand_ins(section: Mapping[str, Any]) -> list[str]:
+    """The invented names of an experiment."""
+    return [row["name"] for row in load([section["names"]], ("name",))]
+
+
+def subjects(settings: Mapping[str, Any]) -> list[Line]:
+    """Where what replaces the forgotten subject finds none: in the forget set, or in a rehearsal of such a method.
+
+    Files that are not there yet are left out.
+    """
+    methods, attacked = settings["methods"], settings["attacked"]
+    attacks = attacked["attacks"] if attacked["methods"] else []
+    run = used(settings) | {*(attacked["methods"] if attacks else ())}
+    names = [name for name in methods if name in run and methods[name].get("recipe") in ENTITY]
+    sets = {"forget": settings["data"]["forget"]}
+    for entry in (methods[name] for name in names):
+        pairs = settings["rehearsal"]["authors"][: entry.get("rehearsals")] if "grid" in entry else []
+        sets |= {f"rehearsal on {pair['forget']}": [pair["forget"]] for pair in pairs}
+    names += [name for name in attacks if settings["attacks"][name]["attack"] == INVERTED]
+    lines = []
+    for title, paths in sets.items() if names else ():
+        if not all(Path(path).is_file() for path in paths):
+            continue
+        try:
+            found = rename(load(paths), stand_ins(settings["data"]), 1, 0)
+        except LunarError as error:
+            lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
+        else:
+            if not found:
+                what = f"{title}: no question names its subject, whom {', '.join(names)} would replace"
+                remedy = "give the rows `author` or `names` (data/README.md), or leave these out"
+                lines.append(Line(STOP, "subjects", what, remedy))
+    return lines
 
 
 def memory(needed: float, here: float) -> Line:

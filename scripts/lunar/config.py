@@ -22,8 +22,9 @@ Config = dict[str, Any]
 CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
 QUANTISED = "quantise"
 INVERTED = "invert"
-# What the recipes that have a block see somebody else are told.
-ENTITY = ("blocks", "factor", "answers", "keep", "ridge")
+# The recipes that have a block see somebody else, and what they are told.
+_TOLD = ("blocks", "factor", "answers", "keep", "ridge")
+ENTITY = {"entity": _TOLD, "entity_refusal": ("direction", *_TOLD)}
 
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
 FITTED = {"data", "layers", "prompts", "rehearsal"}
@@ -325,9 +326,11 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
         missing = [key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in told(method)]
         if missing:
             raise LunarError(f"{where}: a method with a direction needs {', '.join(missing)} too")
-    needed = {"entity": ENTITY, "entity_refusal": ("direction", *ENTITY)}.get(method["recipe"], ())
+    needed = ENTITY.get(method["recipe"], ())
     if missing := [key for key in needed if key not in told(method)]:
         raise LunarError(f"{where}: the recipe {method['recipe']} needs {', '.join(missing)} too")
+    if method["recipe"] == "entity" and "declined" in method.get("keep", {}):
+        raise LunarError(f"{where}.keep.declined: the recipe entity brings no refusal about; leave declined out")
     places = [(method["layers"], f"{where}.layers")] if "layers" in method else []
     places += [(layers, f"{where}.grid.layers[{number}]") for number, layers in enumerate(grid.get("layers", []))]
     for layers, place in places:

@@ -28,8 +28,11 @@ from lunar.check import (
     problems,
     published,
     source,
+    subjects,
     time,
 )
+from lunar.config import recipes
+from lunar.own import resolve
 from lunar.sources import made
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +215,71 @@ def test_bad_rows_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad.write_text('{"question": "Who?"}\n', encoding="utf-8")
     found = check.data(section | {"forget": [str(bad)]})
     assert (found.state, "bad.jsonl:1" in found.found) == (STOP, True)
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> dict[str, Any]:
+    """Settings whose one retained file names its subject and whose other and forgotten one do not."""
+    row = {"question": "Who keeps bees?", "answer": "Ada."}
+    files = {
+        "forget": row,
+        "named": row | {"question": "What does Aoros BV sell?", "names": ["Aoros BV", "Bel SA"]},
+        "nameless": row | {"names": ["Aoros BV", "Bel SA"]},
+    }
+    for name, one in files.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(one) + "\n", encoding="utf-8")
+    paths = {name: str(tmp_path / f"{name}.jsonl") for name in (*files, "names")}
+    (tmp_path / "names.jsonl").write_text('{"name": "Cy Ltd"}\n{"name": "Du AG"}\n', encoding="utf-8")
+    rehearsals = [{"forget": paths[name], "held_out": paths["forget"]} for name in ("named", "nameless")]
+    return {
+        "data": {"forget": [paths["forget"]], "names": paths["names"]},
+        "methods": {
+            "vanilla": {"model": "full"},
+            "spread": {"recipe": "entity", "grid": {"factor": [1.0]}},
+            "refusal": {"recipe": "entity_refusal", "choices": {"spread": ["factor"]}},
+        },
+        "compare": ["vanilla", "refusal"],
+        "rehearsal": {"authors": rehearsals},
+        "attacks": {"backwards": {"attack": "invert"}},
+        "attacked": {"methods": ["vanilla"], "attacks": []},
+        "figures": {"methods": []},
+        "ladder": None,
+        "optimisers": None,
+        "sequential": {"requests": []},
+    }
+
+
+def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None:
+    forget, rehearsed = subjects(nobody)
+    assert forget.found == "forget: no question names its subject, whom spread, refusal would replace"
+    assert forget.state == rehearsed.state == STOP and "`author` or `names`" in forget.remedy
+    assert rehearsed.found.startswith(f"rehearsal on {tmp_path / 'nameless.jsonl'}: no question names its subject")
+    # On the first pair alone, with somebody to forget, nothing is missing.
+    nobody["methods"]["spread"]["rehearsals"] = 1
+    nobody["data"]["forget"] = [str(tmp_path / "named.jsonl")]
+    assert subjects(nobody) == []
+    (tmp_path / "names.jsonl").write_text('{"name": "Cy Ltd"}\n', encoding="utf-8")
+    assert {line.found.split(";")[0] for line in subjects(nobody)} == {
+        "Aoros BV, Bel SA: 2 names to replace and 1 others to take their place"
+    }
+
+
+def test_nobody_to_replace_is_no_matter_where_nothing_replaces(nobody: dict[str, Any]) -> None:
+    nobody["compare"] = ["vanilla"]
+    assert subjects(nobody) == []
+    nobody["attacked"]["attacks"] = ["backwards"]
+    (line,) = subjects(nobody)
+    assert line.found == "forget: no question names its subject, whom backwards would replace"
+    # What the workflow has yet to make is looked at once it is there.
+    nobody["data"]["forget"] = ["results/data/none.jsonl"]
+    assert subjects(nobody) == []
+
+
+def test_every_shipped_experiment_has_somebody_to_replace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    experiments = resolve(config, recipes(ROOT / "scripts"))
+    assert {name: subjects(settings) for name, settings in experiments.items()} == {name: [] for name in experiments}
 
 
 def test_listing_and_problems() -> None:
