@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar import size
-from lunar.config import ENTITY, INVERTED, used
 from lunar.data import load, rename, splits
 from lunar.errors import LunarError
 from lunar.sources import made, missing
@@ -142,6 +141,7 @@ def experiment(
     conda: bool,
     sources: Mapping[str, Any],
     gpu_command: str | None,
+    replaced: Mapping[str, Mapping[str, Any]],
 ) -> list[Line]:
     """What one experiment needs.
 
@@ -151,6 +151,7 @@ def experiment(
         results: the folder of results.
         conda, gpu_command: as for ``machine``.
         sources: the ``sources`` section of the configuration.
+        replaced: where somebody is to be replaced (``lunar.config.replaced``).
     """
     model, fetched = settings["model"], results / "models" / settings["model"]["name"]
     there = (fetched / "config.json").is_file()
@@ -160,7 +161,7 @@ def experiment(
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))
     if lines[-1].state == OK:
-        lines += subjects(settings)
+        lines += subjects(replaced, settings["data"]["names"])
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
@@ -258,7 +259,7 @@ def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
         return Line(OK, "data", "rows are checked once the published ones were fetched")
     try:
         rows = splits(section)
-        rename(rows["forget"], stand_ins(section), 1, 0)
+        rename(rows["forget"], stand_ins(section["names"]), 1, 0)
     except LunarError as error:
         return Line(STOP, "data", str(error), "data/README.md documents the fields")
     names = ("forget", "retain", "unseen", "general", "harmful", "fictitious")
@@ -267,36 +268,28 @@ def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
     )
 
 
-def stand_ins(section: Mapping[str, Any]) -> list[str]:
-    """The invented names of an experiment."""
-    return [row["name"] for row in load([section["names"]], ("name",))]
+def stand_ins(path: str) -> list[str]:
+    """The invented names of a file."""
+    return [row["name"] for row in load([path], ("name",))]
 
 
-def subjects(settings: Mapping[str, Any]) -> list[Line]:
-    """Where what replaces the forgotten subject finds none: in the forget set, or in a rehearsal of such a method.
+def subjects(replaced: Mapping[str, Mapping[str, Any]], names: str) -> list[Line]:
+    """Where what replaces the forgotten subject finds none; files that are not there yet are left out.
 
-    Files that are not there yet are left out.
+    Args:
+        replaced: as ``lunar.config.replaced`` gives it.
+        names: file of invented names.
     """
-    methods, attacked = settings["methods"], settings["attacked"]
-    attacks = attacked["attacks"] if attacked["methods"] else []
-    run = used(settings) | {*(attacked["methods"] if attacks else ())}
-    names = [name for name in methods if name in run and methods[name].get("recipe") in ENTITY]
-    sets = {"forget": settings["data"]["forget"]}
-    for entry in (methods[name] for name in names):
-        pairs = settings["rehearsal"]["authors"][: entry.get("rehearsals")] if "grid" in entry else []
-        sets |= {f"rehearsal on {pair['forget']}": [pair["forget"]] for pair in pairs}
-    names += [name for name in attacks if settings["attacks"][name]["attack"] == INVERTED]
     lines = []
-    for title, paths in sets.items() if names else ():
-        if not all(Path(path).is_file() for path in paths):
-            continue
-        try:
-            found = rename(load(paths), stand_ins(settings["data"]), 1, 0)
-        except LunarError as error:
-            lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
-        else:
+    for title, one in replaced.items():
+        if all(Path(path).is_file() for path in (*one["files"], names)):
+            try:
+                found = rename(load(one["files"]), stand_ins(names), 1, 0)
+            except LunarError as error:
+                lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
+                continue
             if not found:
-                what = f"{title}: no question names its subject, whom {', '.join(names)} would replace"
+                what = f"{title}: no question names its subject, whom {', '.join(one['by'])} would replace"
                 remedy = "give the rows `author` or `names` (data/README.md), or leave these out"
                 lines.append(Line(STOP, "subjects", what, remedy))
     return lines

@@ -132,6 +132,25 @@ def used(experiment: Mapping[str, Any]) -> set[str]:
     return names
 
 
+def replaced(experiment: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """Where the subject of forget questions is to be replaced: in the forget set, and in rehearsals of such methods.
+
+    Returns:
+        By place the ``files`` of these questions, and ``by`` which methods and attacks; empty where nothing does so.
+    """
+    methods, attacked = experiment["methods"], experiment["attacked"]
+    attacks = attacked["attacks"] if attacked["methods"] else []
+    run = used(experiment) | {*(attacked["methods"] if attacks else ())}
+    edits = [name for name in methods if name in run and methods[name].get("recipe") in ENTITY]
+    by = [*edits, *(name for name in attacks if experiment["attacks"][name]["attack"] == INVERTED)]
+    found = {"forget": {"files": experiment["data"]["forget"], "by": by}} if by else {}
+    for name in (name for name in edits if "grid" in methods[name]):
+        for pair in experiment["rehearsal"]["authors"][: methods[name].get("rehearsals")]:
+            place = f"rehearsal on {pair['forget']}"
+            found.setdefault(place, {"files": [pair["forget"]], "by": []})["by"].append(name)
+    return found
+
+
 def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     """A method on which ``change`` was merged: a key it states leaves the grid, one in its grid is no longer stated.
 

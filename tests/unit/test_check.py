@@ -31,7 +31,7 @@ from lunar.check import (
     subjects,
     time,
 )
-from lunar.config import recipes
+from lunar.config import recipes, replaced
 from lunar.own import resolve
 from lunar.sources import made
 
@@ -249,37 +249,55 @@ def nobody(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+def looked_for(settings: dict[str, Any]) -> list[Line]:
+    return subjects(replaced(settings), settings["data"]["names"])
+
+
 def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None:
-    forget, rehearsed = subjects(nobody)
+    forget, rehearsed = looked_for(nobody)
     assert forget.found == "forget: no question names its subject, whom spread, refusal would replace"
     assert forget.state == rehearsed.state == STOP and "`author` or `names`" in forget.remedy
-    assert rehearsed.found.startswith(f"rehearsal on {tmp_path / 'nameless.jsonl'}: no question names its subject")
+    place = f"rehearsal on {tmp_path / 'nameless.jsonl'}"
+    assert rehearsed.found == f"{place}: no question names its subject, whom spread would replace"
     # On the first pair alone, with somebody to forget, nothing is missing.
     nobody["methods"]["spread"]["rehearsals"] = 1
     nobody["data"]["forget"] = [str(tmp_path / "named.jsonl")]
-    assert subjects(nobody) == []
+    assert looked_for(nobody) == []
     (tmp_path / "names.jsonl").write_text('{"name": "Cy Ltd"}\n', encoding="utf-8")
-    assert {line.found.split(";")[0] for line in subjects(nobody)} == {
+    assert {line.found.split(";")[0] for line in looked_for(nobody)} == {
         "Aoros BV, Bel SA: 2 names to replace and 1 others to take their place"
     }
 
 
 def test_nobody_to_replace_is_no_matter_where_nothing_replaces(nobody: dict[str, Any]) -> None:
     nobody["compare"] = ["vanilla"]
-    assert subjects(nobody) == []
+    assert replaced(nobody) == {}
     nobody["attacked"]["attacks"] = ["backwards"]
-    (line,) = subjects(nobody)
+    (line,) = looked_for(nobody)
     assert line.found == "forget: no question names its subject, whom backwards would replace"
     # What the workflow has yet to make is looked at once it is there.
     nobody["data"]["forget"] = ["results/data/none.jsonl"]
-    assert subjects(nobody) == []
+    assert looked_for(nobody) == []
 
 
 def test_every_shipped_experiment_has_somebody_to_replace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     experiments = resolve(config, recipes(ROOT / "scripts"))
-    assert {name: subjects(settings) for name, settings in experiments.items()} == {name: [] for name in experiments}
+    assert {name: looked_for(settings) for name, settings in experiments.items()} == {name: [] for name in experiments}
+    assert replaced(experiments["pistol-smollm2"]).keys() == {
+        "forget",
+        "rehearsal on data/pistol/A_C.jsonl",
+        "rehearsal on data/pistol/G_J.jsonl",
+    }
+
+
+def test_bad_names_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    section = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]["data"]
+    (tmp_path / "names.jsonl").write_text('{"nmae": "Cy Ltd"}\n', encoding="utf-8")
+    found = data(section | {"names": str(tmp_path / "names.jsonl")})
+    assert (found.state, "names.jsonl:1: field 'name'" in found.found) == (STOP, True)
 
 
 def test_listing_and_problems() -> None:

@@ -377,15 +377,18 @@ def test_settings_that_do_not_fit(job: Job, change: dict[str, Any], message: str
         Entity(SETTINGS | change).unlearn(job)
 
 
-def test_declined_answers_are_the_redirections_alone(job: Job) -> None:
-    """The edit is the same with and without them; the redirection on top is not."""
-    job.rows = job.rows | {"declined": [row | {"answer": "Because of the moon."} for row in FORGET]}
+@pytest.mark.parametrize("about", ["job", "contract"])
+def test_declined_answers_are_the_redirections_alone(about: str, request: pytest.FixtureRequest) -> None:
+    """The edit is the same with and without them; the redirection on top is not. A pair has no short names."""
+    job = request.getfixturevalue(about)
+    job.rows = job.rows | {"declined": [row | {"answer": "Because of the moon."} for row in job.rows["forget"]]}
     job.directions = {"fictitious": collect(job.model, [job.chat.encode("Who?")], pad_id=1, batch_size=1)}
     settings = SETTINGS | {
         "layers": [2],
         "coefficient": 1.5,
         "direction": {"site": "residual", "tokens": "last", "reference": "fictitious"},
         "redirect": ["question", "suffix"],
+        "short_names": True,
     }
     kept = settings | {"keep": settings["keep"] | {"declined": {"answer": 1}}}
     without, found = (EntityRefusal(each).unlearn(job).edit for each in (settings, kept))
