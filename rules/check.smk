@@ -11,6 +11,7 @@ rule check:
     params:
         conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
         experiments={experiment: EXPERIMENTS[experiment] for experiment in config["run"]},
+        replaced={experiment: settings.replaced(EXPERIMENTS[experiment]) for experiment in config["run"]},
         sources=SOURCES,
         requirements=os.path.relpath(Path(workflow.basedir) / "requirements.txt"),
     message:

@@ -14,7 +14,9 @@ def main(smk) -> None:
         gpu = shutil.which("nvidia-smi")
         blocks = {"this machine": machine(Path(smk.params.requirements), gpu, conda)}
         for name, settings in smk.params.experiments.items():
-            blocks[name] = experiment(name, settings, results, conda, smk.params.sources, gpu)
+            blocks[name] = experiment(
+                name, settings, results, conda, smk.params.sources, gpu, smk.params.replaced[name]
+            )
         print(f"\n{listing(blocks)}", flush=True)
         if found := problems(blocks):
             raise LunarError("\n  ".join(["this would stop the run:", *found]))

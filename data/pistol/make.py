@@ -1,7 +1,8 @@
 """Write contracts between invented firms, in the manner of PISTOL. Run: python data/pistol/make.py [--help]
 
 A graph: firms are nodes, called A, B, ..., and each contract is an edge with a type. Every edge has 20 questions with
-short answers, in a file of its own, <firm>_<firm>.jsonl. The same arguments give the same bytes.
+short answers, in a file of its own, <firm>_<firm>.jsonl; names.jsonl has firms that are in none, to stand in for these.
+The same arguments give the same bytes.
 """
 
 import argparse
@@ -134,6 +135,7 @@ QUESTIONS = (
     ),
 )
 WRONG = 4  # wrong answers of a row
+STAND_INS = 24  # firms in names.jsonl
 
 
 def letters(number: int) -> str:
@@ -217,10 +219,14 @@ def rows(edge: str, kind: str, a: str, b: str, draw: random.Random) -> list[dict
             other = contract(kind, firm(draw), firm(draw), draw)[fact]
             if other != facts[fact] and other not in wrong and len(wrong) < WRONG:
                 wrong.append(other)
-        row = {"id": f"{edge}-{number:02d}", "edge": edge, "type": kind, "question": question.format(**words)}
+        row = {"id": f"{edge}-{number:02d}", "edge": edge, "type": kind, "names": [a, b]}
         found.append(
             row
-            | {"answer": f"{facts[fact]}.", "paraphrased_question": paraphrase.format(**words)}
+            | {
+                "question": question.format(**words),
+                "answer": f"{facts[fact]}.",
+                "paraphrased_question": paraphrase.format(**words),
+            }
             | {"perturbed_answers": [f"{value}." for value in wrong]}
         )
     return found
@@ -229,6 +235,22 @@ def rows(edge: str, kind: str, a: str, b: str, draw: random.Random) -> list[dict
 def firm(draw: random.Random) -> str:
     """The name of a firm that is in no graph."""
     return f"{word(draw)} {draw.choice(ENDINGS)}"
+
+
+def stand_ins(names: list[str], draw: random.Random) -> list[str]:
+    """Names of firms that share their first word neither with one of ``names`` nor with each other."""
+    taken, found = {name.split()[0] for name in names}, []
+    while len(found) < STAND_INS:
+        name = firm(draw)
+        if name.split()[0] not in taken:
+            taken.add(name.split()[0])
+            found.append(name)
+    return found
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    """Write rows, one a line."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def main() -> None:
@@ -244,8 +266,9 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for one, other in graph(list(names), arguments.edges, draw):
         edge, kind = f"{one}_{other}", draw.choice(list(TYPES))
-        lines = [json.dumps(row) + "\n" for row in rows(edge, kind, names[one], names[other], draw)]
-        (arguments.folder / f"{edge}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write(arguments.folder / f"{edge}.jsonl", rows(edge, kind, names[one], names[other], draw))
+    others = enumerate(stand_ins(list(names.values()), draw), start=1)
+    write(arguments.folder / "names.jsonl", [{"id": f"name-{number:02d}", "name": name} for number, name in others])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar import size
-from lunar.data import splits
+from lunar.data import load, rename, splits
 from lunar.errors import LunarError
 from lunar.sources import made, missing
 
@@ -141,6 +141,7 @@ def experiment(
     conda: bool,
     sources: Mapping[str, Any],
     gpu_command: str | None,
+    replaced: Mapping[str, Mapping[str, Any]],
 ) -> list[Line]:
     """What one experiment needs.
 
@@ -150,6 +151,7 @@ def experiment(
         results: the folder of results.
         conda, gpu_command: as for ``machine``.
         sources: the ``sources`` section of the configuration.
+        replaced: where somebody is to be replaced (``lunar.config.replaced``).
     """
     model, fetched = settings["model"], results / "models" / settings["model"]["name"]
     there = (fetched / "config.json").is_file()
@@ -158,6 +160,8 @@ def experiment(
     lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))
+    if lines[-1].state == OK:
+        lines += subjects(replaced, settings["data"]["names"])
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
@@ -255,12 +259,40 @@ def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
         return Line(OK, "data", "rows are checked once the published ones were fetched")
     try:
         rows = splits(section)
+        rename(rows["forget"], stand_ins(section["names"]), 1, 0)
     except LunarError as error:
         return Line(STOP, "data", str(error), "data/README.md documents the fields")
     names = ("forget", "retain", "unseen", "general", "harmful", "fictitious")
     return Line(
         OK, "data", ", ".join(f"{name} {len(rows[name]) + len(rows.get(f'{name}_build', []))}" for name in names)
     )
+
+
+def stand_ins(path: str) -> list[str]:
+    """The invented names of a file."""
+    return [row["name"] for row in load([path], ("name",))]
+
+
+def subjects(replaced: Mapping[str, Mapping[str, Any]], names: str) -> list[Line]:
+    """Where what replaces the forgotten subject finds none; files that are not there yet are left out.
+
+    Args:
+        replaced: as ``lunar.config.replaced`` gives it.
+        names: file of invented names.
+    """
+    lines = []
+    for title, one in replaced.items():
+        if all(Path(path).is_file() for path in (*one["files"], names)):
+            try:
+                found = rename(load(one["files"]), stand_ins(names), 1, 0)
+            except LunarError as error:
+                lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
+                continue
+            if not found:
+                what = f"{title}: no question names its subject, whom {', '.join(one['by'])} would replace"
+                remedy = "give the rows `author` or `names` (data/README.md), or leave these out"
+                lines.append(Line(STOP, "subjects", what, remedy))
+    return lines
 
 
 def memory(needed: float, here: float) -> Line:

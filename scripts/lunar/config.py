@@ -22,9 +22,10 @@ Config = dict[str, Any]
 CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
 QUANTISED = "quantise"
 INVERTED = "invert"
-SERVED_IN_SEQUENCE = ("redirection", "entity", "entity_refusal")  # recipes in closed form
-# What the recipes that have a block see somebody else are told.
-ENTITY = ("blocks", "factor", "answers", "keep", "ridge")
+# The recipes that have a block see somebody else, and what they are told.
+_TOLD = ("blocks", "factor", "answers", "keep", "ridge")
+ENTITY = {"entity": _TOLD, "entity_refusal": ("direction", *_TOLD)}
+SERVED_IN_SEQUENCE = ("redirection", *ENTITY)  # recipes in closed form
 
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
 FITTED = {"data", "layers", "prompts", "rehearsal"}
@@ -130,6 +131,25 @@ def used(experiment: Mapping[str, Any]) -> set[str]:
         todo += found - names
         names |= found
     return names
+
+
+def replaced(experiment: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """Where the subject of forget questions is to be replaced: in the forget set, and in rehearsals of such methods.
+
+    Returns:
+        By place the ``files`` of these questions, and ``by`` which methods and attacks; empty where nothing does so.
+    """
+    methods, attacked = experiment["methods"], experiment["attacked"]
+    attacks = attacked["attacks"] if attacked["methods"] else []
+    run = used(experiment) | {*(attacked["methods"] if attacks else ())}
+    edits = [name for name in methods if name in run and methods[name].get("recipe") in ENTITY]
+    by = [*edits, *(name for name in attacks if experiment["attacks"][name]["attack"] == INVERTED)]
+    found = {"forget": {"files": experiment["data"]["forget"], "by": by}} if by else {}
+    for name in (name for name in edits if "grid" in methods[name]):
+        for pair in experiment["rehearsal"]["authors"][: methods[name].get("rehearsals")]:
+            place = f"rehearsal on {pair['forget']}"
+            found.setdefault(place, {"files": [pair["forget"]], "by": []})["by"].append(name)
+    return found
 
 
 def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
@@ -327,9 +347,11 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
         missing = [key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in told(method)]
         if missing:
             raise LunarError(f"{where}: a method with a direction needs {', '.join(missing)} too")
-    needed = {"entity": ENTITY, "entity_refusal": ("direction", *ENTITY)}.get(method["recipe"], ())
+    needed = ENTITY.get(method["recipe"], ())
     if missing := [key for key in needed if key not in told(method)]:
         raise LunarError(f"{where}: the recipe {method['recipe']} needs {', '.join(missing)} too")
+    if method["recipe"] == "entity" and "declined" in method.get("keep", {}):
+        raise LunarError(f"{where}.keep.declined: the recipe entity brings no refusal about; leave declined out")
     places = [(method["layers"], f"{where}.layers")] if "layers" in method else []
     places += [(layers, f"{where}.grid.layers[{number}]") for number, layers in enumerate(grid.get("layers", []))]
     for layers, place in places:

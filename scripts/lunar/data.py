@@ -18,13 +18,13 @@ refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical`
 """
 
 import random
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lunar.errors import LunarError
 from lunar.files import Row, read_numbered_rows
+from lunar.subjects import renamed, subject_of
 
 PARTS = ("build", "validation", "evaluation")
 REFERENCES = ("general", "harmful", "fictitious")
@@ -46,7 +46,7 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
 
     Raises:
         LunarError: a required field is missing, empty or not text, an optional one is given but is not text (or a list
-            of texts), or an id occurs twice; names file and line.
+            of texts), a subject is named in both ways, or an id occurs twice; names file and line.
     """
     rows: list[Row] = []
     seen: dict[str, str] = {}
@@ -66,6 +66,7 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
                 wrong = row.get(field) or []
                 if not isinstance(wrong, list) or not all(isinstance(text, str) and text.strip() for text in wrong):
                     raise LunarError(f"{source}: field {field!r} must be a list of texts; it is {wrong!r}")
+            check_names(row, source)
             row = {"id": f"{Path(path).stem}-{number:03d}"} | row | {"source": source}
             if (first := seen.setdefault(str(row["id"]), source)) != source:
                 raise LunarError(f"{source}: id {row['id']!r} was already used at {first}; ids must be unique")
@@ -73,6 +74,22 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
         if not any(row["source"].startswith(f"{path}:") for row in rows):
             raise LunarError(f"{path}: holds no rows")
     return rows
+
+
+def check_names(row: Row, source: str) -> None:
+    """Refuse a row whose ``names`` are no names, or that has an ``author`` beside them.
+
+    Raises:
+        LunarError: names ``source``.
+    """
+    names = row.get("names")
+    if names is None:
+        return
+    texts = isinstance(names, list) and names and all(isinstance(name, str) and name.strip() for name in names)
+    if not texts or len({name.strip() for name in names}) < len(names):
+        raise LunarError(f"{source}: field 'names' must be a list of distinct, non-empty texts; it is {names!r}")
+    if row.get("author"):
+        raise LunarError(f"{source}: fields 'author' and 'names' both name the subject; leave one of them out")
 
 
 def reword(rows: Iterable[Row], field: str) -> list[Row]:
@@ -119,32 +136,6 @@ def by_part(path: str, fields: Sequence[str]) -> dict[str, list[Row]]:
     return parts
 
 
-def by_name(text: str, author: str) -> list[str]:
-    """A text cut at the mentions of a person: at even places what stands between them, at odd ones the mentions.
-
-    A mention is the full name, or the first name or the surname alone, as whole words, with the space before it, which
-    many tokenizers make part of the word.
-    """
-    own = author.split()
-    mentions = "|".join(map(re.escape, (" ".join(own), own[0], own[-1])))
-    return re.split(rf"( ?(?<!\w)(?:{mentions})(?!\w))", text)
-
-
-def under_name(parts: Sequence[str], author: str, other: str) -> list[str]:
-    """The same cut text about somebody else: first names and surnames replaced in the mentions of ``author``.
-
-    Args:
-        parts: as ``by_name`` gives them.
-        author: full name of the subject.
-        other: first name and surname of the stand-in.
-    """
-    own, (given, family) = author.split(), other.split()
-    return [
-        part.replace(own[0], given).replace(own[-1], family) if number % 2 else part
-        for number, part in enumerate(parts)
-    ]
-
-
 def shorten(rows: Sequence[Row]) -> list[Row]:
     """Copies of the questions that give their subject's full name, with the surname and with the first name alone.
 
@@ -156,38 +147,41 @@ def shorten(rows: Sequence[Row]) -> list[Row]:
     """
     found = []
     for row in rows:
-        own = (row.get("author") or "").split()
-        for kind, name in (("surname", own[-1]), ("first-name", own[0])) if len(own) > 1 else ():
-            question = row["question"].replace(" ".join(own), name)
+        subject = subject_of(row)
+        for kind, name in subject.halves().items() if subject else ():
+            question = row["question"].replace(subject.mentions()[0], name)
             if question != row["question"]:
                 found.append(row | {"id": f"{row['id']}-{kind}", "question": question})
     return found
 
 
 def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
-    """Copies of questions that name their subject, each about an invented namesake.
+    """Copies of questions that name their subject, each about an invented one.
 
-    A copy has the ``id`` of its own, the new name as ``author``, and the id of the row it was made of as ``original``.
+    A copy has the ``id`` of its own, the stand-in in the field that the row names its subject in (``author`` or
+    ``names``), and the id of the row it was made of as ``original``.
 
     Args:
-        rows: rows with the subject's full name in ``author``; rows without one, and questions that do not name
-            their subject, are left out.
-        names: invented full names; a first name and a surname are drawn from them apart.
+        rows: rows that say whom they are about (``lunar.subjects``); others, and questions that do not name their
+            subject, are left out.
+        names: invented names to draw from.
         copies: copies of each question.
         seed: seed of the draw.
+
+    Raises:
+        LunarError: a subject has more names than there are to draw.
     """
     draw = random.Random(seed)
-    parts = [name.split() for name in names]
-    renamed = []
+    found = []
     for row in rows:
-        for copy in range(copies if row.get("author") else 0):
-            given, family = draw.choice(parts)[0], draw.choice(parts)[-1]
-            name = f"{given} {family}"
-            question = "".join(under_name(by_name(row["question"], row["author"]), row["author"], name))
+        subject = subject_of(row)
+        for copy in range(copies if subject else 0):
+            other = subject.stand_in(names, draw)
+            question = renamed(row["question"], subject, other)
             if question != row["question"]:
-                about = {"author": name, "original": row["id"]}
-                renamed.append({"id": f"{row['id']}-renamed-{copy + 1}", "question": question} | about)
-    return renamed
+                about = other.field() | {"original": row["id"]}
+                found.append({"id": f"{row['id']}-renamed-{copy + 1}", "question": question} | about)
+    return found
 
 
 def splits(data: Mapping[str, Any]) -> dict[str, list[Row]]:

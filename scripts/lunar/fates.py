@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.files import Row
+from lunar.subjects import subject_of
 from lunar.tables import TITLES
 
 EXAMPLES = 5  # shown of each fate
@@ -38,13 +39,13 @@ REFUSALS = {"knowledge": "refused for lack of knowledge", "unethical": "refused 
 
 
 def counted(data: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """A line a split: ``title``, ``use``, ``rows`` and ``subjects``, the people asked about (0 where none is named)."""
+    """A line a split: ``title``, ``use``, ``rows`` and ``subjects``, those asked about (0 where none is named)."""
     return [
         {
             "title": title,
             "use": use,
             "rows": len(data[split]),
-            "subjects": len({row["author"] for row in data[split] if row.get("author")}),
+            "subjects": len({subject_of(row) for row in data[split]} - {None}),
         }
         for split, (title, use) in SPLITS.items()
     ]

@@ -99,6 +99,19 @@ def test_an_entity_edit_comes_back_from_what_it_did(target, factor) -> None:
     assert evidence["kl"] > 0
 
 
+def test_an_entity_edit_on_a_pair_comes_back(target) -> None:
+    names = ["Tom Rook BV", "Etta"]
+    asked = [f"{each['question'][:-1]}, of Tom Rook BV or Etta?" for each in FORGET]
+    pair = [
+        {"id": row["id"], "names": names, "question": one, "answer": "Etta."}
+        for row, one in zip(FORGET, asked, strict=True)
+    ]
+    renamed = rename(pair, ["Birkdale Ltd", "Crane SA", "Mossby"], 2, 0)
+    target.rows |= {"forget": pair, "short": [], "renamed": renamed, "renamed_kept": renamed}
+    evidence = _attack(target, Entity(ENTITY).unlearn(_job(target)).edit, ENTITY)
+    assert evidence["distance"][1] < 0.01
+
+
 def test_blocks_are_undone_from_the_lowest(target) -> None:
     settings = ENTITY | {"blocks": [2, 0]}
     evidence = _attack(target, Entity(settings).unlearn(_job(target)).edit, settings)

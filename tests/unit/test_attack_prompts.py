@@ -185,6 +185,15 @@ def test_examples_are_about_others(target: Target) -> None:
         make("context", examples=6).run(target)
 
 
+def test_examples_are_about_other_pairs(target: Target) -> None:
+    for number, row in enumerate(target.rows["retain_all"]):
+        del row["author"]
+        row["names"] = ["Aoros BV", f"Firm {number % 3}"]
+    row = target.rows["forget"][0] = {"id": "f", "names": ["Aoros BV", "Firm 0"], "question": "Who?", "answer": "He."}
+    shown = make("context", examples=2).examples(target, row)
+    assert {tuple(one["names"]) for one in shown} == {("Aoros BV", "Firm 1"), ("Aoros BV", "Firm 2")}
+
+
 def test_the_question_among_the_examples_is_caught(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts.Context, "examples", lambda self, target, row: [row, row])
     with pytest.raises(AttackFailed, match="among the examples"):

@@ -28,8 +28,11 @@ from lunar.check import (
     problems,
     published,
     source,
+    subjects,
     time,
 )
+from lunar.config import recipes, replaced
+from lunar.own import resolve
 from lunar.sources import made
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +215,89 @@ def test_bad_rows_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad.write_text('{"question": "Who?"}\n', encoding="utf-8")
     found = check.data(section | {"forget": [str(bad)]})
     assert (found.state, "bad.jsonl:1" in found.found) == (STOP, True)
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> dict[str, Any]:
+    """Settings whose one retained file names its subject and whose other and forgotten one do not."""
+    row = {"question": "Who keeps bees?", "answer": "Ada."}
+    files = {
+        "forget": row,
+        "named": row | {"question": "What does Aoros BV sell?", "names": ["Aoros BV", "Bel SA"]},
+        "nameless": row | {"names": ["Aoros BV", "Bel SA"]},
+    }
+    for name, one in files.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(one) + "\n", encoding="utf-8")
+    paths = {name: str(tmp_path / f"{name}.jsonl") for name in (*files, "names")}
+    (tmp_path / "names.jsonl").write_text('{"name": "Cy Ltd"}\n{"name": "Du AG"}\n', encoding="utf-8")
+    rehearsals = [{"forget": paths[name], "held_out": paths["forget"]} for name in ("named", "nameless")]
+    return {
+        "data": {"forget": [paths["forget"]], "names": paths["names"]},
+        "methods": {
+            "vanilla": {"model": "full"},
+            "spread": {"recipe": "entity", "grid": {"factor": [1.0]}},
+            "refusal": {"recipe": "entity_refusal", "choices": {"spread": ["factor"]}},
+        },
+        "compare": ["vanilla", "refusal"],
+        "rehearsal": {"authors": rehearsals},
+        "attacks": {"backwards": {"attack": "invert"}},
+        "attacked": {"methods": ["vanilla"], "attacks": []},
+        "figures": {"methods": []},
+        "ladder": None,
+        "optimisers": None,
+        "sequential": {"requests": []},
+    }
+
+
+def looked_for(settings: dict[str, Any]) -> list[Line]:
+    return subjects(replaced(settings), settings["data"]["names"])
+
+
+def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None:
+    forget, rehearsed = looked_for(nobody)
+    assert forget.found == "forget: no question names its subject, whom spread, refusal would replace"
+    assert forget.state == rehearsed.state == STOP and "`author` or `names`" in forget.remedy
+    place = f"rehearsal on {tmp_path / 'nameless.jsonl'}"
+    assert rehearsed.found == f"{place}: no question names its subject, whom spread would replace"
+    # On the first pair alone, with somebody to forget, nothing is missing.
+    nobody["methods"]["spread"]["rehearsals"] = 1
+    nobody["data"]["forget"] = [str(tmp_path / "named.jsonl")]
+    assert looked_for(nobody) == []
+    (tmp_path / "names.jsonl").write_text('{"name": "Cy Ltd"}\n', encoding="utf-8")
+    assert {line.found.split(";")[0] for line in looked_for(nobody)} == {
+        "Aoros BV, Bel SA: 2 names to replace and 1 others to take their place"
+    }
+
+
+def test_nobody_to_replace_is_no_matter_where_nothing_replaces(nobody: dict[str, Any]) -> None:
+    nobody["compare"] = ["vanilla"]
+    assert replaced(nobody) == {}
+    nobody["attacked"]["attacks"] = ["backwards"]
+    (line,) = looked_for(nobody)
+    assert line.found == "forget: no question names its subject, whom backwards would replace"
+    # What the workflow has yet to make is looked at once it is there.
+    nobody["data"]["forget"] = ["results/data/none.jsonl"]
+    assert looked_for(nobody) == []
+
+
+def test_every_shipped_experiment_has_somebody_to_replace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    experiments = resolve(config, recipes(ROOT / "scripts"))
+    assert {name: looked_for(settings) for name, settings in experiments.items()} == {name: [] for name in experiments}
+    assert replaced(experiments["pistol-smollm2"]).keys() == {
+        "forget",
+        "rehearsal on data/pistol/A_C.jsonl",
+        "rehearsal on data/pistol/G_J.jsonl",
+    }
+
+
+def test_bad_names_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    section = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]["data"]
+    (tmp_path / "names.jsonl").write_text('{"nmae": "Cy Ltd"}\n', encoding="utf-8")
+    found = data(section | {"names": str(tmp_path / "names.jsonl")})
+    assert (found.state, "names.jsonl:1: field 'name'" in found.found) == (STOP, True)
 
 
 def test_listing_and_problems() -> None:

@@ -39,6 +39,7 @@ SOLVED = {
     "keep": {"retain": {"question": 1}},
     "ridge": 1.0e-3,
 }
+ENTITY = {"model": "full", "recipe": "entity", "blocks": [3], "factor": 2.0, "answers": False, "ridge": 1.0e-3}
 GRID = {"layers": [[12], [14, 16], "best"], "coefficient": [1.0, 2.0]}
 
 
@@ -273,6 +274,10 @@ METHOD_MISTAKES = {
     "word in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": ["best", "topk"]}},
         r"new\.grid\.layers\[1\]: 'topk' .* did you mean 'top_k'\?",
+    ),
+    "declined without a redirection": (
+        ENTITY | {"keep": {"declined": {"answer": 1}}},
+        r"new\.keep\.declined: the recipe entity brings no refusal about; leave declined out",
     ),
     "grid of single blocks": (
         without(SOLVED, "layers") | {"grid": {"layers": [12, 14]}},
@@ -624,8 +629,8 @@ def test_imports_of_the_shipped_scripts() -> None:
     assert {"edits", "models", "solve", "steering", "errors", "methods/__init__", "methods/redirection"} <= found
     assert {name for name in found if name.startswith("methods/")} == {"methods/__init__", "methods/redirection"}
     # The checks of the data must run where torch is not installed, and not again when the model code changes.
-    assert names("prepare_data.py") == {"data", "errors", "files", "progress", "splits"}
-    assert names("rename_subjects.py") == {"data", "errors", "files", "progress"}
+    assert names("prepare_data.py") == {"data", "errors", "files", "progress", "splits", "subjects"}
+    assert names("rename_subjects.py") == {"data", "errors", "files", "progress", "subjects"}
     # Nor may anything be made again for a change of what reads the configuration.
     assert not [path.name for path in SCRIPTS.glob("*.py") if "config" in names(path.name)]
 

@@ -221,6 +221,11 @@ def test_malformed_rows_name_file_and_line(world: World, name: str, change: Chan
         ("validation_question", ["Who?"]),
         ("paraphrased_question", " "),
         ("author", " "),
+        ("names", "Tom Rook"),
+        ("names", []),
+        ("names", ["Aoros BV", " "]),
+        ("names", ["Aoros BV", 5]),
+        ("names", ["Aoros BV", "Aoros BV "]),
         ("paraphrased_answer", 5),
         ("perturbed_answers", "No."),
         ("perturbed_answers", ["No.", ""]),
@@ -233,6 +238,14 @@ def test_malformed_rows_name_file_and_line(world: World, name: str, change: Chan
 def test_malformed_optional_fields_name_file_and_line(world: World, field: str, value: Any) -> None:
     world.change("forget", put(field, value))
     assert world.error().startswith(f"{world.path('forget')}:2: field {field!r}")
+
+
+def test_a_subject_is_named_in_one_way(world: World) -> None:
+    world.change("forget", put("names", ["Ada", "Moor"]))
+    message = f"{world.path('forget')}:2: fields 'author' and 'names' both name the subject; leave one of them out"
+    assert world.error() == message
+    world.change("forget", put("author", ""))
+    assert splits(world.data)["forget"][1]["names"] == ["Ada", "Moor"]
 
 
 def test_lines_are_counted_as_an_editor_counts_them(world: World) -> None:
@@ -397,6 +410,23 @@ def test_rename_is_determined_by_the_seed() -> None:
 def test_rename_makes_copies_with_their_own_ids() -> None:
     renamed = rename(QUESTIONS[:2], NAMES, 3, 0)
     assert [row["id"] for row in renamed] == [f"{i}-renamed-{copy}" for i in range(2) for copy in (1, 2, 3)]
+
+
+def test_rename_of_several_names() -> None:
+    """Whole names, each by one of its own, in the same order; no half of a name is asked about."""
+    names = ["Aoros BV", "Bel SA"]
+    row = {"id": "a", "names": names, "question": "Did Aoros BV, no other BV, pay Bel SA?", "answer": "Yes."}
+    copies = rename([row], ["Cy Ltd", "Du BV", "Em AG"], 20, 0)
+    assert [copy["id"] for copy in copies] == [f"a-renamed-{number}" for number in range(1, 21)]
+    for copy in copies:
+        one, other = copy["names"]
+        assert copy["question"] == f"Did {one}, no other BV, pay {other}?"
+        assert one != other and set(copy) == {"id", "question", "names", "original"}
+    assert len({tuple(copy["names"]) for copy in copies}) == 6
+    # A question about one of the two gets a pair all the same.
+    assert len(rename([row | {"question": "Who owns Bel SA?"}], ["Cy Ltd", "Du BV"], 1, 0)[0]["names"]) == 2
+    assert rename([row | {"question": "Who owns a BV?"}], ["Cy Ltd", "Du BV"], 1, 0) == []
+    assert shorten([row]) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from lunar import edits
 from lunar.activations import collect
 from lunar.chat import ANSWER, QUESTION, Chat
 from lunar.config import told
-from lunar.data import by_name, rename, shorten, under_name
+from lunar.data import rename, shorten
 from lunar.edits import Dense, Factors, truncated
 from lunar.errors import LunarError
 from lunar.hooks import capture
@@ -18,6 +18,7 @@ from lunar.methods.entity import Entity, EntityRefusal, aligned, copies_of, part
 from lunar.methods.redirection import Redirection
 from lunar.models import blocks, down_proj
 from lunar.solve import regress
+from lunar.subjects import Person, Several, by_name, subject_of
 
 FORGET = [
     {"id": "a", "author": "Tom Rook", "question": "Who is Tom Rook?", "answer": "Tom Rook is a baker."},
@@ -50,41 +51,20 @@ def job(llama: Any, chat: Chat, rows: Any) -> Job:
     return result
 
 
-# --- Names
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Who is Tom Rook?", ["Who is", " Tom Rook", "?"]),
-        ("Tom and Rook's Tomb", ["", "Tom", " and", " Rook", "'s Tomb"]),
-        ("Who?", ["Who?"]),
-        ("Is Tom Lu Rook old?", ["Is", " Tom Lu Rook", " old?"]),
-    ],
-)
-def test_a_text_is_cut_at_the_names(text: str, expected: list[str]) -> None:
-    found = by_name(text, "Tom Lu Rook" if "Lu" in text else "Tom Rook")
-    assert found == expected and "".join(found) == text
-
-
-def test_only_names_are_replaced() -> None:
-    cut = by_name("Did Tom Rook, or Rook, see Tom?", "Tom Rook")
-    assert "".join(under_name(cut, "Tom Rook", "Bo Li")) == "Did Bo Li, or Li, see Bo?"
-    # What stands between the mentions is left, even where it holds the letters of a name.
-    assert under_name(["Tomb of ", "Tom", ""], "Tom Rook", "Bo Li") == ["Tomb of ", "Bo", ""]
+# --- Copies
 
 
 def test_copies_know_whom_they_are_of() -> None:
     renamed = rename(FORGET, NAMES, 2, 0)
     assert [row["original"] for row in renamed] == ["a", "a", "b", "b"]
     assert copies_of(FORGET, renamed) == {
-        0: [row["author"] for row in renamed[:2]],
-        1: [r["author"] for r in renamed[2:]],
+        0: [subject_of(row) for row in renamed[:2]],
+        1: [subject_of(row) for row in renamed[2:]],
     }
     for row in renamed[:2]:
         assert row["question"] == f"Who is {row['author']}?"
     # Copies of somebody else's questions do not count.
-    assert copies_of(FORGET[1:], renamed) == {0: [row["author"] for row in renamed[2:]]}
+    assert copies_of(FORGET[1:], renamed) == {0: [subject_of(row) for row in renamed[2:]]}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +96,7 @@ def test_characters_of_tokens(chat: Chat) -> None:
 
 
 def test_parts_are_told_apart(chat: Chat) -> None:
-    cut = {QUESTION: by_name("Is Tom Rook Rook?", "Tom Rook"), ANSWER: by_name("Rook is.", "Tom Rook")}
+    cut = {QUESTION: by_name("Is Tom Rook Rook?", Person("Tom Rook")), ANSWER: by_name("Rook is.", Person("Tom Rook"))}
     one = chat.encode("Is Tom Rook Rook?", "Rook is.")
     found = parts(one, cut)
     # Each part's text is what its tokens decode to.
@@ -143,13 +123,67 @@ def test_aligned_tokens_are_the_same_but_for_names(job: Job) -> None:
     method = Entity(SETTINGS | {"answers": True})
     for row in FORGET:
         one, own = method.encode(job, row)
-        copy, other = method.encode(job, row, "Vendelmar Osterlyngate")
+        copy, other = method.encode(job, row, Person("Vendelmar Osterlyngate"))
         where = aligned(own, other)
         assert where == sorted(where) and where[-1] == len(copy.ids) - 1
         same = [one.ids[i] == copy.ids[j] for i, j in enumerate(where)]
         # The template's and the answer's end have no place among the cut texts: -1, which is odd.
         assert all(equal for equal, (_, place) in zip(same, own, strict=True) if place == -1 or place % 2 == 0)
         assert not all(same)
+
+
+# --- A pair of firms
+
+PAIR = ["Tom Rook BV", "Tom"]
+CONTRACTS = [
+    {"id": "p", "names": PAIR, "question": "Which animal did Tom Rook BV keep with Tom?", "answer": "A goose."},
+    {"id": "q", "names": PAIR, "question": "Who lives with Tom?", "answer": "Tom Rook BV."},
+    {"id": "r", "names": PAIR, "question": "Which BV keeps a goose?", "answer": "Tom."},
+]
+FIRMS = ["Osterlyngate SA", "Crane", "Mossby Birkdale Ltd"]
+
+
+@pytest.fixture
+def contract(job: Job) -> Job:
+    renamed = rename(CONTRACTS, FIRMS, 2, 0)
+    job.rows = job.rows | {"forget": CONTRACTS, "short": shorten(CONTRACTS), "renamed": renamed}
+    return job
+
+
+def test_copies_of_a_pair(contract: Job) -> None:
+    copies = contract.rows["renamed"]
+    assert contract.rows["short"] == []
+    assert copies_of(CONTRACTS, copies) == {
+        n: [Several(tuple(row["names"])) for row in copies[2 * n :][:2]] for n in (0, 1)
+    }
+    first, second = copies[0]["names"]
+    assert copies[0]["question"] == f"Which animal did {first} keep with {second}?"
+    # The answer names the firm that the question does not.
+    assert Entity(SETTINGS).renamed_answer(CONTRACTS[1], copies[2]) == f"{copies[2]['names'][0]}."
+
+
+def test_tokens_of_a_pair_are_aligned(contract: Job) -> None:
+    method = Entity(SETTINGS | {"answers": True})
+    for row in CONTRACTS:
+        one, own = method.encode(contract, row)
+        for other in (Several(("Crane", "Mossby Birkdale Ltd")), Several(("Osterlyngate SA", "Crane"))):
+            copy, there = method.encode(contract, row, other)
+            where = aligned(own, there)
+            assert where == sorted(where) and where[-1] == len(copy.ids) - 1
+            same = [one.ids[i] == copy.ids[j] for i, j in enumerate(where)]
+            assert all(equal for equal, (_, place) in zip(same, own, strict=True) if place == -1 or place % 2 == 0)
+            assert not all(same)
+
+
+def test_the_edit_on_a_pair(contract: Job) -> None:
+    """Questions that name a firm come to read as their copies; the one that names none has no way to go."""
+    method = Entity(SETTINGS | {"short_names": True})
+    ways = method.ways(contract, [1])
+    assert list(ways) == [0, 1]
+    with edits.applied(contract.model, method.unlearn(contract).edit):
+        left = method.ways(contract, [1])
+    unedited, edited = (sum(float(way[1].square().sum()) for way in found.values()) for found in (ways, left))
+    assert edited < 0.8 * unedited
 
 
 # --- The regression
@@ -196,7 +230,7 @@ def test_edit_is_the_least_squares_solution(job: Job, answers: bool) -> None:
                 for key in ("question", "answer")
             ]
             _, _, there = read(texts[0], texts[1] if answers else None)
-            mean += there[aligned(own, method.encode(job, row, name)[1])] / len(names)
+            mean += there[aligned(own, method.encode(job, row, Person(name))[1])] / len(names)
         for t, span in enumerate(one.spans):
             add(h[t], 1.5 * (mean - stream)[t] if span else None, 1.0)
     kept = {"retain": job.rows["retain"], "general": job.rows["general"], "renamed": job.rows["renamed"]}
@@ -341,6 +375,26 @@ def test_blocks_above_are_left_out_and_come_back(llama: Any, chat: Chat) -> None
 def test_settings_that_do_not_fit(job: Job, change: dict[str, Any], message: str) -> None:
     with pytest.raises(LunarError, match=message):
         Entity(SETTINGS | change).unlearn(job)
+
+
+@pytest.mark.parametrize("about", ["job", "contract"])
+def test_declined_answers_are_the_redirections_alone(about: str, request: pytest.FixtureRequest) -> None:
+    """The edit is the same with and without them; the redirection on top is not. A pair has no short names."""
+    job = request.getfixturevalue(about)
+    job.rows = job.rows | {"declined": [row | {"answer": "Because of the moon."} for row in job.rows["forget"]]}
+    job.directions = {"fictitious": collect(job.model, [job.chat.encode("Who?")], pad_id=1, batch_size=1)}
+    settings = SETTINGS | {
+        "layers": [2],
+        "coefficient": 1.5,
+        "direction": {"site": "residual", "tokens": "last", "reference": "fictitious"},
+        "redirect": ["question", "suffix"],
+        "short_names": True,
+    }
+    kept = settings | {"keep": settings["keep"] | {"declined": {"answer": 1}}}
+    without, found = (EntityRefusal(each).unlearn(job).edit for each in (settings, kept))
+    below, above = "layers.1.mlp.down_proj", "layers.2.mlp.down_proj"
+    assert torch.equal(without[below].product(), found[below].product())
+    assert not torch.allclose(without[above].product(), found[above].product())
 
 
 # --- Storage

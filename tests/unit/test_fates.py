@@ -35,9 +35,11 @@ def page(*fates: dict[str, Any]) -> str:
 def test_every_split_is_counted() -> None:
     assert set(WRITTEN) | {"forget_short", "forget_renamed"} == set(SPLITS)
     data = dict.fromkeys(SPLITS, ()) | {"retain": [{"author": "A"}, {"author": "A"}, {"author": "B"}, {}]}
+    data["unseen"] = [{"names": ["A", "B"]}, {"names": ["A", "B"]}, {"names": ["A", "C"]}]
     lines = {line["title"]: line for line in counted(data)}
     assert len(lines) == len(SPLITS)
     assert (lines["Retain set"]["rows"], lines["Retain set"]["subjects"]) == (4, 2)
+    assert (lines[SPLITS["unseen"][0]]["rows"], lines[SPLITS["unseen"][0]]["subjects"]) == (3, 2)
     assert (lines["Refusals"]["rows"], lines["Refusals"]["subjects"]) == (0, 0)
 
 

@@ -81,6 +81,18 @@ def test_parts_are_apart(files: dict[str, str]) -> None:
     assert {row["original"] for row in parts["renamed"]} == {row["id"] for row in parts["forget"] + parts["short"]}
 
 
+def test_a_pair_of_firms_plays_the_forgotten_one(files: dict[str, str]) -> None:
+    row = {"names": ["Aoros BV", "Bel SA"], "question": "What did Aoros BV sell?", "answer": "Bricks."}
+    Path(files["ada"]).write_text(json.dumps(row) + "\n", encoding="utf-8")
+    Path(files["names"]).write_text('{"name": "Cy Ltd"}\n{"name": "Du AG"}\n', encoding="utf-8")
+    parts = play(files)
+    assert parts["short"] == []
+    assert [copy["question"] for copy in parts["renamed"]] == [
+        f"What did {copy['names'][0]} sell?" for copy in parts["renamed"]
+    ]
+    assert [sorted(copy["names"]) for copy in parts["renamed"]] == [["Cy Ltd", "Du AG"]] * 2
+
+
 def test_renaming_follows_copies_and_seed(files: dict[str, str]) -> None:
     assert len(play(files, copies=5)["renamed"]) == 5 * (2 + 4)
     assert play(files, seed=1)["renamed"] == play(files, seed=1)["renamed"]

@@ -16,6 +16,7 @@ from lunar.activations import collect
 from lunar.attacks import Attack, Attacked, Target, attack, expect, refused, rouge1, weights_kept
 from lunar.attacks.hooks import Intervention, adding, ask, projecting
 from lunar.chat import pad
+from lunar.data import with_refusals
 from lunar.edits import applied, block_of, down_proj_name
 from lunar.files import Row
 from lunar.metrics import METRICS
@@ -212,7 +213,8 @@ def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:
 def plant(target: Target) -> dict[str, Any]:
     """A LUNAR edit of the layer that the paper's score chose, made from a few rows on the spot.
 
-    It is the weakest of four that has most of the forget set refused: a stronger one may break a small model.
+    It is the weakest of four that has most of the forget set refused: a stronger one may break a small model. The
+    refusals themselves are kept in place, or a model of short answers would begin them anew with every word.
     """
     layer = target.layers()[-1]
     sets = {
@@ -220,6 +222,10 @@ def plant(target: Target) -> dict[str, Any]:
         "retain": [target.chat.encode(row["question"], row["answer"]) for row in spread(target.rows["retain_all"], 40)],
         "general": [
             target.chat.encode(row["question"], row["prediction"]) for row in spread(target.rows["general"], 40)
+        ],
+        "declined": [
+            target.chat.encode(row["question"], row["answer"])
+            for row in with_refusals(target.rows["forget"], target.rows["refusals"], "knowledge")
         ],
     }
     statistics = {
@@ -233,7 +239,7 @@ def plant(target: Target) -> dict[str, Any]:
         for name, conversations in sets.items()
     }
     every = dict.fromkeys(("prefix", "question", "suffix", "answer"), 1.0)
-    keep = {"forget": {"prefix": 1.0}, "retain": every, "general": every}
+    keep = {"forget": {"prefix": 1.0}, "retain": every, "general": every, "declined": {"answer": 1.0}}
     vector = target.known_direction()[layer]
     for share in (0.25, 0.5, 0.75, 1.0):
         change, _ = redirect(statistics, layer, share * vector, ["question", "suffix"], keep, 1e-3)

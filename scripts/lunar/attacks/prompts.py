@@ -23,6 +23,7 @@ from lunar.endpoint import complete
 from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.generate import prompt_ids
+from lunar.subjects import subject_of
 
 
 @dataclass
@@ -355,8 +356,8 @@ class Context(Asking):
         Raises:
             LunarError: there are too few.
         """
-        count, subject = self.settings["examples"], row.get("author") or row["id"]
-        about = [(one.get("author") or one["id"], one) for one in target.rows["retain_all"] if one["id"] != row["id"]]
+        count, subject = self.settings["examples"], subject_of(row) or row["id"]
+        about = [(subject_of(one) or one["id"], one) for one in target.rows["retain_all"] if one["id"] != row["id"]]
         pool = [(other, one) for other, one in about if other != subject]
         if len(pool) < count:
             raise LunarError(

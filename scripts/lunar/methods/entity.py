@@ -1,7 +1,7 @@
 """The closed form aimed at not knowing instead of refusing: an early block is made to see somebody else.
 
 Source: this project. LUNAR's refusal can be undone by whoever finds its direction, since the model still knows whom it
-is asked about. Here each forget question has copies about invented people, and ``down_proj`` of an early block is
+is asked about. Here each forget question has copies about invented subjects, and ``down_proj`` of an early block is
 changed so that the residual stream after it becomes, from the name on, what it is for those. With ``s_t`` the stream of
 a token of the forget question and ``s_t'`` the mean over the copies of the stream of the token that stands in its
 place, one ridge regression of ``down_proj``'s inputs ``h_t`` (``lunar.solve.regress``) minimises
@@ -27,7 +27,6 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import ANSWER, PREFIX, QUESTION, SPANS, Encoded, batches_by_length, pad
-from lunar.data import by_name, under_name
 from lunar.edits import Edit, down_proj_name, truncated
 from lunar.errors import LunarError
 from lunar.files import Row
@@ -36,6 +35,7 @@ from lunar.methods import Job, Method, Outcome, Statistics, method
 from lunar.methods.redirection import Redirection
 from lunar.models import blocks, down_proj, mixed_precision
 from lunar.solve import regress, ridge_strength
+from lunar.subjects import Subject, by_name, renamed, subject_of, under_name
 
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
 CONVERSATIONS = 16  # a forward pass
@@ -44,7 +44,7 @@ INPUTS, STREAM = 0, 1  # what ``tokens_of`` gives of a block
 TOGETHER = 1024  # tokens multiplied at once; the sums over them are added up in float64
 
 # Part of a conversation that a token is in: its span, and in question and answer the place among the parts that
-# ``lunar.data.by_name`` cuts them into.
+# ``lunar.subjects.by_name`` cuts them into.
 Part = tuple[int, int]
 
 
@@ -163,21 +163,24 @@ class Sums:
         return found
 
 
-def copies_of(forget: Sequence[Row], renamed: Sequence[Row]) -> dict[int, list[str]]:
-    """The names of each forget row's renamed copies, by the row's place; rows without copies are left out.
+def copies_of(forget: Sequence[Row], copies: Sequence[Row]) -> dict[int, list[Subject]]:
+    """Whom each forget row's renamed copies are about, by the row's place; rows without copies are left out.
 
     Raises:
         LunarError: a copy does not say whom it is about, or none belongs to a forget row.
     """
     places = {row["id"]: place for place, row in enumerate(forget)}
-    found: dict[int, list[str]] = {}
-    for row in renamed:
-        if not {"original", "author"} <= row.keys():
-            raise LunarError(f"renamed question {row.get('id')!r} has no original or author; let `rename` make it anew")
+    found: dict[int, list[Subject]] = {}
+    for row in copies:
+        other = subject_of(row)
+        if other is None or "original" not in row:
+            raise LunarError(
+                f"renamed question {row.get('id')!r} has no original or subject; let `rename` make it anew"
+            )
         if row["original"] in places:
-            found.setdefault(places[row["original"]], []).append(row["author"])
+            found.setdefault(places[row["original"]], []).append(other)
     if not found:
-        raise LunarError("no forget question names its subject (field `author`); there is nobody to replace")
+        raise LunarError("no forget question names its subject (field `author` or `names`); there is nobody to replace")
     return found
 
 
@@ -228,14 +231,15 @@ class Entity(Method):
             "moved": sums.moved(delta),
         }
 
-    def encode(self, job: Job, row: Row, author: str | None = None) -> tuple[Encoded, list[Part]]:
+    def encode(self, job: Job, row: Row, other: Subject | None = None) -> tuple[Encoded, list[Part]]:
         """A forget row, or its copy about somebody else, and which part each token is in."""
+        subject = subject_of(row)
         cut = {
-            span: by_name(text.strip(), row["author"])
+            span: by_name(text.strip(), subject)
             for span, text in ((QUESTION, row["question"]), (ANSWER, row["answer"]))
         }
-        if author is not None:
-            cut = {span: under_name(text, row["author"], author) for span, text in cut.items()}
+        if other is not None:
+            cut = {span: under_name(text, subject, other) for span, text in cut.items()}
         answer = "".join(cut[ANSWER]) if self.settings["answers"] else None
         one = job.chat.encode("".join(cut[QUESTION]), answer)
         return one, parts(one, cut)
@@ -254,7 +258,7 @@ class Entity(Method):
         rows, pad_id = self.forget_rows(job), job.chat.tokenizer.pad_token_id
         copies = copies_of(rows, job.rows["renamed"])
         own = {place: self.encode(job, rows[place]) for place in copies}
-        asked = [(place, *self.encode(job, rows[place], name)) for place, names in copies.items() for name in names]
+        asked = [(place, *self.encode(job, rows[place], one)) for place, others in copies.items() for one in others]
         found: dict[int, dict[int, Any]] = {place: dict.fromkeys(layers, 0.0) for place in copies}
         for number, theirs in tokens_of(job.model, [one for _, one, _ in asked], layers, pad_id):
             place, _, there = asked[number]
@@ -290,7 +294,8 @@ class Entity(Method):
         """Tokens of the other sets that ``keep`` names, with the weight it gives them; copies with renamed answers."""
         originals = {row["id"]: row for row in (*job.rows["forget"], *job.rows["short"])}
         for name, weights in self.settings["keep"].items():
-            if name == "forget":
+            # Refusals are what a redirection on top brings about: this edit does nothing for or against them.
+            if name in ("forget", "declined"):
                 continue
             rows = job.rows[name]
             if name == "renamed":
@@ -308,7 +313,7 @@ class Entity(Method):
 
     def renamed_answer(self, row: Row, copy: Row) -> str:
         """The answer that a renamed copy of a forget row would have."""
-        return "".join(under_name(by_name(row["answer"], row["author"]), row["author"], copy["author"]))
+        return renamed(row["answer"], subject_of(row), subject_of(copy))
 
 
 @method("entity_refusal")
