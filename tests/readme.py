@@ -1,7 +1,7 @@
 """The result tables of README.md and docs/results.md, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
-    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one that is reported beside it, under a name
+    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one that is reported beside it; also tofu
 
 copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
 """
@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / "reference"
 README = ROOT / "README.md"
 PAGES = (README, ROOT / "docs/results.md")
-KEPT = ("main.csv", "ladder.csv", "sequential_lunar.csv", "attacks.csv", "removal.csv")
+SEQUENCED = ("lunar", "lunar-entity-refusal")
+KEPT = ("main.csv", "ladder.csv", "attacks.csv", "removal.csv", *(f"sequential_{name}.csv" for name in SEQUENCED))
 
 MAIN = {
     "DS ↓": lambda row: f"{row['ds']:.1f} [{row['ds_low']:.1f}, {row['ds_high']:.1f}]",
@@ -48,6 +49,7 @@ HEADLINED += ("lunar-entity-refusal", "lunar-official", "lunar-replication", "id
 PISTOL = {
     "DS ↓": MAIN["DS ↓"],
     "forget ↓": MAIN["forget ROUGE-1 ↓"],
+    "attacked ↓": HEADLINE["attacked ↓"],
     "refused ↑": MAIN["forget refused ↑"],
     "paraphrased, refused ↑": MAIN["paraphrased, refused ↑"],
     "gibberish ↓": MAIN["gibberish ↓"],
@@ -99,13 +101,29 @@ def hidden(table: pd.DataFrame) -> str:
     return "\n".join(lines).replace("-0.", "−0.")
 
 
-def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str]) -> str:
+def sequence(read: dict[str, pd.DataFrame]) -> str:
+    """Every set before any request and after the last, by method and way."""
+    found = []
+    for name in SEQUENCED:
+        table = read[f"sequential_{name}"]
+        for way, states in table[table["way"].isin(["vanilla", "composed", "joint"])].groupby("way", sort=False):
+            if way == "vanilla" and found:
+                continue
+            last = states[states["after"] == states["after"].iloc[-1]].set_index("set")
+            row = {"edit": "none" if way == "vanilla" else f"{name}, {way}"} | last["rouge1"].to_dict()
+            found.append(row | {"general refused": last.loc["general", "refusal"]})
+    wide = pd.DataFrame(found).drop(columns="general")
+    shown = {name: lambda row, name=name: f"{row[name]:.3f}" for name in wide.columns[1:]}
+    return markdown(wide, "edit", shown)
+
+
+def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str], columns: dict | None = None) -> str:
     """These methods, with the attack under which most of the forget set is answered."""
     attacked = attacked[attacked["attack"] != "none"]
     worst = attacked.loc[attacked.groupby("method")["forget_rouge1"].idxmax(), ["method", "attack", "forget_rouge1"]]
     worst = worst.rename(columns={"forget_rouge1": "worst"})
     rows = table.drop(columns="attack").merge(worst, on="method", how="left").set_index("method", drop=False)
-    return markdown(rows.loc[list(methods)], "method", HEADLINE)
+    return markdown(rows.loc[list(methods)], "method", columns or HEADLINE)
 
 
 def tables() -> dict[str, str]:
@@ -114,7 +132,8 @@ def tables() -> dict[str, str]:
     def kept(folder: Path) -> dict[str, pd.DataFrame]:
         return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
 
-    read, earlier, pistol = kept(REFERENCE), kept(REFERENCE / "earlier"), kept(REFERENCE / "pistol")
+    read = kept(REFERENCE)
+    earlier, pistol, tofu = (kept(REFERENCE / name) for name in ("earlier", "pistol", "tofu"))
     return {
         "headline": headline(read["main"], read["attacks"], HEADLINED),
         "main": markdown(read["main"], "method", MAIN),
@@ -123,7 +142,9 @@ def tables() -> dict[str, str]:
         "removal": hidden(read["removal"]),
         "earlier": headline(earlier["main"], earlier["attacks"], [m for m in HEADLINED if m != "lunar-entity-refusal"]),
         "earlier-ladder": markdown(earlier["ladder"], "rung", LADDER),
-        "pistol": markdown(pistol["main"], "method", PISTOL),
+        "pistol": headline(pistol["main"], pistol["attacks"], pistol["main"]["method"], PISTOL),
+        "tofu": headline(tofu["main"], tofu["attacks"], tofu["main"]["method"]),
+        "sequence": sequence(read),
     }
 
 
