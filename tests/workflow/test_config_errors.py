@@ -97,6 +97,7 @@ def test_an_experiment_without_choices_rehearses_nothing(project):
         toy(config)["methods"] = {name: {"layers": "best", "coefficient": 2.0} for name in ("lunar", "lunar-topk")}
         compare = ["vanilla", "lunar", "lunar-topk"]
         toy(config).update({"rehearsal": {"authors": []}, "ladder": None, "compare": compare})
+        toy(config)["sequential"]["methods"] = ["lunar"]
 
     change_config(project, settle)
     jobs = planned(run_snakemake(project, "--dry-run"))
