@@ -21,11 +21,11 @@ def plant(project, attacks, methods=METHODS):
     (folder / "planted.py").write_text("\n\n".join(["from lunar.attacks import attack", *classes]), encoding="utf-8")
 
     def change(config):
-        toy(config).pop("attacks", None)
         needed = {"sampling": {"samples": 2, "temperature": 1.0}}
         entries = {name: {"attack": name} | needed.get(name, {}) for name in CLASSES}
         config["defaults"]["attacks"] = {name.replace("_", "-"): entry for name, entry in entries.items()}
         for experiment in config["experiments"].values():
+            experiment.pop("attacks", None)
             if "attacked" in experiment:
                 experiment["attacked"]["attacks"] = []
         config["defaults"]["attacked"]["attacks"] = []
