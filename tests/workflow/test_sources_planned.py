@@ -20,7 +20,7 @@ def test_the_paper_s_setting_is_planned_whole(project):
     jobs = planned(run_snakemake(project, "--dry-run", experiment="tofu-llama2-7b"))
     once = {"fetch_data", "fetch_hub_model", "fetch_model", "prepare_data", "choose_layers", "write_report"}
     assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
-    assert jobs["convert_data"] == 13
+    assert jobs["convert_data"] == 15
     assert "finetune" not in jobs
     for rule in ("rehearse", "unlearn", "attack_model", "evaluate_attack", "plot_quantisation"):
         assert rule in jobs
