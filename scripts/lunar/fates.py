@@ -15,7 +15,7 @@ SPLITS = {
     "forget_paraphrase": (TITLES["forget_paraphrase"], "asked and reported only: nothing is built on it"),
     "forget_validation": (TITLES["forget_validation"], "steered, to score layers"),
     "forget_short": ("Forget set, half a name", "redirected with the forget set"),
-    "forget_renamed": ("Forget set, renamed", "asked about invented people, to be left alone"),
+    "forget_renamed": ("Forget set, renamed", "asked about somebody invented, to be left alone"),
     "retain": (TITLES["retain"], "known and to be kept; shown to the methods"),
     "unseen": (TITLES["unseen"], "known and to be kept; shown to no method"),
     "general": (TITLES["general"], "reported only"),
