@@ -1,13 +1,13 @@
 """Ask the forget questions under half of the subject's name, and about somebody else."""
 
-from lunar.data import load, rename, shorten
+from lunar.data import rename, shorten, stand_ins
 from lunar.files import read_rows, write_rows
 from lunar.progress import script
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} rename", smk.log[0]) as progress:
-        names = [row["name"] for row in load([smk.input.names], ("name",))]
+        names = stand_ins(smk.input.names)
         forget = read_rows(smk.input.forget)
         short = shorten(forget)
         renamed = rename([*forget, *short], names, smk.params.copies, smk.params.seed)

@@ -7,7 +7,7 @@ import torch
 from lunar import edits
 from lunar.activations import collect
 from lunar.chat import Chat
-from lunar.data import load, rename, shorten, with_refusals
+from lunar.data import load, rename, shorten, stand_ins, with_refusals
 from lunar.files import read_rows, write_rows
 from lunar.methods import Job, chosen_values, inputs_of_job
 from lunar.progress import script
@@ -38,30 +38,30 @@ def main(smk) -> None:
                 gram_layers=smk.params.candidates if isinstance(settings["layers"], str) else settings["layers"],
             )
 
-        names = [row["name"] for row in load([smk.input.names], ("name",))]
-        # Of a redirection sums suffice, which can be added up; whatever else is solved from rows.
-        summed = settings["recipe"] == "redirection"
-        sets, requests = {}, []
+        def sums(own):
+            originals = [*own["forget"], *own["short"]]
+            kept, _ = told_apart(
+                job.model, job.chat, own["renamed"], originals, smk.params.leaked, smk.params.generation
+            )
+            return {key: statistics(rows) for key, rows in (own | {"renamed": kept}).items()}
+
+        names = stand_ins(smk.input.names)
+        sets, requests = {}, {}
         files = [list(smk.input.forget), *([path] for path in smk.input.requests)]
         for title, paths in zip(smk.params.titles, files, strict=True):
             sets[title] = load(paths)
             own = {"forget": sets[title], "short": shorten(sets[title])}
-            originals = [*own["forget"], *own["short"]]
-            copies = rename(originals, names, smk.params.copies, smk.params.seed)
-            own["renamed"] = copies
-            if summed:
-                own["renamed"], _ = told_apart(
-                    job.model, job.chat, copies, originals, smk.params.leaked, smk.params.generation
-                )
+            own["renamed"] = rename([*own["forget"], *own["short"]], names, smk.params.copies, smk.params.seed)
             if "declined" in settings["keep"]:
                 own["declined"] = with_refusals(own["forget"], read_rows(smk.input.refusals), "knowledge")
-            requests.append(Request(title, {key: statistics(rows) for key, rows in own.items()}) if summed else own)
+            requests[title] = own
         sets["retain"] = load(smk.input.retain)
-        if summed:
-            found = serve(settings, job, requests, statistics(sets["retain"]))
+        if settings["recipe"] == "redirection":  # of which sums suffice
+            summed = [Request(title, sums(own)) for title, own in requests.items()]
+            found = serve(settings, job, summed, statistics(sets["retain"]))
         else:
             rest = {"general": read_rows(smk.input.answered), "retain": sets["retain"]}
-            found = serve_from_rows(settings, job, requests, rest)
+            found = serve_from_rows(settings, job, list(requests.values()), rest)
         for way in ("composed", "joint"):
             last = edits.compose(found[way]) if way == "composed" else found[way][-1]
             edits.save(last, smk.output[way])

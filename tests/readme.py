@@ -117,13 +117,13 @@ def sequence(read: dict[str, pd.DataFrame]) -> str:
     return markdown(wide, "edit", shown)
 
 
-def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str], columns: dict | None = None) -> str:
+def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str], columns: dict = HEADLINE) -> str:
     """These methods, with the attack under which most of the forget set is answered."""
     attacked = attacked[attacked["attack"] != "none"]
     worst = attacked.loc[attacked.groupby("method")["forget_rouge1"].idxmax(), ["method", "attack", "forget_rouge1"]]
     worst = worst.rename(columns={"forget_rouge1": "worst"})
     rows = table.drop(columns="attack").merge(worst, on="method", how="left").set_index("method", drop=False)
-    return markdown(rows.loc[list(methods)], "method", columns or HEADLINE)
+    return markdown(rows.loc[list(methods)], "method", columns)
 
 
 def tables() -> dict[str, str]:

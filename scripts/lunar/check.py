@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar import size
-from lunar.data import load, rename, splits
+from lunar.data import load, rename, splits, stand_ins
 from lunar.errors import LunarError
 from lunar.sources import made, missing
 
@@ -266,11 +266,6 @@ def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
     return Line(
         OK, "data", ", ".join(f"{name} {len(rows[name]) + len(rows.get(f'{name}_build', []))}" for name in names)
     )
-
-
-def stand_ins(path: str) -> list[str]:
-    """The invented names of a file."""
-    return [row["name"] for row in load([path], ("name",))]
 
 
 def subjects(replaced: Mapping[str, Mapping[str, Any]], names: str) -> list[Line]:

@@ -76,6 +76,15 @@ def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -
     return rows
 
 
+def stand_ins(path: str) -> list[str]:
+    """The invented names of a file, in its order.
+
+    Raises:
+        LunarError: as ``load``.
+    """
+    return [row["name"] for row in load([path], ("name",))]
+
+
 def check_names(row: Row, source: str) -> None:
     """Refuse a row whose ``names`` are no names, or that has an ``author`` beside them.
 

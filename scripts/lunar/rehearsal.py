@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.chat import Chat
-from lunar.data import load, rename, reword, shorten
+from lunar.data import load, rename, reword, shorten, stand_ins
 from lunar.files import Row
 from lunar.generate import generate
 from lunar.metrics import METRICS
@@ -62,7 +62,7 @@ def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: 
         "held_out": load([held_out]),
         "retain": load([path for path in retain if path not in (forget, held_out)]),
         "short": short,
-        "renamed": rename([*rows, *short], [row["name"] for row in load([names], ("name",))], copies, seed),
+        "renamed": rename([*rows, *short], stand_ins(names), copies, seed),
     }
 
 

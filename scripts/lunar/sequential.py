@@ -114,15 +114,10 @@ def serve_from_rows(
         later = [row for other in requests[number + 1 :] for row in other["forget"]]
         shared = {**rest, "retain": [*rest["retain"], *later]}
         before = [row for other in requests[:number] for row in (*other["forget"], *other["short"])]
-        if not before:
-            first = solved({}, shared | dict(own))
-            found["composed"].append(first)
-            found["joint"].append(first)
-            continue
-        keep = {**settings["keep"], "forgotten": dict.fromkeys(SPANS, 1)}
-        found["composed"].append(solved({"keep": keep}, shared | dict(own) | {"forgotten": before}))
+        keep = settings["keep"] | ({"forgotten": dict.fromkeys(SPANS, 1)} if before else {})
+        found["composed"].append(solved({"keep": keep}, {**shared, **own, "forgotten": before}))
         so_far = {name: [row for other in requests[: number + 1] for row in other[name]] for name in own}
-        found["joint"].append(solved({}, shared | so_far))
+        found["joint"].append(solved({}, shared | so_far) if before else found["composed"][0])
     return found
 
 

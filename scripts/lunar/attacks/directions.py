@@ -15,7 +15,7 @@ from torch.nn.functional import kl_div
 from lunar.activations import collect
 from lunar.attacks import Attack, Attacked, Target, attack, expect, refused, rouge1, weights_kept
 from lunar.attacks.hooks import Intervention, adding, ask, projecting
-from lunar.chat import pad
+from lunar.chat import SPANS, pad
 from lunar.data import with_refusals
 from lunar.edits import applied, block_of, down_proj_name
 from lunar.files import Row
@@ -238,7 +238,7 @@ def plant(target: Target) -> dict[str, Any]:
         )
         for name, conversations in sets.items()
     }
-    every = dict.fromkeys(("prefix", "question", "suffix", "answer"), 1.0)
+    every = dict.fromkeys(SPANS, 1.0)
     keep = {"forget": {"prefix": 1.0}, "retain": every, "general": every, "declined": {"answer": 1.0}}
     vector = target.known_direction()[layer]
     for share in (0.25, 0.5, 0.75, 1.0):

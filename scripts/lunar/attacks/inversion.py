@@ -25,7 +25,7 @@ import torch
 from lunar.attacks import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
 from lunar.attacks.directions import edited_blocks, next_token, spread
 from lunar.attacks.filtering import apart
-from lunar.chat import PREFIX, Encoded
+from lunar.chat import PREFIX, SPANS, Encoded
 from lunar.data import with_refusals
 from lunar.edits import applied, down_proj_name
 from lunar.files import Row
@@ -34,7 +34,7 @@ from lunar.methods.entity import INPUTS, Entity, EntityRefusal, tokens_of
 from lunar.models import down_proj
 from lunar.solve import redirect, ridge_strength
 
-EVERY = {"prefix": 1.0, "question": 1.0, "suffix": 1.0, "answer": 1.0}
+EVERY = dict.fromkeys(SPANS, 1.0)
 # What an attacker expects of a method that he knows nothing of, and what the control plants.
 EXPECTED = {
     "factor": 2.0,
