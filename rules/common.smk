@@ -467,6 +467,17 @@ def seed_tables(experiment):
     return {str(seed): f"results/{name}/tables/main.csv" for seed, name in names.items()}
 
 
+def of_seeds(path):
+    """An input function: a table of attacks of each seed, in the order of ``seed_tables``, where the experiment has it."""
+
+    def paths(wildcards):
+        folders = [str(Path(table).parents[1]) for table in seed_tables(wildcards.experiment).values()]
+        found = [f"{folder}/{path}" for folder in folders]
+        return found if found[0] in attack_files(wildcards.experiment) else []
+
+    return paths
+
+
 def ladder_methods(experiment):
     """Methods of an experiment's ladder by rung, then its asides; vanilla is what they start from."""
     return settings.rungs(EXPERIMENTS[experiment]) | settings.asides(EXPERIMENTS[experiment])

@@ -209,9 +209,11 @@ rule show_generations:
 
 
 rule compare_seeds:
-    """Every metric once a seed, with mean and standard deviation: how much of a difference is luck of training."""
+    """Tables of all seeds side by side, attacks included: how much of a difference is luck of training."""
     input:
         tables=lambda wildcards: list(seed_tables(wildcards.experiment).values()),
+        attacks=of_seeds("tables/attacks.csv"),
+        removal=of_seeds("tables/removal.csv"),
         template="report/templates/seeds.html.j2",
         style="report/templates/style.css",
         code=library("compare_seeds.py"),
@@ -224,6 +226,7 @@ rule compare_seeds:
             labels={"result": "1.3 Spread over seeds"},
             caption="../report/seeds.rst",
         ),
+        numbers="results/{experiment}/tables/seeds.rst",
     log:
         "results/{experiment}/logs/compare_seeds.log",
     benchmark:

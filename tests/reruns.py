@@ -394,7 +394,8 @@ LINES = [
             **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
             **{"decline_questions": 1, "choose_layers": 1, "unlearn": 13},
             **{"generate_answers": 15, "score_likelihood": 15, "embed_answers": 15, "evaluate_answers": 15},
-            **{"tabulate_metrics": 1, "compare_seeds": 1},
+            **{"control_attack": 18, "attack_model": 18, "evaluate_attack": 18},
+            **{"tabulate_metrics": 1, "tabulate_attacks": 1, "tabulate_removal": 1, "compare_seeds": 1},
         }
         | REPORT,
     ),

@@ -348,23 +348,3 @@ def standing(metrics: Metrics, method: str) -> str:
     if lost:
         return f"{text} By more than the 95% intervals it loses on {'; '.join(lost)}."
     return f"{text} On unseen authors and general questions it loses to none of them by more than the 95% intervals."
-
-
-def spread(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How much each number varies with the seed.
-
-    Args:
-        tables: tables as ``wide`` gives them, by seed; one at least.
-
-    Returns:
-        A row a (method, metric), in the tables' order: a column ``seed <seed>`` each, then ``mean``, ``deviation``
-        (of the sample, n - 1), ``lowest`` and ``highest``. Intervals and metrics that no seed has are left out.
-    """
-    columns = {}
-    for seed, table in tables.items():
-        means = [name for name in table if name not in ("method", "attack") and not name.endswith(("_low", "_high"))]
-        columns[f"seed {seed}"] = table.set_index("method")[means].stack()
-    values = pd.DataFrame(columns).dropna(how="all").rename_axis(["method", "metric"])
-    summary = values.agg(["mean", "std", "min", "max"], axis=1)
-    summary.columns = ["mean", "deviation", "lowest", "highest"]
-    return values.join(summary).reset_index()

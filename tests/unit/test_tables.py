@@ -23,7 +23,6 @@ from lunar.tables import (
     readable,
     render,
     sections,
-    spread,
     standing,
     summary,
     wide,
@@ -314,22 +313,6 @@ def test_summary_without_reference_points() -> None:
     assert "``lunar-topk`` answers" in text
     assert "Before unlearning" not in text and "retain_only" not in text
     assert "none chosen in rehearsal" in text
-
-
-def test_spread_over_seeds() -> None:
-    tables = {
-        "0": pd.DataFrame(
-            {"method": ["vanilla", "lunar"], "attack": "none", "ds": [90.0, 10.0], "ds_low": [80.0, 5.0]}
-        ),
-        "7": pd.DataFrame(
-            {"method": ["vanilla", "lunar"], "attack": "none", "ds": [94.0, 16.0], "ds_low": [80.0, 5.0]}
-        ),
-    }
-    rows = spread(tables).to_dict("records")
-    assert [(row["method"], row["metric"]) for row in rows] == [("vanilla", "ds"), ("lunar", "ds")]
-    assert (rows[1]["seed 0"], rows[1]["seed 7"], rows[1]["mean"]) == (10.0, 16.0, 13.0)
-    assert rows[1]["deviation"] == pytest.approx(18**0.5)
-    assert (rows[1]["lowest"], rows[1]["highest"]) == (10.0, 16.0)
 
 
 def _found(ds: float, unseen: tuple[float, float], refused: tuple[float, float]) -> dict:
