@@ -62,21 +62,22 @@ Change = Factors | Dense
 Edit = dict[str, Change]
 
 
-def truncated(delta: torch.Tensor, tolerance: float) -> Change:
+def truncated(delta: torch.Tensor, tolerance: float) -> Factors:
     """A change as factors of the lowest rank that leaves out at most ``tolerance`` of it.
+
+    They stay factors where these hold more numbers than the change itself (at most as many again): an edit composed
+    with it can then still be told from it.
 
     Args:
         delta: shape (outputs, inputs).
         tolerance: Frobenius norm of what is left out, as a share of that of the change.
 
     Returns:
-        Factors, the singular values in the left one; the change as it came where factors would hold more numbers.
+        The singular values are in the left one.
     """
     left, values, right = torch.linalg.svd(delta.double(), full_matrices=False)
     dropped = values.square().flip(0).cumsum(0).flip(0).sqrt()  # what leaving out this value and all smaller ones costs
     rank = max(1, int((dropped > tolerance * dropped[0]).sum()))
-    if rank * sum(delta.shape) >= delta.numel():
-        return Dense(delta.float())
     return Factors((left * values)[:, :rank].float(), right[:rank].T.float())
 
 
