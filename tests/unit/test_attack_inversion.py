@@ -7,7 +7,7 @@ import torch
 
 from lunar import edits
 from lunar.attacks import ATTACKS, AttackFailed, Target, inversion
-from lunar.attacks.inversion import EXPECTED, Known, turned_back
+from lunar.attacks.inversion import Invert, turned_back
 from lunar.data import rename, shorten
 from lunar.edits import Edit, down_proj_name
 from lunar.methods import Job
@@ -55,8 +55,12 @@ def target(llama: Any, chat: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) ->
         "refusals": [{"kind": "knowledge", "answer": "I do not know."}],
     }
     made.__dict__.update(model=llama, chat=chat)
-    # What the solve had as renamed gold answers is what the model says: then nothing is left to guess.
-    monkeypatch.setattr(Known, "renamed_answer", Entity.renamed_answer)
+    # What the model says is the gold answer: then nothing is left to guess.
+    monkeypatch.setattr(
+        Invert,
+        "said",
+        lambda self, target: {row["id"]: row["answer"] for name in ("forget", "short") for row in target.rows[name]},
+    )
     monkeypatch.setattr("lunar.methods.entity.TOLERANCE", 0.0)
     return made
 
@@ -83,10 +87,10 @@ def _attack(target: Target, edit: Edit, settings: dict[str, Any]) -> dict[str, A
     with edits.applied(target.model, edit):
         before = _copy(target)
         target.edit, target.settings = edit, settings
-        found = ATTACKS["invert"]({"attack": "invert"}).run(target)
+        found = ATTACKS["invert"]({"attack": "invert", "rounds": 2}).run(target)
         assert all(torch.equal(value, before[name]) for name, value in _copy(target).items())
     assert {name: len(rows) for name, rows in found.rows.items()} == {"forget": 2, "retain": 1}
-    return found.evidence
+    return found.evidence["rounds"][-1]
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5, 3.0])
@@ -126,7 +130,7 @@ def test_blocks_are_undone_from_the_lowest(target) -> None:
         {"layers": [2, 0]},
         {"direction": {"site": "down_proj", "tokens": "prompt", "reference": "fictitious"}},
         {"redirect": ["mean"], "keep": {"retain": {"mean": 1}}, "short_names": False},
-        {"keep": KEEP | {"declined": {"answer": 1}}},
+        {"redirect": ["question", "suffix", "answer"], "keep": KEEP | {"declined": {"answer": 1}}},
     ],
 )
 def test_a_redirection_comes_back(target, change) -> None:
@@ -162,7 +166,7 @@ def test_without_a_closed_form_one_is_expected(target) -> None:
 
 def test_what_is_larger_than_the_weight_is_left_and_ends_it(target, monkeypatch) -> None:
     monkeypatch.setattr(
-        Known, "backwards", lambda self, job, block: 2 * down_proj(job.model, block).weight.detach().double()
+        inversion, "backwards", lambda settings, job, block: 2 * down_proj(job.model, block).weight.detach().double()
     )
     evidence = _attack(target, {}, ENTITY | {"blocks": [0, 1]})
     (only,) = evidence["undone"]
@@ -176,31 +180,48 @@ def test_a_weight_that_is_not_changed_is_caught(target, monkeypatch) -> None:
         ATTACKS["invert"]({}).taken_out(target, "entity", 0, torch.full((16, 40), 0.1, dtype=torch.float64))
 
 
-def test_answers_that_are_not_known_are_the_models_own(target, monkeypatch) -> None:
+def test_each_round_starts_with_what_the_last_one_tells(target, monkeypatch) -> None:
+    """Until the answers stay as they are, or the rounds are over; each begins with the edited weights."""
+    answers = [{row["id"]: text for row in (*FORGET, *target.rows["short"])} for text in ("one", "two", "three")]
+    told = iter([*answers, answers[-1]])
+    monkeypatch.setattr(Invert, "said", lambda self, target: next(told))
+    seen, weights, real = [], [], inversion.backwards
+
+    def held(settings, job, block):
+        seen.append(job.rows["forget"][0]["answer"])
+        weights.append(down_proj(job.model, block).weight.clone())
+        return real(settings, job, block)
+
+    monkeypatch.setattr(inversion, "backwards", held)
+    edit = Entity(ENTITY).unlearn(_job(target)).edit
+    target.edit, target.settings = edit, ENTITY
+    with edits.applied(target.model, edit):
+        found = ATTACKS["invert"]({"rounds": 9}).run(target)
+    assert seen == ["one", "two", "three"]
+    assert len(found.evidence["rounds"]) == 3
+    assert all(torch.equal(one, weights[0]) for one in weights)
+    told = iter(answers)
+    assert len(ATTACKS["invert"]({"rounds": 1}).run(target).evidence["rounds"]) == 1
+
+
+def test_answers_are_the_models_own(target, monkeypatch) -> None:
     monkeypatch.undo()
-    seen = []
-    real = Known.__init__
-
-    def held(self, settings, said):
-        seen.append(dict(said))
-        real(self, settings, said)
-
-    monkeypatch.setattr(Known, "__init__", held)
-    _attack(target, {}, {})
-    assert seen[0].keys() == {row["id"] for row in target.rows["renamed"]}
-    method = Known(EXPECTED, {"a-renamed-1": "said so"})
-    assert method.renamed_answer(FORGET[0], {"id": "a-renamed-1"}) == "said so"
+    said = Invert({}).said(target)
+    assert said.keys() == {row["id"] for row in (*target.rows["forget"], *target.rows["short"])}
+    job = Invert({}).job(target, said)
+    assert [row["answer"] for row in job.rows["forget"]] == [said["a"], said["b"]]
+    assert target.rows["forget"] is FORGET
 
 
 def test_the_control_wants_weight_and_answers_back(target, monkeypatch) -> None:
     monkeypatch.setattr(inversion, "EXPECTED", ENTITY)
     known = iter([0.9, 0.2, 0.85] * 3)
     monkeypatch.setattr(inversion, "rouge1", lambda rows: next(known))
-    control = ATTACKS["invert"]({}).control
+    control = ATTACKS["invert"]({"rounds": 1}).control
     before = _copy(target)
     found = control(target)
     assert (found["known"], found["planted"], found["attacked"]) == (0.9, 0.2, 0.85)
-    assert found["distance"][0] < 0.01
+    assert found["rounds"][0]["distance"][0] < 0.01
     assert all(torch.equal(value, before[name]) for name, value in _copy(target).items())
     assert target.edit == {} and target.settings == {}
     known = iter([0.9, 0.7, 0.9, 0.9, 0.2, 0.4])
@@ -209,7 +230,7 @@ def test_the_control_wants_weight_and_answers_back(target, monkeypatch) -> None:
     with pytest.raises(AttackFailed, match="was to be undone"):
         control(target)
     known = iter([0.9, 0.2, 0.85])
-    monkeypatch.setattr(Known, "backwards", lambda *given: 1e-3 * torch.ones(16, 40, dtype=torch.float64))
+    monkeypatch.setattr(inversion, "backwards", lambda *given: 1e-3 * torch.ones(16, 40, dtype=torch.float64))
     with pytest.raises(AttackFailed, match=r"came back to 1\.0"):
         control(target)
 

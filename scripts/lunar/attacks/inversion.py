@@ -15,6 +15,9 @@ the forget set where the direction is read, and g' that over the reference promp
 and ``c g' r``: he sees ``(1 + c g' - c g) r`` for r.
 
 Several blocks are undone from the lowest up, each with what was recovered below it in place.
+
+What he lacks besides are the gold answers, which renamed copies were kept in place with. He puts in what the model that
+he has says, and that is little at first. Each round of undoing tells more, and the next starts with it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +31,6 @@ from lunar.attacks.filtering import apart
 from lunar.chat import PREFIX, SPANS, Encoded
 from lunar.data import with_refusals
 from lunar.edits import applied, down_proj_name
-from lunar.files import Row
 from lunar.methods import Job
 from lunar.methods.entity import INPUTS, Entity, EntityRefusal, tokens_of
 from lunar.models import down_proj
@@ -45,34 +47,21 @@ EXPECTED = {
 }
 
 
-class Known(Entity):
-    """The entity edit as it is known to somebody who has no gold answer: the model's own stand in for them.
-
-    Attributes:
-        said: the edited model's answers to the renamed copies, by the copy's id.
-    """
-
-    def __init__(self, settings: Mapping[str, Any], said: Mapping[str, str]) -> None:
-        super().__init__(settings)
-        self.said = said
-
-    def renamed_answer(self, row: Row, copy: Row) -> str:
-        return self.said[copy["id"]]
-
-    def backwards(self, job: Job, block: int) -> torch.Tensor:
-        """The edit of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
-        job.memo.clear()  # the model is another one after each block
-        sums, rows = self.sums(job, [block])[block], self.forget_rows(job)
-        ways = self.ways(job, [block], INPUTS)
-        places = list(ways)
-        encoded = [self.encode(job, rows[place])[0] for place in places]
-        shift = torch.zeros_like(sums.gram)
-        for number, found in tokens_of(job.model, encoded, [block], job.chat.tokenizer.pad_token_id):
-            moved = torch.tensor(encoded[number].spans) != PREFIX
-            shift += (found[block][INPUTS][moved].T @ ways[places[number]][block][moved]).double()
-        factor, strength = self.settings["factor"], ridge_strength(sums.gram, self.settings["ridge"])
-        system = sums.gram + strength * torch.eye(len(sums.gram), dtype=torch.float64) + factor * shift
-        return torch.linalg.solve(system, factor * sums.cross).T
+def backwards(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
+    """The entity edit of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
+    method = Entity(settings)
+    job.memo.clear()  # the model is another one after each block
+    sums, rows = method.sums(job, [block])[block], method.forget_rows(job)
+    ways = method.ways(job, [block], INPUTS)
+    places = list(ways)
+    encoded = [method.encode(job, rows[place])[0] for place in places]
+    shift = torch.zeros_like(sums.gram)
+    for number, found in tokens_of(job.model, encoded, [block], job.chat.tokenizer.pad_token_id):
+        moved = torch.tensor(encoded[number].spans) != PREFIX
+        shift += (found[block][INPUTS][moved].T @ ways[places[number]][block][moved]).double()
+    factor, strength = settings["factor"], ridge_strength(sums.gram, settings["ridge"])
+    system = sums.gram + strength * torch.eye(len(sums.gram), dtype=torch.float64) + factor * shift
+    return torch.linalg.solve(system, factor * sums.cross).T
 
 
 def pooled(
@@ -117,46 +106,65 @@ class Invert(Attack):
     no weights from before. A redirection on top of an entity edit is undone first, as it was made last. An edit that
     comes out larger than the weight itself cannot be right: it is left, with those of its kind above it, which could
     not be seen as the solve did. Of a method that is no closed form he expects ``EXPECTED`` at a tenth of the depth.
+
+    Settings: ``rounds``: how often, at most, all is undone anew, with the answers that the last round gave.
     """
 
     def run(self, target: Target) -> Attacked:
         harmless = spread(target.rows["retain"], 16)
-        before = next_token(target, harmless)
-        with weights_kept(target.model, [down_proj_name(block) for block in range(target.depth)]):
-            original = self.original(target)
-            undone = [self.taken_out(target, *each) for each in self.solved(target)]
-            evidence = {"undone": undone, "kl": apart(before, next_token(target, harmless))}
-            if original:
-                evidence["distance"] = {
-                    block: float((_weight(target, block) - weight).norm() / size)
-                    for block, (weight, size) in original.items()
-                }
-            rows = target.answer(target.asked())
-        return Attacked(rows, evidence)
+        before, names = next_token(target, harmless), [down_proj_name(block) for block in range(target.depth)]
+        original, said, rounds = self.original(target), None, []
+        while True:
+            with weights_kept(target.model, names):
+                undone = [self.taken_out(target, *each) for each in self.solved(target, said)]
+                rounds.append({"undone": undone, "kl": apart(before, next_token(target, harmless))})
+                if original:
+                    rounds[-1]["distance"] = {
+                        block: float((_weight(target, block) - weight).norm() / size)
+                        for block, (weight, size) in original.items()
+                    }
+                last, said = said, self.said(target)
+                if said == last or len(rounds) == self.settings["rounds"]:
+                    return Attacked(target.answer(target.asked()), {"rounds": rounds})
 
-    def solved(self, target: Target) -> Iterator[tuple[str, int, torch.Tensor]]:
-        """Kind, block and change, each of the model from which those before were taken out."""
-        settings, job = target.settings, self.job(target)
+    def said(self, target: Target) -> dict[str, str]:
+        """What the model as it is says to each forget question, under whole and half name, by id."""
+        rows = target.answer({"asked": [*target.rows["forget"], *target.rows["short"]]})["asked"]
+        return {row["id"]: row["prediction"] for row in rows}
+
+    def solved(self, target: Target, said: Mapping[str, str] | None) -> Iterator[tuple[str, int, torch.Tensor]]:
+        """Kind, block and change, each of the model from which those before were taken out.
+
+        Args:
+            target: its model as it is now.
+            said: stand-ins for gold answers, by the row's id; None takes the model's own at that point.
+        """
+        settings = target.settings
         if "direction" in settings:
+            job = self.job(target, said or self.said(target))
             for block in target.layers():
                 yield "redirection", block, turned_back(settings, job, block)
             if "blocks" not in settings:
                 return
         known = settings if "blocks" in settings else EXPECTED | {"blocks": [target.depth // 10]}
-        copies = [{"answer": ""} | row for row in job.rows["renamed"]]
-        said = {row["id"]: row["prediction"] for row in target.answer({"copies": copies})["copies"]}
+        job = self.job(target, said or self.said(target))
         for block in sorted(known["blocks"]):
-            change = Known(known, said).backwards(job, block)
+            change = backwards(known, job, block)
             last = _too_large(target, block, change)  # of the weight from which it was not yet taken out
             yield "entity", block, change
             if last:
                 return
 
-    def job(self, target: Target) -> Job:
-        """What the solve had, the edited model for the one before; a redirection keeps only copies about others."""
+    def job(self, target: Target, said: Mapping[str, str] | None = None) -> Job:
+        """What the solve had, the edited model for the one before and what was ``said`` for gold answers, if given.
+
+        A redirection alone keeps only copies about others.
+        """
         alone = "direction" in target.settings and "blocks" not in target.settings
         rows = dict(target.rows)
         rows |= {"retain": rows["retain_all"], "renamed": rows["renamed_kept" if alone else "renamed"]}
+        if said:
+            rows |= {name: [row | {"answer": said[row["id"]]} for row in rows[name]] for name in ("forget", "short")}
         if "declined" in target.settings.get("keep", {}):
             rows["declined"] = with_refusals(rows["forget"], rows["refusals"], "knowledge")
         job = Job(target.folder, rows=rows)
@@ -201,7 +209,7 @@ class Invert(Attack):
             finally:
                 target.edit, target.settings = {}, {}
         facts = {"known": known, "planted": planted, "attacked": rouge1(found.rows["forget"])}
-        distance = found.evidence["distance"][settings["blocks"][0]]
+        distance = found.evidence["rounds"][-1]["distance"][settings["blocks"][0]]
         expect(distance < 0.5, f"the weight came back to {distance:.2f} of the planted edit's size (less than 0.5)")
         expect(known - planted >= 0.3, f"the planted edit was to take answers away, and did not ({facts})")
         back = facts["attacked"] - planted >= 0.8 * (known - planted)
