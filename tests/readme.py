@@ -1,7 +1,7 @@
 """The result tables of README.md and docs/results.md, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
-    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one that is reported beside it; also tofu
+    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one beside it; also tofu, seeds
 
 copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
 """
@@ -19,7 +19,9 @@ REFERENCE = Path(__file__).parent / "reference"
 README = ROOT / "README.md"
 PAGES = (README, ROOT / "docs/results.md")
 SEQUENCED = ("lunar", "lunar-entity-refusal")
-KEPT = ("main.csv", "ladder.csv", "attacks.csv", "removal.csv", *(f"sequential_{name}.csv" for name in SEQUENCED))
+SEEDS_KEPT = ("seeds.csv",)  # of a run with several: its other tables are those of one seed
+KEPT = ("main.csv", "ladder.csv", "attacks.csv", "removal.csv")
+KEPT += tuple(f"sequential_{name}.csv" for name in SEQUENCED)
 
 MAIN = {
     "DS ↓": lambda row: f"{row['ds']:.1f} [{row['ds_low']:.1f}, {row['ds_high']:.1f}]",
@@ -45,7 +47,16 @@ HEADLINE = {
     "general refused ↓": MAIN["general refused ↓"],
 }
 HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread")
-HEADLINED += ("lunar-entity-refusal", "lunar-official", "lunar-replication", "idk", "dpo", "npo", "simnpo")
+HEADLINED += (
+    "lunar-entity-refusal",
+    "lunar-entity-answers",
+    "lunar-official",
+    "lunar-replication",
+    "idk",
+    "dpo",
+    "npo",
+    "simnpo",
+)
 PISTOL = {
     "DS ↓": MAIN["DS ↓"],
     "forget ↓": MAIN["forget ROUGE-1 ↓"],
@@ -57,6 +68,14 @@ PISTOL = {
     "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
     "general ↑": lambda row: f"{row['general_rouge1']:.3f}",
     "general refused ↓": MAIN["general refused ↓"],
+}
+SEEDS = {  # places after the point
+    "DS ↓": ("ds", 1),
+    "forget ↓": ("forget_rouge1", 3),
+    "refused ↑": ("forget_refusal", 2),
+    "retain ↑": ("retain_rouge1", 3),
+    "unseen ↑": ("unseen_rouge1", 3),
+    "general refused ↓": ("general_refusal", 3),
 }
 LADDER = {
     "DS": lambda row: f"{row['ds']:.1f}",
@@ -126,6 +145,27 @@ def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str]
     return markdown(rows.loc[list(methods)], "method", columns)
 
 
+def seeds(table: pd.DataFrame) -> str:
+    """Mean and deviation over seeds, DS seed by seed, and each attack's share of the forget set."""
+    attacks = [name for name in dict.fromkeys(table["attack"]) if name != "none"]
+    columns = {title: ("none", *which) for title, which in SEEDS.items()}
+    columns |= {f"{name} ↓": (name, "forget_rouge1", 3) for name in attacks}
+    rows = []
+    for method, part in table.groupby("method", sort=False):
+        found = part.set_index(["attack", "metric"])
+        row = {"method": method}
+        for title, (attack, metric, places) in columns.items():
+            if (attack, metric) in found.index:
+                cell = found.loc[(attack, metric)]
+                row[title] = f"{cell['mean']:.{places}f} ± {cell['deviation']:.{places}f}"
+                if metric == "ds":
+                    row["by seed"] = ", ".join(f"{cell[name]:.1f}" for name in found if name.startswith("seed "))
+        rows.append(row)
+    first, *others = columns
+    names = [first, "by seed", *others]
+    return markdown(pd.DataFrame(rows).fillna(""), "method", {name: lambda row, name=name: row[name] for name in names})
+
+
 def tables() -> dict[str, str]:
     """The pages' tables by the name in their marks, from the reported run."""
 
@@ -140,11 +180,14 @@ def tables() -> dict[str, str]:
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
         "removal": hidden(read["removal"]),
-        "earlier": headline(earlier["main"], earlier["attacks"], [m for m in HEADLINED if m != "lunar-entity-refusal"]),
+        "earlier": headline(
+            earlier["main"], earlier["attacks"], [m for m in HEADLINED if m in set(earlier["main"]["method"])]
+        ),
         "earlier-ladder": markdown(earlier["ladder"], "rung", LADDER),
         "pistol": headline(pistol["main"], pistol["attacks"], pistol["main"]["method"], PISTOL),
         "tofu": headline(tofu["main"], tofu["attacks"], tofu["main"]["method"]),
         "sequence": sequence(read),
+        "seeds": seeds(kept(REFERENCE / "seeds")["seeds"]),
     }
 
 
@@ -157,10 +200,10 @@ def main() -> None:
     """Take a run's tables over."""
     folder = REFERENCE.joinpath(*sys.argv[2:])
     folder.mkdir(exist_ok=True)
-    for name in KEPT:
-        path = Path(sys.argv[1]) / "tables" / name
-        if path.is_file():
-            shutil.copy(path, folder / name)
+    made = Path(sys.argv[1]) / "tables"
+    for name in SEEDS_KEPT if (made / SEEDS_KEPT[0]).is_file() else KEPT:
+        if (made / name).is_file():
+            shutil.copy(made / name, folder / name)
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name, table in tables().items():

@@ -29,7 +29,7 @@ METHODS = {
     "lunar-entity": ("#44AA99", "v"),
     "lunar-entity-spread": ("#44AA99", "*"),
     "lunar-entity-refusal": ("#44AA99", "^"),
-    "lunar-entity-answers": ("#44AA99", "D"),
+    "lunar-entity-answers": ("#44AA99", "X"),
     "lunar-official": ("#A6761D", "v"),
     "lunar-lora": ("#A6761D", "1"),
     "lunar-replication": ("#999933", "<"),
