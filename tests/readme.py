@@ -1,7 +1,7 @@
 """The result tables of README.md and docs/results.md, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
-    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one beside it; also tofu, seeds
+    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one beside it; also tofu, three, seeds
 
 copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
 """
@@ -173,7 +173,7 @@ def tables() -> dict[str, str]:
         return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
 
     read = kept(REFERENCE)
-    earlier, pistol, tofu = (kept(REFERENCE / name) for name in ("earlier", "pistol", "tofu"))
+    earlier, pistol, tofu, three = (kept(REFERENCE / name) for name in ("earlier", "pistol", "tofu", "three"))
     return {
         "headline": headline(read["main"], read["attacks"], HEADLINED),
         "main": markdown(read["main"], "method", MAIN),
@@ -187,6 +187,8 @@ def tables() -> dict[str, str]:
         "pistol": headline(pistol["main"], pistol["attacks"], pistol["main"]["method"], PISTOL),
         "tofu": headline(tofu["main"], tofu["attacks"], tofu["main"]["method"]),
         "sequence": sequence(read),
+        "three": headline(three["main"], three["attacks"], three["main"]["method"]),
+        "three-removal": hidden(three["removal"]),
         "seeds": seeds(kept(REFERENCE / "seeds")["seeds"]),
     }
 
