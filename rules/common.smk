@@ -483,6 +483,17 @@ def ladder_methods(experiment):
     return settings.rungs(EXPERIMENTS[experiment]) | settings.asides(EXPERIMENTS[experiment])
 
 
+def entity_methods(experiment):
+    """The compared methods that are an entity edit and nothing on top."""
+    methods = EXPERIMENTS[experiment]["methods"]
+    return [name for name in edited_methods(experiment) if methods[name]["recipe"] == "entity"]
+
+
+def rehearsed_entities(experiment):
+    """Those of them whose blocks and factor were chosen in rehearsal."""
+    return [name for name in entity_methods(experiment) if name in rehearsed_methods(experiment)]
+
+
 def drawn_rehearsals(experiment):
     """Drawn methods whose layers were chosen in rehearsal."""
     methods = EXPERIMENTS[experiment]["methods"]
@@ -549,6 +560,8 @@ def result_files(experiment):
     if cfg(experiment, "figures", "methods"):
         figures.append("edit")
         tables.append("tables/tokens.html")
+    if entity_methods(experiment):
+        figures.append("entity")
     if cfg(experiment, "optimisers"):
         figures.append("optimisers")
     figures += [f"pca_{name}" for name in cfg(experiment, "figures", "methods")]

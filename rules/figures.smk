@@ -178,6 +178,45 @@ rule plot_edit:
         "../scripts/plot_edit.py"
 
 
+rule plot_entity:
+    """The entity edits: settings tried, singular values, and what they move."""
+    input:
+        facts=lambda wildcards: expand(
+            "results/{experiment}/edits/{method}.json",
+            experiment=wildcards.experiment,
+            method=entity_methods(wildcards.experiment),
+        ),
+        settings=lambda wildcards: expand(
+            "results/{experiment}/rehearsal/{method}.csv",
+            experiment=wildcards.experiment,
+            method=rehearsed_entities(wildcards.experiment),
+        ),
+        code=library("plot_entity.py"),
+    output:
+        figure=report(
+            "results/{experiment}/figures/entity.svg",
+            category="4 The edit",
+            subcategory="{experiment}",
+            labels={"result": "4.4 The entity edit"},
+            caption="../report/entity.rst",
+        ),
+        pdf="results/{experiment}/figures/entity.pdf",
+        numbers="results/{experiment}/figures/entity.rst",
+    log:
+        "results/{experiment}/logs/plot_entity.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_entity.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: entity_methods(wildcards.experiment),
+        rehearsed=lambda wildcards: rehearsed_entities(wildcards.experiment),
+    message:
+        "figures | {wildcards.experiment}: the entity edit"
+    script:
+        "../scripts/plot_entity.py"
+
+
 rule plot_optimisers:
     """What optimisers reach on one objective, by time and by steps, beside its exact minimum."""
     input:

@@ -226,6 +226,7 @@ LINES = [
         {
             "plot_attack_curves": 4,
             "plot_edit": 1,
+            "plot_entity": 1,
             "plot_finetune": 1,
             "plot_layers": 1,
             "plot_optimisers": 1,

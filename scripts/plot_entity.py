@@ -1,0 +1,96 @@
+"""The entity edits: what each setting tried in rehearsal left and cost, their singular values, and what they move."""
+
+import ast
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, note, save, write_numbers
+from lunar.files import read_json
+from lunar.progress import script
+
+
+def named(blocks: list[int]) -> str:
+    """What a figure calls a choice of blocks."""
+    return f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} blocks"
+
+
+def tried(path: str) -> pd.DataFrame:
+    """Means over rehearsals by setting, with the ``label`` of each: which blocks, how far."""
+    table = pd.read_csv(path)
+    means = table.groupby(["blocks", "factor"], sort=False)[["forget", "held_out", "score"]].mean().reset_index()
+    blocks = means["blocks"].map(ast.literal_eval)
+    return means.assign(
+        label=[f"{named(own)}, × {factor:g}" for own, factor in zip(blocks, means["factor"], strict=True)]
+    )
+
+
+def draw_tried(axis: Any, paths: dict[str, str], chosen: dict[str, dict[str, Any]]) -> int:
+    """Every setting's recall on the author forgotten against that on the one held out; the chosen one is ringed."""
+    count = 0
+    for name, path in paths.items():
+        means = tried(path)
+        count += len(means)
+        axis.plot(means["forget"], means["held_out"], ls="none", ms=5, label=name, **method_style(name))
+        for row in means.to_dict("records"):
+            axis.annotate(
+                row["label"], (row["forget"], row["held_out"]), (3, 3), textcoords="offset points", fontsize=5
+            )
+            own = chosen[name]
+            if (ast.literal_eval(row["blocks"]), row["factor"]) == (own["blocks"], own["factor"]):
+                axis.plot(row["forget"], row["held_out"], ls="none", marker="o", ms=11, mfc="none", color="#4D4D4D")
+    axis.set(title="Tried in rehearsal", xlabel="left of the forgotten author", ylabel="left of the one held out")
+    axis.margins(x=0.3, y=0.15)
+    if paths:
+        axis.legend(fontsize=6)
+    else:
+        note(axis, "settings are stated")
+    return count
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} figure entity", smk.log[0]):
+        facts = {name: read_json(path) for name, path in zip(smk.params.methods, smk.input.facts, strict=True)}
+        paths = dict(zip(smk.params.rehearsed, smk.input.settings, strict=True))
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(TWO_COLUMNS * 1.2, ONE_COLUMN * 0.9))
+        count = draw_tried(left, paths, {name: facts[name]["chosen"] for name in paths})
+        ranks = []
+        for name, found in facts.items():
+            style = method_style(name)
+            for number, block in enumerate(found["blocks"].values()):
+                values = block["singular_values"]
+                ranks.append(block["rank"])
+                label = {"label": f"{name}, {named(list(found['blocks']))}"} if number == 0 else {}
+                middle.plot(
+                    range(1, len(values) + 1),
+                    values,
+                    lw=0.9,
+                    color=style["color"],
+                    ls="-" if name == next(iter(facts)) else "--",
+                    **label,
+                )
+        middle.set(xscale="log", yscale="log", title="Singular values", xlabel="index", ylabel="singular value")
+        middle.legend(fontsize=6)
+        first = next(iter(facts))
+        block, own = next(iter(facts[first]["blocks"].items()))
+        right.barh(range(len(own["moved"])), list(own["moved"].values()), color=method_style(first)["color"])
+        right.set_yticks(range(len(own["moved"])), list(own["moved"]), fontsize=6)
+        right.invert_yaxis()
+        right.set(title="What moves", xlabel=f"change over stream, {first}, block {block}")
+        save(figure, smk.output.figure, smk.output.pdf)
+        write_numbers(
+            smk.output.numbers,
+            {
+                "tried": count,
+                "method": first,
+                "block": block,
+                "lowest": min(ranks),
+                "highest": max(ranks),
+                "moved": own["moved"].get("forget suffix", 0.0),
+                "kept": own["moved"].get("retain question", 0.0),
+            },
+        )
+
+
+main(snakemake)  # noqa: F821
