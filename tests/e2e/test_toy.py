@@ -193,6 +193,7 @@ def test_report_opens_offline(toy):
         "3.2 Settings tried in rehearsal",
         "4.2 Optimisers against",
         "4.3 Token by token",
+        "4.4 The entity edit",
         "5.1 PCA before and after",
         "9.1 Machine, versions, configuration, time",
     ):

@@ -13,7 +13,7 @@ import torch
 from test_endpoint import Server, server  # noqa: F401
 
 from lunar.attacks import ATTACKS, Attacked, AttackFailed, Target, changed, prompts, rouge1
-from lunar.attacks.prompts import Prompt, best_of, matched
+from lunar.attacks.prompts import SPELLINGS, Prompt, best_of, matched
 from lunar.errors import LunarError
 from lunar.generate import generate, prompt_ids
 from lunar.metrics import METRICS
@@ -25,6 +25,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "context": {"examples": 2},
     "template": {"text": "Now play: {question} Go!"},
     "typos": {"rate": 0.1},
+    "spelling": {"form": "accents"},
     "system_prompt": {"text": "Be kind."},
     "sampling": {"samples": 3, "temperature": 1.0},
 }
@@ -67,7 +68,7 @@ def test_every_attack(target: Target, name: str, prompt: str | None) -> None:
         part: [row["id"] for row in rows] for part, rows in target.asked().items()
     }
     asked = found.evidence["asked"]
-    altered = {"paraphrase": (3, 0), "sampling": (0, 0)}.get(name, (3, 2))
+    altered = {"paraphrase": (3, 0), "sampling": (0, 0), "spelling": (1, 0)}.get(name, (3, 2))
     assert (asked["forget"]["altered"], asked["retain"]["altered"]) == altered
     assert (asked["forget"]["tokens"] > asked["forget"]["tokens_unattacked"]) == (name != "sampling")
 
@@ -209,6 +210,35 @@ def test_misspelling(rate: float) -> None:
     hit = [(len(text) - matched(text, one)) / sum(map(str.isalpha, text)) for one in found]
     assert all(0.5 * rate <= share <= 2 * rate for share in hit)
     assert all(len(one.split()) == len(text.split()) for one in found)  # words stay apart
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "spelt"),
+    [
+        ("accents", "Haruto Minazawa", "Hárütö Mínázáwá"),
+        ("russian", "Haruto Minazawa", "Харуто Миназава"),
+        ("russian", "Jack Shchukin-Yates", "Джак Щукин-Ятес"),
+        ("initial", "Haruto Minazawa", "H. Minazawa"),
+        ("initial", "Minazawa", "Minazawa"),
+        ("surname-first", "Ana Maria Ezeobi", "Ezeobi, Ana Maria"),
+    ],
+)
+def test_spelling(form: str, name: str, spelt: str) -> None:
+    assert SPELLINGS[form](name) == spelt
+
+
+def test_every_mention_is_spelt_and_nothing_else() -> None:
+    row = {"author": "Haruto Minazawa", "question": "Did Haruto Minazawa, or Minazawa's son, like a minazawan Haruto?"}
+    found = make("spelling", form="russian").spelt(row)
+    assert found == "Did Харуто Миназава, or Миназава's son, like a minazawan Харуто?"
+    firms = {"names": ["Aoros BV", "Boroc Ltd"], "question": "What do Aoros BV and Boroc Ltd share?"}
+    assert make("spelling").spelt(firms) == "What do Áörös BV and Böröc Ltd share?"
+    assert make("spelling").spelt({"question": "Who is it?"}) == "Who is it?"
+
+
+def test_a_spelling_that_changes_no_question_is_caught(target: Target) -> None:
+    with pytest.raises(AttackFailed, match=r"no forget question gives its subject.*as initial"):
+        make("spelling", form="initial").run(target)
 
 
 def test_paraphrases_that_are_missing_or_the_question(target: Target) -> None:
