@@ -1,4 +1,4 @@
-"""The result tables of README.md and docs/results.md, made from the reported run's, which tests/reference keeps.
+"""The result tables of README.md and pages of docs/, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
     .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one beside it; also tofu, three, seeds
@@ -17,7 +17,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / "reference"
 README = ROOT / "README.md"
-PAGES = (README, ROOT / "docs/results.md")
+PAGES = (README, ROOT / "docs/results.md", ROOT / "docs/paper-settings.md")
 SEQUENCED = ("lunar", "lunar-entity-refusal")
 SEEDS_KEPT = ("seeds.csv",)  # of a run with several: its other tables are those of one seed
 KEPT = ("main.csv", "ladder.csv", "attacks.csv", "removal.csv")

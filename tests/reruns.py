@@ -1,4 +1,4 @@
-"""What each change has run again: the table that the tests of the toy experiment walk through and the README shows."""
+"""What each change has run again: what the tests of the toy experiment walk through and docs/developers.md shows."""
 
 import os
 import re
@@ -152,11 +152,11 @@ class Line:
     """A change and the exact jobs that it has run again.
 
     Attributes:
-        name: what the test is called, and the line in the README.
-        what: the change, as the README has it.
+        name: what the test is called, and the line in docs/developers.md.
+        what: the change, as that page has it.
         change: what is done to the project.
         file: which of its files that touches.
-        again: what runs again, as the README has it.
+        again: what runs again, as that page has it.
         runs: number of jobs a rule that run; or
         spares: those of a run from nothing that do not, which is shorter where most of it runs.
     """
@@ -177,8 +177,8 @@ class Line:
         left.subtract(self.spares)
         return {name: number for name, number in left.items() if number}
 
-    def readme(self) -> str:
-        """The line of the README's table."""
+    def row(self) -> str:
+        """The line of the page's table."""
         return f"| `{self.name}` | {self.what} | {self.again} |"
 
 

@@ -96,7 +96,7 @@ def submitted(local, tmp_path_factory):
 
 
 def submit(cluster, project):
-    """Start the workflow on the cluster as the README says; the output goes to a file that is returned too."""
+    """Start the workflow on the cluster as docs/cluster.md says; the output goes to a file that is returned too."""
     said = project.parent / "snakemake.out"
     names = {"LUNAR_SLURM_PARTITION": "cpu", "LUNAR_SLURM_GPU_PARTITION": "gpu", "OMP_NUM_THREADS": "1"}
     # No accounting here, so squeue; and no waiting for what a real cluster takes its time for.

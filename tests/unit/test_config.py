@@ -657,10 +657,10 @@ def test_each_seed_is_an_experiment(config: dict[str, Any]) -> None:
     assert "toy@3" not in experiments
 
 
-def test_the_experiment_of_the_readme_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_experiment_of_the_page_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = text.partition("**With rehearsals.**")[2].partition("```yaml\n")[2].partition("```")[0]
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    block = text.partition("## With rehearsals")[2].partition("```yaml\n")[2].partition("```")[0]
     for mine, ours in {
         "forget": "threlfall",
         "retain-1": "ezeobi",

@@ -173,9 +173,9 @@ def test_tofu_is_cut_as_published() -> None:
         assert rows == pieces, "all that the model knows is forgotten, retained or unseen"
 
 
-def test_the_sources_of_the_readme_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sources_of_the_page_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The paper's settings")[2]
+    text = (ROOT / "docs/paper-settings.md").read_text(encoding="utf-8")
     config = merge(SHIPPED, yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0]))
     sources = check(config["sources"])
     assert sources["tofu"]["files"].keys() == {"full", "real_authors", "world_facts"}
