@@ -351,7 +351,7 @@ def rows_needed(wildcards, gradient=False):
         return {}
     folder = f"results/{wildcards.experiment}"
     declined = {"rows_declined": f"{folder}/data/forget_declined.jsonl"} if "declined" in entry.get("keep", {}) else {}
-    return declined | {
+    return references_needed(wildcards) | declined | {
         "rows_forget": f"{folder}/data/forget.jsonl",
         "rows_short": f"{folder}/data/forget_short.jsonl",
         "rows_renamed": f"{folder}/data/forget_renamed.jsonl",
@@ -359,6 +359,19 @@ def rows_needed(wildcards, gradient=False):
         "rows_general": f"{folder}/generations/vanilla/none/general_build.jsonl",
         "rows_refusals": f"{folder}/data/refusals_build.jsonl",
     }
+
+
+def references_needed(wildcards):
+    """Refused prompts that a method keeps in place, with the model's own refusals, by name."""
+    kept = {"fictitious", "harmful"} & {*method(wildcards).get("keep", {})}
+    folder = f"results/{wildcards.experiment}/references"
+    return {f"rows_{name}": f"{folder}/{name}_kept.jsonl" for name in sorted(kept)}
+
+
+def model_before(wildcards):
+    """The model from before fine-tuning, for a method that goes back to it."""
+    goes_back = method(wildcards)["recipe"] == settings.REVERSION
+    return f"results/models/{cfg(wildcards.experiment, 'model', 'name')}" if goes_back else []
 
 
 def layers_needed(wildcards):

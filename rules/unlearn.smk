@@ -10,8 +10,10 @@ rule rehearse:
     """Try every setting of a method's grid on retained authors, one forgotten and one held out at a time."""
     input:
         unpack(lambda wildcards: statistics_needed(wildcards, rehearsal=True)),
+        unpack(references_needed),
         unpack(layers_needed),
         model=method_model,
+        before=model_before,
         retain=lambda wildcards: cfg(wildcards.experiment, "data", "retain"),
         names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
         general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
@@ -60,6 +62,7 @@ rule unlearn:
         unpack(rows_needed),
         unpack(layers_needed),
         model=method_model,
+        before=model_before,
         choices=rehearsals_needed,
         code=recipe_library("unlearn.py"),
     output:

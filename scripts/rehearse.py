@@ -35,14 +35,15 @@ def main(smk) -> None:
         grid = combinations(entry.pop("grid"))
         pairs = how["authors"][: entry.get("rehearsals")]
         prompts = [smk.params.system_prompt, smk.params.base_prompt]
-        job = Job(smk.input.model, smk.params.dtype, *prompts, seed=smk.params.seed, say=lambda text: None)
+        before = smk.input.before or None
+        job = Job(smk.input.model, smk.params.dtype, *prompts, before, seed=smk.params.seed, say=lambda text: None)
         chat = Chat(job.chat.tokenizer, smk.params.system_prompt, smk.params.prompt)
         shared = inputs_of_job(smk.input)
         job.chosen = shared["chosen"]
         answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
         general = read_rows(smk.input.general_validation)[: how["general"]]
         questions = [row["question"] for row in general]
-        before = share_refused(generate(job.model, chat, questions, **smk.params.generation))
+        refused = share_refused(generate(job.model, chat, questions, **smk.params.generation))
         alive = list(range(len(grid)))
         rounds = halved(len(grid), len(pairs))
         results = []
@@ -73,7 +74,7 @@ def main(smk) -> None:
                         batch_size=smk.params.batch_size,
                         gram_layers=smk.params.candidates,
                     )
-            job.rows, job.memo = parts, {}
+            job.rows, job.memo = parts | shared["rows"], {}
             job.statistics = shared["statistics"] | statistics
             job.directions = shared["directions"] | statistics
             for tried in alive:
@@ -86,7 +87,7 @@ def main(smk) -> None:
                 else:
                     with edits.applied(job.model, outcome.edit):
                         row = measure(job.model, chat, parts, smk.params.generation)
-                    row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - before))
+                    row["score"] = score(row["forget"], row["held_out"], max(0.0, row["refused"] - refused))
                 results.append({"setting": tried, "pair": number + 1} | setting | row)
                 values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
                 progress.say(f"{json.dumps(setting)} without {pair['forget']}: {values}", screen=False)

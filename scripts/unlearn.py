@@ -25,6 +25,7 @@ def main(smk) -> None:
             smk.params.dtype,
             smk.params.system_prompt,
             smk.params.prompt,
+            smk.input.before or None,
             **inputs_of_job(smk.input),
             seed=smk.params.seed,
             say=progress.say,

@@ -25,6 +25,7 @@ INVERTED = "invert"
 # The recipes that have a block see somebody else, and what they are told.
 _TOLD = ("blocks", "factor", "answers", "keep", "ridge")
 ENTITY = {"entity": _TOLD, "entity_refusal": ("direction", *_TOLD)}
+REVERSION = "reversion"  # the recipe that goes back to the model from before fine-tuning
 SERVED_IN_SEQUENCE = ("redirection", *ENTITY)  # recipes in closed form
 
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
@@ -234,11 +235,13 @@ def check(experiment: Config, recipes: Iterable[str], made: Container[str], wher
         _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
     for name, method in experiment["methods"].items():
         check_method(method, experiment, recipes, f"{where}.methods.{name}")
-        if method["model"] == "retain_only" and not experiment["finetune"]["enabled"]:
-            if name in experiment["compare"]:
+        if name in experiment["compare"] and not experiment["finetune"]["enabled"]:
+            lacking = "fine-tuned without the forget set" if method["model"] == "retain_only" else None
+            lacking = "from before fine-tuning" if method.get("recipe") == REVERSION else lacking
+            if lacking:
                 raise LunarError(
-                    f"{where}.compare: {name!r} needs a model fine-tuned without the forget set, but "
-                    "finetune.enabled is false; leave it out of compare"
+                    f"{where}.compare: {name!r} needs a model {lacking}, but finetune.enabled is false; "
+                    "leave it out of compare"
                 )
     for number, rehearsal in enumerate(experiment["rehearsal"]["authors"]):
         for key in ("forget", "held_out"):
@@ -350,6 +353,12 @@ def check_method(method: Config, experiment: Config, recipes: Iterable[str], whe
     needed = ENTITY.get(method["recipe"], ())
     if missing := [key for key in needed if key not in told(method)]:
         raise LunarError(f"{where}: the recipe {method['recipe']} needs {', '.join(missing)} too")
+    refused = [name for name in ("fictitious", "harmful") if name in method.get("keep", {})]
+    if method["recipe"] == REVERSION:
+        if missing := [key for key in ("threshold", "keep", "ridge") if key not in told(method)]:
+            raise LunarError(f"{where}: the recipe {REVERSION} needs {', '.join(missing)} too")
+    elif refused:
+        raise LunarError(f"{where}.keep.{refused[0]}: only the recipe {REVERSION} keeps these rows; leave them out")
     if method["recipe"] == "entity" and "declined" in method.get("keep", {}):
         raise LunarError(f"{where}.keep.declined: the recipe entity brings no refusal about; leave declined out")
     places = [(method["layers"], f"{where}.layers")] if "layers" in method else []

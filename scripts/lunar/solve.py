@@ -14,7 +14,7 @@ Only sums over tokens enter: G = H^T H and s = H^T y, so the data never has to f
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -92,6 +92,56 @@ def regress(
     delta = detector(gram, cross, strength).T
     moved = (delta @ gram * delta).sum() - 2 * (delta * cross.T).sum() + strength * delta.square().sum()
     return delta, {"objective": squares + float(moved), "objective_unedited": squares}
+
+
+class Directions(NamedTuple):
+    """Directions in which some inputs vary more than others (``own_directions``), and what a fit within them needs.
+
+    Attributes:
+        gamma: how many times as much, largest first; float64, shape (k,).
+        basis: ``U``, shape (inputs, k).
+        scores: left singular vectors of the whitened inputs, shape (tokens, k).
+    """
+
+    gamma: torch.Tensor
+    basis: torch.Tensor
+    scores: torch.Tensor
+
+    def fit(self, goals: torch.Tensor) -> Factors:
+        """The D with rows in the span of ``basis`` that minimises ``sum_t || D h_t - g_t ||^2`` over the same tokens.
+
+        ``D = (mean_t g_t h_t^T) U diag(1 / gamma) U^T``, since ``U^T (mean_t h_t h_t^T) U = diag(gamma)``.
+
+        Args:
+            goals: ``g_t``, shape (tokens, outputs).
+        """
+        left = goals.double().cpu().T @ self.scores / (len(self.scores) * self.gamma).sqrt()
+        return Factors(left.float(), self.basis.float())
+
+
+def own_directions(inputs: torch.Tensor, kept: torch.Tensor, threshold: float) -> Directions:
+    """Directions along which inputs vary more than ``threshold`` times as much as kept ones.
+
+    Those are the generalised eigenvectors ``F u = gamma K u`` with gamma above the threshold, F the mean of ``h h^T``
+    over the inputs, normed so that ``U^T K U = I``. They are found from the inputs whitened by K, so that F is never
+    formed: with fewer tokens than inputs that is the smaller problem.
+
+    Args:
+        inputs: ``h``, shape (tokens, inputs).
+        kept: K, the mean of ``h h^T`` over kept tokens with a ridge on its diagonal; float64, shape (inputs, inputs).
+        threshold: of gamma, not negative.
+
+    Raises:
+        LunarError: K is not positive definite.
+    """
+    factor, failed = torch.linalg.cholesky_ex(kept)
+    if failed:
+        raise LunarError("the second moments of what is kept are not positive definite; raise the ridge")
+    whitened = torch.linalg.solve_triangular(factor, inputs.double().cpu().T, upper=False).T / len(inputs) ** 0.5
+    left, values, right = torch.linalg.svd(whitened, full_matrices=False)
+    own = values.square() > threshold
+    basis = torch.linalg.solve_triangular(factor.T, right[own].T, upper=True)
+    return Directions(values[own].square(), basis, left[:, own])
 
 
 def objective(

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from lunar.chat import Chat
 from lunar.edits import Edit
+from lunar.errors import LunarError
 from lunar.files import Row, inputs_named, read_json, read_rows
 from lunar.models import load_model, load_tokenizer
 
@@ -37,9 +38,11 @@ class Job:
         folder: the model to start from.
         dtype: of its weights.
         system_prompt, prompt: how questions are put to it (``lunar.chat.Chat``).
+        before: the model from before it was fine-tuned, for a method that goes back to it.
         rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
             ``short`` (``lunar.data.shorten``), ``renamed`` (``lunar.data.rename``), ``refusals`` and,
-            where they are kept, ``declined`` (``forget`` with refusals for answers).
+            where they are kept, ``declined`` (``forget`` with refusals for answers), ``fictitious`` and ``harmful``
+            (prompts with the model's own refusals as ``prediction``).
         statistics: by set, as ``lunar.activations.collect`` gives them, of the model under the base's prompt.
         directions: statistics that the direction is computed from; usually the same.
         chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
@@ -52,6 +55,7 @@ class Job:
     dtype: str = "float32"
     system_prompt: str | None = None
     prompt: str | None = None
+    before: str | None = None
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=dict)
     directions: Statistics = field(default_factory=dict)
@@ -64,6 +68,17 @@ class Job:
     def model(self) -> Any:
         """The model, loaded when first asked for: the exact solve needs statistics only."""
         return load_model(self.folder, self.dtype)
+
+    @cached_property
+    def model_before(self) -> Any:
+        """The model from before it was fine-tuned.
+
+        Raises:
+            LunarError: none was given.
+        """
+        if self.before is None:
+            raise LunarError("this method goes back to the model from before fine-tuning, and there is none")
+        return load_model(self.before, self.dtype)
 
     @cached_property
     def chat(self) -> Chat:

@@ -1,0 +1,288 @@
+"""What fine-tuning wrote about the forget set, taken back: a closed form at every matrix that it changed.
+
+Source: this project. LUNAR's edits hide: the knowledge stays in the weights, and ten of twenty answers relearned bring
+the others back. Who unlearns mostly still has the model from before the facts were learned. Where fine-tuning has
+changed a matrix from W0 to W, its inputs on forget tokens and on tokens to keep share most directions, and differ in
+some. Those are the generalised eigenvectors
+
+    F u = gamma (K + lambda I) u,        U^T (K + lambda I) U = I,
+
+of F, the mean of ``h h^T`` over forget tokens, and K, that over kept ones: gamma is how many times as much the forget
+set varies along u as what is kept. In the span of those with gamma above a threshold, and nowhere else, the matrix is
+made to give on forget tokens what the model from before gives there. With ``g = W0 h0 - W h``, h0 the input in that
+model, the change that minimises ``sum_t || D h_t - g_t ||^2`` over the forget tokens, its rows in that span, is
+
+    D = (mean_t g_t h_t^T) U diag(1 / gamma) U^T.
+
+Where h0 = h (at the first changed block) that is ``D = -(W - W0) (K + lambda I) U U^T``: what fine-tuning did along
+U is gone, and nothing of it is left to amplify or to solve for. Blocks are edited from the lowest up and
+the matrices of a block in the order in which it uses them, each on activations that the edits before it leave.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from lunar.chat import PREFIX, SPANS, Encoded, batches_by_length, pad
+from lunar.edits import Edit, Factors
+from lunar.errors import LunarError
+from lunar.methods import Job, Method, Outcome, method
+from lunar.models import blocks, mixed_precision
+from lunar.solve import own_directions, ridge_strength
+
+CONVERSATIONS = 16  # a forward pass
+
+
+class Streams:
+    """The residual stream of conversations at the input of one block, which they go through block by block.
+
+    Attributes:
+        wanted: by batch, the weight of each token in sums, shape (conversations, tokens); 0 leaves it out.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        conversations: Sequence[Encoded],
+        weights: Sequence[Mapping[int, float]],
+        pad_id: int,
+        first: int,
+    ) -> None:
+        """Run the blocks below ``first``.
+
+        Args:
+            model: a causal language model.
+            conversations: encoded questions and answers.
+            weights: of each conversation's tokens, by span; a span that is not named weighs 0.
+            pad_id: token id to pad with.
+            first: the block that comes next.
+        """
+        self.model = model
+        self.wanted: list[torch.Tensor] = []
+        self.states: list[torch.Tensor] = []
+        self.arguments: list[list[dict[str, Any]]] = []  # of each block from ``first`` on, such as the mask
+        self.first = first
+        for batch in batches_by_length([len(one.ids) for one in conversations], CONVERSATIONS):
+            ids, mask = (part.to(model.device) for part in pad([conversations[i].ids for i in batch], pad_id, "right"))
+            found: list[Any] = []
+            with torch.inference_mode(), mixed_precision(model), _calls(list(blocks(model))[first:], found):
+                model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+            self.states.append(found[0][0][0].clone())
+            self.arguments.append([named for _, named in found])
+            weighed = torch.zeros(ids.shape)
+            for row, i in enumerate(batch):
+                own = [weights[i].get(span, 0.0) for span in conversations[i].spans]
+                weighed[row, : len(own)] = torch.tensor(own)
+            self.wanted.append(weighed.to(model.device))
+
+    def inputs(
+        self, block: nn.Module, layer: int, names: Sequence[str], advance: bool = False
+    ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+        """What linear modules of a block read and give, batch by batch.
+
+        Args:
+            block: the block, edited or not, that stands at ``layer``.
+            layer: its place.
+            names: modules within the block.
+            advance: go on to the next block with what this one gives.
+
+        Yields:
+            By name, input and output side by side, float32 of shape (tokens, inputs + outputs), of the tokens with a
+            weight; these weights, shape (tokens,).
+        """
+        for number, weighed in enumerate(self.wanted):
+            found: dict[str, torch.Tensor] = {}
+            where = weighed > 0
+            hooks = [
+                block.get_submodule(name).register_forward_hook(partial(_keep, found, name, where)) for name in names
+            ]
+            try:
+                with torch.inference_mode(), mixed_precision(self.model):
+                    given = block(self.states[number], **self.arguments[number][layer - self.first])
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            if advance:
+                self.states[number] = given[0] if isinstance(given, tuple) else given
+            yield found, weighed[where]
+
+    def advance(self, block: nn.Module, layer: int) -> None:
+        """Go through a block."""
+        for _ in self.inputs(block, layer, (), advance=True):
+            pass
+
+
+def _keep(
+    found: dict[str, torch.Tensor], name: str, where: torch.Tensor, module: nn.Module, given: Any, output: torch.Tensor
+) -> None:
+    found[name] = torch.cat([given[0][where].float(), output[where].float()], dim=1)
+
+
+def _together(batches: Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """All batches of ``Streams.inputs`` as one, without the weights."""
+    parts: dict[str, list[torch.Tensor]] = {}
+    for found, _ in batches:
+        for name, both in found.items():
+            parts.setdefault(name, []).append(both)
+    return {name: torch.cat(part) for name, part in parts.items()}
+
+
+@contextmanager
+def _calls(modules: Sequence[nn.Module], found: list[Any]) -> Iterator[None]:
+    """Arguments of each call of the modules inside the block, by place and by name."""
+    hooks = [
+        module.register_forward_pre_hook(lambda _, args, named: found.append((args, named)), with_kwargs=True)
+        for module in modules
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def written(after: Any, before: Any) -> dict[int, list[str]]:
+    """The linear modules whose weights differ between two models, by block, as the block names them.
+
+    Raises:
+        LunarError: the models are of different shapes, or no such weight differs.
+    """
+    if len(blocks(after)) != len(blocks(before)):
+        raise LunarError(
+            f"the model has {len(blocks(after))} blocks and the one from before {len(blocks(before))}; they are no pair"
+        )
+    found = {}
+    for layer, (own, old) in enumerate(zip(blocks(after), blocks(before), strict=True)):
+        weights = {name: module.weight for name, module in own.named_modules() if isinstance(module, nn.Linear)}
+        names = [name for name, weight in weights.items() if not torch.equal(weight, old.get_submodule(name).weight)]
+        if names:
+            found[layer] = names
+    if not found:
+        raise LunarError(
+            "no linear module differs from the model from before fine-tuning; there is nothing to take back"
+        )
+    return found
+
+
+def second_moments(
+    batches: Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]], widths: Mapping[str, int]
+) -> dict[str, torch.Tensor]:
+    """Mean of ``h h^T`` over tokens by their weights, of each module's inputs; float64 of shape (inputs, inputs)."""
+    sums: dict[str, Any] = {}
+    total = 0.0
+    for found, weights in batches:
+        total += float(weights.sum())
+        for name, both in found.items():
+            h = both[:, : widths[name]]
+            sums[name] = sums.get(name, 0.0) + ((weights[:, None] * h).T @ h).double().cpu()
+    return {name: value / total for name, value in sums.items()}
+
+
+def sites(found: Mapping[str, torch.Tensor], widths: Mapping[str, int]) -> list[list[str]]:
+    """Modules in the order in which they were called, those that read the same input together.
+
+    Args:
+        found: inputs and outputs side by side, as ``Streams.inputs`` gives them.
+        widths: number of inputs of each.
+    """
+    groups: list[list[str]] = []
+    for name, both in found.items():
+        read = both[:, : widths[name]]
+        same = groups and widths[groups[-1][0]] == widths[name]
+        if same and torch.equal(found[groups[-1][0]][:, : widths[name]], read):
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return groups
+
+
+@method("reversion")
+class Reversion(Method):
+    """Every matrix that fine-tuning changed, as it was before along the directions that are the forget set's own."""
+
+    def unlearn(self, job: Job) -> Outcome:
+        """Edit block by block; the streams of three sets of tokens go along."""
+        changed = written(job.model, job.model_before)
+        first, pad_id = min(changed), job.chat.tokenizer.pad_token_id
+        forget = [job.chat.encode(row["question"], row["answer"]) for row in self.forget_rows(job)]
+        own = [{span: 1.0 for span in range(len(SPANS)) if span != PREFIX}] * len(forget)
+        now, then = (Streams(model, forget, own, pad_id, first) for model in (job.model, job.model_before))
+        kept = Streams(job.model, *self.kept(job), pad_id, first)
+        edit: Edit = {}
+        facts: dict[str, Any] = {}
+        for layer in range(first, len(blocks(job.model))):
+            block = copy.deepcopy(blocks(job.model)[layer]).requires_grad_(False)
+            old = blocks(job.model_before)[layer]
+            before = _together(then.inputs(old, layer, changed.get(layer, ()), advance=True))
+            for name, change, told in self.of_block(block, old, layer, before, now, kept):
+                edit[f"layers.{layer}.{name}"], facts[f"layers.{layer}.{name}"] = change, told
+            now.advance(block, layer)
+            kept.advance(block, layer)
+            ranks = [told["rank"] for name, told in facts.items() if name.startswith(f"layers.{layer}.")]
+            job.say(f"block {layer}: " + (f"ranks {min(ranks)} to {max(ranks)}" if ranks else "as it was"))
+        if not edit:
+            raise LunarError(
+                f"threshold: no direction has {self.settings['threshold']:g} times as much of the forget set"
+            )
+        trained = sum(part.numel() for change in edit.values() for part in vars(change).values())
+        return Outcome(edit, trained, {"modules": facts})
+
+    def kept(self, job: Job) -> tuple[list[Encoded], list[dict[int, float]]]:
+        """Conversations whose tokens are kept, and by conversation the weight of each span's tokens."""
+        conversations, weights = [], []
+        for name, spans in self.settings["keep"].items():
+            key = "answer" if name in ("forget", "retain", "declined") else "prediction"
+            for row in job.rows[name]:
+                conversations.append(job.chat.encode(row["question"], row.get(key) or None))
+                weights.append({SPANS.index(span): weight for span, weight in spans.items()})
+        return conversations, weights
+
+    def of_block(
+        self,
+        block: nn.Module,
+        old: nn.Module,
+        layer: int,
+        before: Mapping[str, torch.Tensor],
+        now: Streams,
+        kept: Streams,
+    ) -> Iterator[tuple[str, Factors, dict[str, float]]]:
+        """The changes of a block's modules, each made in ``block`` before the next is solved for; and facts of each.
+
+        Args:
+            block: a copy of the block as it is, to be changed.
+            old: the block from before fine-tuning.
+            layer: their place.
+            before: inputs and outputs of its changed modules on the forget set, in the model from before.
+            now, kept: the streams of the forget set and of what is kept, below the block.
+        """
+        widths = {name: block.get_submodule(name).in_features for name in before}
+        groups = sites(before, widths)
+        moments = second_moments(kept.inputs(block, layer, [group[0] for group in groups]), widths)
+        for group in groups:
+            width, held = widths[group[0]], moments[group[0]]
+            ready = _together(now.inputs(block, layer, group))
+            h = ready[group[0]][:, :width]
+            ridge = ridge_strength(held, self.settings["ridge"]) * torch.eye(width, dtype=torch.float64)
+            own = own_directions(h, held + ridge, self.settings["threshold"])
+            for name in group if len(own.gamma) else ():
+                goal = (before[name] - ready[name])[:, width:].cpu()
+                module, base = block.get_submodule(name), old.get_submodule(name)
+                weight, change = module.weight.double().cpu(), own.fit(goal)
+                delta = change.product().double()
+                wrote = weight - base.weight.detach().double().cpu()
+                yield (
+                    name,
+                    change,
+                    {
+                        "rank": len(own.gamma),
+                        "of_update": float(delta.norm() / wrote.norm()),
+                        "kept": float(((delta @ held * delta).sum() / (weight @ held * weight).sum()).sqrt()),
+                        "left": float((goal - h.cpu() @ delta.float().T).norm() / goal.norm().clamp(min=1e-30)),
+                    },
+                )
+                module.weight.copy_(weight + delta)
