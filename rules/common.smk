@@ -229,8 +229,9 @@ def memory(megabytes, each=None, sums=False):
 
 
 def edit_memory(wildcards, attempt):
-    """Memory of a job that makes an edit: a solve from statistics needs less than training does."""
-    return memory(3500 if rows_needed(wildcards) else 2000, sums=True)(wildcards, attempt)
+    """Memory of a job that makes an edit: a solve from statistics needs less than training does, two models more."""
+    each = 2 * size.loaded(cfg(wildcards.experiment, "dtype")) if model_before(wildcards) else None
+    return memory(3500 if rows_needed(wildcards) else 2000, each, sums=True)(wildcards, attempt)
 
 
 def runtime(minutes):

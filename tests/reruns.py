@@ -195,6 +195,8 @@ MEASURED = {"generate_answers": 1, "score_likelihood": 1, "embed_answers": 1, "e
 ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURED | MAIN_TABLE | REPORT
 # The two reference points, which no edit touches.
 REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
+# And a method that is made of rows alone, with no setting rehearsed.
+OF_ROWS = {"unlearn": 1} | {rule: count + 1 for rule, count in REFERENCES.items()}
 BEFORE_STATISTICS = {
     "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1, "finetune": 2,
     "plot_finetune": 1, "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "show_data": 1,
@@ -247,7 +249,7 @@ LINES = [
         setting("metrics", "resamples", value=400),
         CONFIG,
         "every evaluation, tables of metrics, attacks and ladder, figures of these, report",
-        {"evaluate_answers": 15, "evaluate_attack": 18, "tabulate_ladder": 1} | ATTACK_TABLE | MAIN_TABLE | REPORT,
+        {"evaluate_answers": 16, "evaluate_attack": 18, "tabulate_ladder": 1} | ATTACK_TABLE | MAIN_TABLE | REPORT,
     ),
     Line(
         "attack",
@@ -288,9 +290,9 @@ LINES = [
         "`layers.candidates`",
         configure(more_layers),
         CONFIG,
-        "statistics that solves start from, steering, choice of layers, and all that edits a model, with what follows",
+        "statistics that solves start from, steering, choice of layers, all that edits a model but `lunar-revert`, what follows",
         # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
-        spares=BEFORE_STATISTICS | REFERENCES | {"collect_activations": 4, "steer_layer": -1},
+        spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
     ),
     Line(
         "forget-row",
@@ -358,7 +360,7 @@ LINES = [
         configure(swap_values),
         CONFIG,
         "all that has them (Snakemake alone would not see it: `name_parameters`), and what follows",
-        spares=BEFORE_STATISTICS | REFERENCES,
+        spares=BEFORE_STATISTICS | OF_ROWS,
     ),
     Line(
         "environment",
@@ -393,8 +395,8 @@ LINES = [
         {
             **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 10, "rehearse": 11},
             **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
-            **{"decline_questions": 1, "choose_layers": 1, "unlearn": 13},
-            **{"generate_answers": 15, "score_likelihood": 15, "embed_answers": 15, "evaluate_answers": 15},
+            **{"decline_questions": 1, "choose_layers": 1, "unlearn": 14},
+            **{"generate_answers": 16, "score_likelihood": 16, "embed_answers": 16, "evaluate_answers": 16},
             **{"control_attack": 18, "attack_model": 18, "evaluate_attack": 18},
             **{"tabulate_metrics": 1, "tabulate_attacks": 1, "tabulate_removal": 1, "compare_seeds": 1},
         }

@@ -30,6 +30,7 @@ METHODS = {
     "lunar-entity-spread": ("#44AA99", "*"),
     "lunar-entity-refusal": ("#44AA99", "^"),
     "lunar-entity-answers": ("#44AA99", "X"),
+    "lunar-revert": ("#117733", "D"),
     "lunar-official": ("#A6761D", "v"),
     "lunar-lora": ("#A6761D", "1"),
     "lunar-replication": ("#999933", "<"),

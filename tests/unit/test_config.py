@@ -279,6 +279,14 @@ METHOD_MISTAKES = {
         ENTITY | {"keep": {"declined": {"answer": 1}}},
         r"new\.keep\.declined: the recipe entity brings no refusal about; leave declined out",
     ),
+    "reversion without": (
+        {"model": "full", "recipe": "reversion", "ridge": 1.0e-3},
+        r"new: the recipe reversion needs threshold, keep too",
+    ),
+    "refused prompts of another recipe": (
+        SOLVED | {"keep": {"harmful": {"answer": 1}}},
+        r"new\.keep\.harmful: only the recipe reversion keeps these rows; leave them out",
+    ),
     "grid of single blocks": (
         without(SOLVED, "layers") | {"grid": {"layers": [12, 14]}},
         r"new\.grid\.layers\[0\]: 12 is no list; each value is best, top_k or a list of blocks",
@@ -290,6 +298,20 @@ METHOD_MISTAKES = {
 def test_mistakes_in_a_method_are_named(config: dict[str, Any], entry: dict[str, Any], message: str) -> None:
     config["experiments"] = {"authors-smollm2": {"methods": {"new": entry}}}
     with pytest.raises(LunarError, match=rf"^experiments\.authors-smollm2\.methods\.{message}"):
+        resolve(config)
+
+
+def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> None:
+    config["defaults"]["methods"]["back"] = {"model": "full"} | {
+        "recipe": "reversion", "threshold": 2.0, "keep": {"harmful": {"answer": 1}}, "ridge": 1.0e-3
+    }  # fmt: skip
+    config["experiments"]["toy"]["compare"] = ["vanilla", "back"]
+    assert resolve(config)["toy"]["methods"]["back"]["threshold"] == 2.0
+    config["experiments"]["toy"]["finetune"] = {"enabled": False}
+    message = (
+        r"toy\.compare: 'back' needs a model from before fine-tuning, but finetune\.enabled is false; leave it out"
+    )
+    with pytest.raises(LunarError, match=message):
         resolve(config)
 
 
