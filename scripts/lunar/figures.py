@@ -30,7 +30,7 @@ METHODS = {
     "lunar-entity-spread": ("#44AA99", "*"),
     "lunar-entity-refusal": ("#44AA99", "^"),
     "lunar-entity-answers": ("#44AA99", "X"),
-    "lunar-revert": ("#117733", "D"),
+    "lunar-revert": ("#1B1B1B", "P"),
     "lunar-official": ("#A6761D", "v"),
     "lunar-lora": ("#A6761D", "1"),
     "lunar-replication": ("#999933", "<"),
