@@ -290,7 +290,7 @@ LINES = [
         "`layers.candidates`",
         configure(more_layers),
         CONFIG,
-        "statistics that solves start from, steering, choice of layers, all edits but that of `lunar-revert`, what follows",
+        "statistics that solves start from, steering, choice of layers, all edits but those of rows alone, and so on",
         # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
         spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
     ),
