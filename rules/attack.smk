@@ -12,6 +12,7 @@ rule control_attack:
         unpack(attack_rows),
         unpack(attack_statistics),
         model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        before=attackers_model,
         layers="results/{experiment}/layers.json",
         code=attack_library("control_attack.py"),
     output:
@@ -46,6 +47,7 @@ rule attack_model:
         unpack(attack_rows),
         unpack(attack_statistics),
         model=method_model,
+        before=attackers_model,
         edit=method_edit,
         facts=attacked_facts,
         layers="results/{experiment}/layers.json",

@@ -131,6 +131,12 @@ def attack_rows(wildcards):
     return {f"rows_{name}": path for name, path in named.items()}
 
 
+def attackers_model(wildcards):
+    """The model from before fine-tuning, for an attack by somebody who has it."""
+    has_it = attack_entry(wildcards)["attack"] == settings.AMPLIFIED
+    return base_folder(wildcards.experiment) if has_it else []
+
+
 def attack_statistics(wildcards):
     """Statistics of the model before unlearning that directions are computed from, by name."""
     folder = f"results/{wildcards.experiment}/activations/vanilla"
@@ -247,11 +253,16 @@ def finetuning_threads(wildcards):
     return max(1, (workflow.cores or 4) // len(trained_models(wildcards.experiment)))
 
 
+def base_folder(experiment):
+    """The folder of the model that nothing was taught yet."""
+    return f"results/models/{cfg(experiment, 'model', 'name')}"
+
+
 def model_folder(experiment, model):
     """The folder of a model: fine-tuned, or the base model where fine-tuning is off."""
     if cfg(experiment, "finetune", "enabled"):
         return f"results/{experiment}/models/{model}"
-    return f"results/models/{cfg(experiment, 'model', 'name')}"
+    return base_folder(experiment)
 
 
 def method_model(wildcards):
@@ -372,7 +383,7 @@ def references_needed(wildcards):
 def model_before(wildcards):
     """The model from before fine-tuning, for a method that goes back to it."""
     goes_back = method(wildcards)["recipe"] == settings.REVERSION
-    return f"results/models/{cfg(wildcards.experiment, 'model', 'name')}" if goes_back else []
+    return base_folder(wildcards.experiment) if goes_back else []
 
 
 def layers_needed(wildcards):

@@ -33,6 +33,7 @@ def main(smk) -> None:
             **inputs,
             unattacked=unattacked,
             controlled=read_json(smk.input.control),
+            before=smk.input.before or None,
             generation=params.generation,
             seed=params.seed,
             say=progress.say,

@@ -22,6 +22,8 @@ Config = dict[str, Any]
 CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
 QUANTISED = "quantise"
 INVERTED = "invert"
+# And the one whose attacker has the model from before fine-tuning.
+AMPLIFIED = "amplify"
 # The recipes that have a block see somebody else, and what they are told.
 _TOLD = ("blocks", "factor", "answers", "keep", "ridge")
 ENTITY = {"entity": _TOLD, "entity_refusal": ("direction", *_TOLD)}

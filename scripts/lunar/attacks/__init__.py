@@ -51,6 +51,7 @@ class Target:
         unattacked: rows with ``prediction`` by set, ``forget`` and ``retain``: what the model answers when left alone.
         statistics: of the model before unlearning, by set (``forget``, ``harmful``, ``fictitious``), for directions.
         best: the layer that the paper's score chose.
+        before: folder of the model from before fine-tuning, for an attack that has it.
         controlled: what the attack's ``control`` gave; empty while that runs.
         generation: ``max_new_tokens`` and ``batch_size``.
         seed: of every random choice.
@@ -69,6 +70,7 @@ class Target:
     unattacked: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=dict)
     best: int = 0
+    before: str | None = None
     controlled: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, int] = field(default_factory=lambda: {"max_new_tokens": 64, "batch_size": 64})
     seed: int = 0
@@ -81,6 +83,17 @@ class Target:
         model = load_model(self.folder, self.dtype)
         edits.apply(model, self.edit)
         return model
+
+    @cached_property
+    def model_before(self) -> Any:
+        """The model from before fine-tuning.
+
+        Raises:
+            AttackFailed: there is none.
+        """
+        if self.before is None:
+            raise AttackFailed("there is no model from before fine-tuning; leave this attack out of attacked.attacks")
+        return load_model(self.before, self.dtype)
 
     @cached_property
     def chat(self) -> Chat:

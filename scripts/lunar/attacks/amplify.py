@@ -1,0 +1,69 @@
+"""What is left of fine-tuning made larger, by an attacker who has the model from before it, which is often public."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from lunar.attacks import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
+from lunar.attacks.directions import next_token, spread
+from lunar.attacks.filtering import apart
+from lunar.models import blocks
+
+
+def changed_modules(model: Any, before: Any) -> dict[str, tuple[nn.Module, nn.Module]]:
+    """The linear modules of the blocks whose weights differ between two models, by the name the decoder gives them."""
+    pairs = {
+        f"layers.{layer}.{name}": (module, blocks(before)[layer].get_submodule(name))
+        for layer, block in enumerate(blocks(model))
+        for name, module in block.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    return {name: (one, other) for name, (one, other) in pairs.items() if not torch.equal(one.weight, other.weight)}
+
+
+@attack("amplify")
+class Amplify(Attack):
+    """Each matrix at ``scale`` times its distance from the model from before fine-tuning: ``W0 + scale (W - W0)``.
+
+    An edit that made what fine-tuning wrote smaller, in some directions or in all, is undone by as much. Settings:
+    ``scale``, above 1.
+    """
+
+    def run(self, target: Target) -> Attacked:
+        """Scale, check, ask. ``kl`` is what it does to harmless first tokens, in nats."""
+        harmless = spread(target.rows["retain"], 16)
+        pairs = changed_modules(target.model, target.model_before)
+        expect(bool(pairs), "no linear module differs from the model from before")
+        before = next_token(target, harmless)
+        length = moved = 0.0
+        with weights_kept(target.model, list(pairs)):
+            with torch.no_grad():
+                for one, other in pairs.values():
+                    difference = one.weight.float() - other.weight.float()
+                    one.weight.copy_(other.weight.float() + self.settings["scale"] * difference)
+                    length += float(difference.square().sum())
+                    moved += float((one.weight.float() - other.weight.float()).square().sum())
+            scale = (moved / length) ** 0.5
+            wanted = self.settings["scale"]
+            expect(abs(scale / wanted - 1) < 0.05, f"the distance became {scale:.3g} times itself, not {wanted:g}")
+            kl = apart(before, next_token(target, harmless))
+            rows = target.answer(target.asked())
+        return Attacked(rows, {"modules": len(pairs), "scale": scale, "kl": kl})
+
+    def control(self, target: Target) -> dict[str, Any]:
+        """What fine-tuning wrote is planted at 1 / scale of its size: the answers go, and come back to the word."""
+        forget = {"forget": target.rows["forget"]}
+        known = rouge1(target.answer(forget)["forget"])
+        pairs = changed_modules(target.model, target.model_before)
+        with weights_kept(target.model, list(pairs)):
+            with torch.no_grad():
+                for one, other in pairs.values():
+                    one.weight.copy_(other.weight + (one.weight - other.weight) / self.settings["scale"])
+            planted = rouge1(target.answer(forget)["forget"])
+            found = self.run(target)
+        facts = {"known": known, "planted": planted, "attacked": rouge1(found.rows["forget"])}
+        expect(planted <= 0.8 * known, f"with less of it written the model was to know less, and did not ({facts})")
+        back = facts["attacked"] - planted >= 0.8 * (known - planted)
+        expect(back, f"what was made smaller was to come back, and did not ({facts})")
+        return facts | found.evidence
