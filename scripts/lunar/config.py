@@ -391,6 +391,11 @@ def check_attacks(experiments: Mapping[str, Config], known: Iterable[str]) -> No
             _one_of(entry.get("attack"), known, f"{where}.attacks.{one}.attack")
         for number, one in enumerate(experiment["attacked"]["attacks"]):
             _one_of(one, experiment["attacks"], f"{where}.attacked.attacks[{number}]")
+            if experiment["attacks"][one]["attack"] == AMPLIFIED and not experiment["finetune"]["enabled"]:
+                raise LunarError(
+                    f"{where}.attacked.attacks[{number}]: {one!r} needs a model from before fine-tuning, but "
+                    "finetune.enabled is false; leave it out"
+                )
         for number, one in enumerate(experiment["attacked"]["methods"]):
             _one_of(one, experiment["methods"], f"{where}.attacked.methods[{number}]")
 

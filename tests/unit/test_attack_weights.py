@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lunar.attacks import Attacked, AttackFailed, Target, rouge1, weights
+from lunar.attacks.amplify import Amplify, changed_modules
 from lunar.chat import Chat
 from lunar.edits import Dense, Factors, apply
 from lunar.errors import LunarError
@@ -278,3 +279,53 @@ def test_control_of_relearn(target, monkeypatch) -> None:
     with pytest.raises(AttackFailed, match="of it should have stayed"):
         _relearn(train_on="general").control(target)
     assert taught == [True, True, False, False]
+
+
+# --- What is left made larger
+
+
+@pytest.fixture
+def trained(target, make_model) -> Target:
+    """The model that knows, with the random one that it was trained from; embeddings are left as they came out."""
+    target.__dict__["model_before"] = make_model(**SIZE)
+    return target
+
+
+def test_distances_are_scaled(trained, monkeypatch) -> None:
+    pairs = changed_modules(trained.model, trained.model_before)
+    assert len(pairs) == 3 * 7 and DOWN in pairs
+    one, other = next(iter(pairs.values()))
+    expected = other.weight + 3.0 * (one.weight - other.weight)
+    seen = []
+    real = trained.answer
+    monkeypatch.setattr(trained, "answer", lambda parts: seen.append(one.weight.clone()) or real(parts))
+    found = Amplify({"scale": 3.0}).run(trained)
+    torch.testing.assert_close(seen[-1], expected)
+    assert (
+        found.evidence["modules"] == 21 and found.evidence["scale"] == pytest.approx(3.0) and found.evidence["kl"] > 0
+    )
+
+
+def test_what_was_made_smaller_comes_back(trained) -> None:
+    """An edit that leaves a quarter of what was learned, undone by an attacker who makes that four times as much."""
+    for name, (one, other) in changed_modules(trained.model, trained.model_before).items():
+        trained.edit[name] = Dense((other.weight - one.weight).detach() * 0.75)
+    apply(trained.model, trained.edit)
+    left = rouge1(trained.answer({"forget": trained.rows["forget"]})["forget"])
+    found = rouge1(Amplify({"scale": 4.0}).run(trained).rows["forget"])
+    assert left < 0.7 < 0.9 < found
+
+
+def test_control_of_amplifying(trained, monkeypatch) -> None:
+    facts = Amplify({"scale": 2.0}).control(trained)
+    assert facts["planted"] < 0.8 * facts["known"] < facts["attacked"]
+    with pytest.raises(AttackFailed, match="the model was to know less"):
+        Amplify({"scale": 1.0001}).control(trained)
+
+
+def test_amplifying_needs_a_model_from_before(target, make_model) -> None:
+    with pytest.raises(AttackFailed, match="no model from before fine-tuning"):
+        Amplify({"scale": 2.0}).run(target)
+    target.__dict__["model_before"] = target.model
+    with pytest.raises(AttackFailed, match="no linear module differs"):
+        Amplify({"scale": 2.0}).run(target)
