@@ -1,7 +1,7 @@
 """The result tables of README.md and pages of docs/, made from the reported run's, which tests/reference keeps.
 
     .venv/bin/python tests/readme.py results/authors-smollm2    # after a run that is to be the reported one
-    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one beside it; also tofu, three, seeds
+    .venv/bin/python tests/readme.py results/pistol-smollm2 pistol    # one beside it; also tofu, three, revert, seeds
 
 copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
 """
@@ -173,7 +173,8 @@ def tables() -> dict[str, str]:
         return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
 
     read = kept(REFERENCE)
-    earlier, pistol, tofu, three = (kept(REFERENCE / name) for name in ("earlier", "pistol", "tofu", "three"))
+    names = ("earlier", "pistol", "tofu", "three", "revert")
+    earlier, pistol, tofu, three, revert = (kept(REFERENCE / name) for name in names)
     return {
         "headline": headline(read["main"], read["attacks"], HEADLINED),
         "main": markdown(read["main"], "method", MAIN),
@@ -189,6 +190,9 @@ def tables() -> dict[str, str]:
         "sequence": sequence(read),
         "three": headline(three["main"], three["attacks"], three["main"]["method"]),
         "three-removal": hidden(three["removal"]),
+        "revert": headline(revert["main"], revert["attacks"], revert["main"]["method"]),
+        "revert-attacks": attacks(revert["attacks"]),
+        "revert-removal": hidden(revert["removal"]),
         "seeds": seeds(kept(REFERENCE / "seeds")["seeds"]),
     }
 
