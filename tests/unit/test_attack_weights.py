@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lunar.attacks import Attacked, AttackFailed, Target, rouge1, weights
+from lunar.attacks import Attacked, AttackFailed, Target, amplify, rouge1, weights
 from lunar.attacks.amplify import Amplify, changed_modules
 from lunar.chat import Chat
 from lunar.edits import Dense, Factors, apply
@@ -317,10 +317,13 @@ def test_what_was_made_smaller_comes_back(trained) -> None:
 
 
 def test_control_of_amplifying(trained, monkeypatch) -> None:
-    facts = Amplify({"scale": 2.0}).control(trained)
+    facts = Amplify({"scale": 2.5}).control(trained)
     assert facts["planted"] < 0.8 * facts["known"] < facts["attacked"]
-    with pytest.raises(AttackFailed, match="the model was to know less"):
+    with pytest.raises(AttackFailed, match="what was made smaller was to come back"):
         Amplify({"scale": 1.0001}).control(trained)
+    monkeypatch.setattr(amplify, "PLANTED", 0.99)
+    with pytest.raises(AttackFailed, match="the model was to know less"):
+        Amplify({"scale": 2.5}).control(trained)
 
 
 def test_amplifying_needs_a_model_from_before(target, make_model) -> None:
