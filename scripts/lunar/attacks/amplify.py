@@ -10,8 +10,8 @@ from lunar.attacks.directions import next_token, spread
 from lunar.attacks.filtering import apart
 from lunar.models import blocks
 
-# Share of what fine-tuning wrote that the control plants: SmolLM2-135M still has 0.93 of its answers at two thirds, 0.48
-# at this. And the share of the lost answers that is to come back.
+# Share of what fine-tuning wrote that the control plants: SmolLM2-135M has 0.93 of its answers at two thirds, and 0.48
+# at this. BACK is the share of the lost answers that is to come back.
 PLANTED, BACK = 0.4, 0.5
 
 
