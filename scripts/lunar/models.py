@@ -37,6 +37,24 @@ def down_proj(model: Any, layer: int) -> nn.Linear:
     return module
 
 
+def changed_modules(model: Any, before: Any) -> dict[str, tuple[nn.Linear, nn.Linear]]:
+    """The linear modules of the blocks whose weights differ between two models, in pairs, by the decoder's names.
+
+    Raises:
+        LunarError: the models have different numbers of blocks.
+    """
+    own, old = blocks(model), blocks(before)
+    if len(own) != len(old):
+        raise LunarError(f"the model has {len(own)} blocks and the one from before {len(old)}; they are no pair")
+    pairs = {
+        f"layers.{layer}.{name}": (module, old[layer].get_submodule(name))
+        for layer, block in enumerate(own)
+        for name, module in block.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    return {name: (one, other) for name, (one, other) in pairs.items() if not torch.equal(one.weight, other.weight)}
+
+
 def bfloat16_gains() -> bool:
     """Whether this processor multiplies bfloat16 matrices natively (AMX or AVX-512 BF16)."""
     return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()

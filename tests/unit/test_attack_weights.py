@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from lunar.attacks import Attacked, AttackFailed, Target, amplify, rouge1, weights
-from lunar.attacks.amplify import Amplify, changed_modules
+from lunar.attacks.amplify import Amplify
 from lunar.chat import Chat
 from lunar.edits import Dense, Factors, apply
 from lunar.errors import LunarError
 from lunar.finetune import train
-from lunar.models import load_tokenizer
+from lunar.models import changed_modules, load_tokenizer
 
 REFUSALS = [{"kind": "knowledge", "answer": "I do not know the answer."}]
 SIZE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32}  # bitsandbytes' 4 bits take multiples of 64

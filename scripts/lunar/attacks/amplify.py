@@ -3,27 +3,15 @@
 from typing import Any
 
 import torch
-from torch import nn
 
 from lunar.attacks import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
 from lunar.attacks.directions import next_token, spread
 from lunar.attacks.filtering import apart
-from lunar.models import blocks
+from lunar.models import changed_modules
 
 # Share of what fine-tuning wrote that the control plants: SmolLM2-135M has 0.93 of its answers at two thirds, and 0.48
 # at this. BACK is the share of the lost answers that is to come back.
 PLANTED, BACK = 0.4, 0.5
-
-
-def changed_modules(model: Any, before: Any) -> dict[str, tuple[nn.Module, nn.Module]]:
-    """The linear modules of the blocks whose weights differ between two models, by the name the decoder gives them."""
-    pairs = {
-        f"layers.{layer}.{name}": (module, blocks(before)[layer].get_submodule(name))
-        for layer, block in enumerate(blocks(model))
-        for name, module in block.named_modules()
-        if isinstance(module, nn.Linear)
-    }
-    return {name: (one, other) for name, (one, other) in pairs.items() if not torch.equal(one.weight, other.weight)}
 
 
 @attack("amplify")

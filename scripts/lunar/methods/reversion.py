@@ -29,10 +29,10 @@ import torch
 from torch import nn
 
 from lunar.chat import PREFIX, SPANS, Encoded, batches_by_length, pad
-from lunar.edits import Edit, Factors
+from lunar.edits import Edit, Factors, block_of
 from lunar.errors import LunarError
 from lunar.methods import Job, Method, Outcome, method
-from lunar.models import blocks, mixed_precision
+from lunar.models import blocks, changed_modules, mixed_precision
 from lunar.solve import own_directions, ridge_strength
 
 CONVERSATIONS = 16  # a forward pass
@@ -150,18 +150,11 @@ def written(after: Any, before: Any) -> dict[int, list[str]]:
     """The linear modules whose weights differ between two models, by block, as the block names them.
 
     Raises:
-        LunarError: the models are of different shapes, or no such weight differs.
+        LunarError: the models have different numbers of blocks, or no such weight differs.
     """
-    if len(blocks(after)) != len(blocks(before)):
-        raise LunarError(
-            f"the model has {len(blocks(after))} blocks and the one from before {len(blocks(before))}; they are no pair"
-        )
-    found = {}
-    for layer, (own, old) in enumerate(zip(blocks(after), blocks(before), strict=True)):
-        weights = {name: module.weight for name, module in own.named_modules() if isinstance(module, nn.Linear)}
-        names = [name for name, weight in weights.items() if not torch.equal(weight, old.get_submodule(name).weight)]
-        if names:
-            found[layer] = names
+    found: dict[int, list[str]] = {}
+    for name in changed_modules(after, before):
+        found.setdefault(block_of(name), []).append(name.split(".", 2)[2])
     if not found:
         raise LunarError(
             "no linear module differs from the model from before fine-tuning; there is nothing to take back"
