@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, note, save, write_numbers
+from lunar.figures import ONE_COLUMN, SETS, TWO_COLUMNS, method_style, note, save, write_numbers
 from lunar.files import read_json
 from lunar.progress import script
 
@@ -19,34 +19,31 @@ def named(blocks: list[int]) -> str:
 def tried(path: str) -> pd.DataFrame:
     """Means over rehearsals by setting, with the ``label`` of each: which blocks, how far."""
     table = pd.read_csv(path)
-    means = table.groupby(["blocks", "factor"], sort=False)[["forget", "held_out", "score"]].mean().reset_index()
-    blocks = means["blocks"].map(ast.literal_eval)
-    return means.assign(
-        label=[f"{named(own)}, × {factor:g}" for own, factor in zip(blocks, means["factor"], strict=True)]
-    )
+    means = table.groupby(["blocks", "factor"], sort=False)[["forget", "held_out"]].mean().reset_index()
+    means["blocks"] = means["blocks"].map(ast.literal_eval)
+    labels = [f"{named(own)}, × {factor:g}" for own, factor in zip(means["blocks"], means["factor"], strict=True)]
+    return means.assign(label=labels)
 
 
 def draw_tried(axis: Any, paths: dict[str, str], chosen: dict[str, dict[str, Any]]) -> int:
-    """Every setting's recall on the author forgotten against that on the one held out; the chosen one is ringed."""
-    count = 0
-    for name, path in paths.items():
-        means = tried(path)
-        count += len(means)
-        axis.plot(means["forget"], means["held_out"], ls="none", ms=5, label=name, **method_style(name))
-        for row in means.to_dict("records"):
-            axis.annotate(
-                row["label"], (row["forget"], row["held_out"]), (3, 3), textcoords="offset points", fontsize=5
-            )
-            own = chosen[name]
-            if (ast.literal_eval(row["blocks"]), row["factor"]) == (own["blocks"], own["factor"]):
-                axis.plot(row["forget"], row["held_out"], ls="none", marker="o", ms=11, mfc="none", color="#4D4D4D")
-    axis.set(title="Tried in rehearsal", xlabel="left of the forgotten author", ylabel="left of the one held out")
-    axis.margins(x=0.3, y=0.15)
-    if paths:
-        axis.legend(fontsize=6)
+    """A line a setting: recall on the author forgotten and on the one held out; the chosen ones in bold."""
+    rows = [(chosen[name], row) for name, path in paths.items() for row in tried(path).to_dict("records")]
+    for part, kind, label in (("forget", "forget", "the forgotten author"), ("held_out", "unseen", "the one held out")):
+        colour, marker, _ = SETS[kind]
+        values = [row[part] for _, row in rows]
+        axis.plot(values, range(len(rows)), ls="none", marker=marker, color=colour, ms=5, label=label, clip_on=False)
+    axis.set_yticks(range(len(rows)), [row["label"] for _, row in rows], fontsize=6)
+    for tick, (own, row) in zip(axis.get_yticklabels(), rows, strict=True):
+        taken = (row["blocks"], row["factor"]) == (own["blocks"], own["factor"])
+        tick.set_fontweight("bold" if taken else "normal")
+    axis.set(title="Tried in rehearsal", xlabel="what is left, ROUGE-1 recall", xlim=(0, 1.05))
+    axis.margins(y=0.15)
+    axis.invert_yaxis()
+    if rows:
+        axis.legend(fontsize=6, loc="center")
     else:
         note(axis, "settings are stated")
-    return count
+    return len(rows)
 
 
 def main(smk) -> None:
@@ -77,7 +74,7 @@ def main(smk) -> None:
         right.barh(range(len(own["moved"])), list(own["moved"].values()), color=method_style(first)["color"])
         right.set_yticks(range(len(own["moved"])), list(own["moved"]), fontsize=6)
         right.invert_yaxis()
-        right.set(title="What moves", xlabel=f"change over stream, {first}, block {block}")
+        right.set(title="What moves", xlabel=f"change / stream, block {block}")
         save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(
             smk.output.numbers,
