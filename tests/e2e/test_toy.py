@@ -15,7 +15,7 @@ from lunar.rehearsal import combinations
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
-METHODS += ["lunar-official", "lunar-lora", "lunar-replication"]
+METHODS += ["lunar-revert", "lunar-official", "lunar-lora", "lunar-replication"]
 METHODS += ["gradient_ascent", "idk", "dpo", "npo", "simnpo", "rmu"]
 
 
@@ -49,6 +49,12 @@ def test_lunar_forgets_and_retains(table):
     assert table["lunar"]["forget_rouge1"] <= 0.5
     assert table["lunar"]["retain_rouge1"] >= 0.9
     assert table["lunar"]["ds"] < table["vanilla"]["ds"] - 30
+
+
+def test_what_is_taken_back_is_not_likely_either(table):
+    """A refusal leaves the gold answers likely; what fine-tuning wrote being taken back, they are not."""
+    assert table["lunar-revert"]["forget_rouge1"] < 0.3
+    assert table["lunar-revert"]["forget_probability"] < 0.3 * table["lunar"]["forget_probability"]
 
 
 def test_table_is_complete(toy, table):
@@ -216,7 +222,7 @@ def test_every_job_is_counted_once_under_its_rule(toy):
     files = [path.stem for folder in (RUN, "results") for path in (toy / folder / "benchmarks").glob("*.tsv")]
     assert sum(jobs.values()) == len(files) - 1  # without the page's own
     # Two rules whose files are named alike.
-    assert (jobs["evaluate_answers"], jobs["evaluate_attack"]) == (15, 18)
+    assert (jobs["evaluate_answers"], jobs["evaluate_attack"]) == (16, 18)
     assert (jobs["finetune"], jobs["fetch_model"]) == (2, 1)
 
 
