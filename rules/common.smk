@@ -363,14 +363,18 @@ def rows_needed(wildcards, gradient=False):
         return {}
     folder = f"results/{wildcards.experiment}"
     declined = {"rows_declined": f"{folder}/data/forget_declined.jsonl"} if "declined" in entry.get("keep", {}) else {}
-    return references_needed(wildcards) | declined | {
-        "rows_forget": f"{folder}/data/forget.jsonl",
-        "rows_short": f"{folder}/data/forget_short.jsonl",
-        "rows_renamed": f"{folder}/data/forget_renamed.jsonl",
-        "rows_retain": f"{folder}/data/retain.jsonl",
-        "rows_general": f"{folder}/generations/vanilla/none/general_build.jsonl",
-        "rows_refusals": f"{folder}/data/refusals_build.jsonl",
-    }
+    return (
+        references_needed(wildcards)
+        | declined
+        | {
+            "rows_forget": f"{folder}/data/forget.jsonl",
+            "rows_short": f"{folder}/data/forget_short.jsonl",
+            "rows_renamed": f"{folder}/data/forget_renamed.jsonl",
+            "rows_retain": f"{folder}/data/retain.jsonl",
+            "rows_general": f"{folder}/generations/vanilla/none/general_build.jsonl",
+            "rows_refusals": f"{folder}/data/refusals_build.jsonl",
+        }
+    )
 
 
 def references_needed(wildcards):
