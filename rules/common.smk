@@ -519,8 +519,9 @@ def entity_methods(experiment):
 
 
 def rehearsed_entities(experiment):
-    """Those of them whose blocks and factor were chosen in rehearsal."""
-    return [name for name in entity_methods(experiment) if name in rehearsed_methods(experiment)]
+    """Those of them whose blocks and factor were both chosen in rehearsal."""
+    methods = EXPERIMENTS[experiment]["methods"]
+    return [name for name in entity_methods(experiment) if {"blocks", "factor"} <= {*methods[name].get("grid", {})}]
 
 
 def drawn_rehearsals(experiment):
