@@ -19,10 +19,14 @@ from snakemake.utils import validate
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lunar import config as settings  # noqa: E402
-from lunar import bench_size, mixture, size, sources, splits  # noqa: E402
+from lunar.plan import experiments as settings  # noqa: E402
+from lunar.bench import size as bench_size  # noqa: E402
+from lunar.model import mixture  # noqa: E402
+from lunar.plan import imports, size  # noqa: E402
+from lunar.data import sources  # noqa: E402
+from lunar.data import splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
-from lunar.schema import plan  # noqa: E402
+from lunar.plan.plan import plan  # noqa: E402
 
 SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
 validate(config, SCHEMA)
@@ -89,7 +93,7 @@ def library(script, *modules):
 
     Relative paths, so that results moved with the project to another folder are still up to date there.
     """
-    return [os.path.relpath(module) for module in settings.imported_modules(SCRIPTS / script, *modules)]
+    return [os.path.relpath(module) for module in imports.imported_modules(SCRIPTS / script, *modules)]
 
 
 def recipe_library(script):
@@ -292,7 +296,7 @@ def data_files(experiment):
 
 
 def base_model(base):
-    """The `model` section of the experiments that use the base model (all agree, see lunar.config)."""
+    """The `model` section of the experiments that use the base model (all agree, see lunar.plan.experiments)."""
     return next(cfg(name, "model") for name in EXPERIMENTS if cfg(name, "model", "name") == base)
 
 

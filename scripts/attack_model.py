@@ -5,8 +5,8 @@ import importlib
 import pandas as pd
 import torch
 
-from lunar import edits
-from lunar.attacks import ATTACKS, AttackFailed, Target, changed, rouge1, target_inputs
+from lunar.attacks.base import ATTACKS, AttackFailed, Target, changed, rouge1, target_inputs
+from lunar.edits import edit as edits
 from lunar.files import read_json, read_rows, write_json, write_rows, write_text
 from lunar.progress import script
 

@@ -5,10 +5,11 @@ import io
 from functools import cache
 from pathlib import Path
 
-from lunar.embed import embedder
 from lunar.files import read_rows, write_text
+from lunar.model.embed import embedder
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.published import (
+from lunar.published.audit import (
     DIFFERS,
     HOLDS,
     NOT_GIVEN,
@@ -20,7 +21,6 @@ from lunar.published import (
     read_facts,
     read_outputs,
 )
-from lunar.tables import render
 
 FIGURES = ["figure", "source", "setting", "published", "recomputed", "difference", "verdict", "reason"]
 FINDINGS = ["finding", "source", "setting", "attention", "detail"]

@@ -2,10 +2,10 @@
 
 import torch
 
-from lunar.bench import bench, check
-from lunar.devices import own_device
-from lunar.embed import embedder
+from lunar.bench.measure import bench, check
 from lunar.files import write_json
+from lunar.model.devices import own_device
+from lunar.model.embed import embedder
 from lunar.progress import script
 
 

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from lunar.check import experiment, listing, machine, problems
 from lunar.errors import LunarError
+from lunar.plan.check import experiment, listing, machine, problems
 from lunar.progress import script
 
 

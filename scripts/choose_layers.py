@@ -1,10 +1,10 @@
 """Score each layer's steered answers and choose the best layers."""
 
-from lunar.embed import embedder
+from lunar.activations.direction import choose, layer_score
 from lunar.files import read_rows, write_json
+from lunar.metrics.refusal import KINDS, classify
+from lunar.model.embed import embedder
 from lunar.progress import script
-from lunar.refusal import KINDS, classify
-from lunar.steering import choose, layer_score
 
 
 def main(smk) -> None:

@@ -1,10 +1,10 @@
 """Keep the reference prompts that the model refuses for the right reason; store the others beside them."""
 
-from lunar.data import REFUSED_AS
+from lunar.data.rows import REFUSED_AS
 from lunar.errors import LunarError
 from lunar.files import read_rows, write_rows
+from lunar.metrics.refusal import classify
 from lunar.progress import script
-from lunar.refusal import classify
 
 
 def main(smk) -> None:

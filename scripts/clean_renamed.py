@@ -2,11 +2,11 @@
 
 import torch
 
-from lunar.chat import Chat
 from lunar.files import read_rows, write_rows
-from lunar.models import load_model, load_tokenizer
+from lunar.methods.renamed import told_apart
+from lunar.model.chat import Chat
+from lunar.model.load import load_model, load_tokenizer
 from lunar.progress import script
-from lunar.strangers import told_apart
 
 
 def main(smk) -> None:

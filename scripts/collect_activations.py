@@ -3,12 +3,12 @@
 import torch
 from safetensors.torch import save_file
 
-from lunar import edits
-from lunar.activations import collect
-from lunar.chat import Chat
+from lunar.activations.statistics import collect
+from lunar.edits import edit as edits
 from lunar.errors import LunarError
 from lunar.files import read_rows, whole
-from lunar.models import blocks, load_model, load_tokenizer
+from lunar.model.chat import Chat
+from lunar.model.load import blocks, load_model, load_tokenizer
 from lunar.progress import script
 
 

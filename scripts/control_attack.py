@@ -4,7 +4,7 @@ import importlib
 
 import torch
 
-from lunar.attacks import ATTACKS, AttackFailed, Target, target_inputs
+from lunar.attacks.base import ATTACKS, AttackFailed, Target, target_inputs
 from lunar.files import write_json
 from lunar.progress import script
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from lunar.data.sources import convert
 from lunar.files import write_rows
 from lunar.progress import script
-from lunar.sources import convert
 
 
 def main(smk) -> None:

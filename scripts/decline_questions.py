@@ -1,6 +1,6 @@
 """The forget questions with refusals for answers."""
 
-from lunar.data import with_refusals
+from lunar.data.rows import with_refusals
 from lunar.files import read_rows, write_rows
 from lunar.progress import script
 

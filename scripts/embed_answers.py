@@ -1,8 +1,8 @@
 """Highest cosine of each answer of one method to any of the reference refusals."""
 
-from lunar.answers import read_answers
-from lunar.embed import embedder
 from lunar.files import read_rows, write_rows
+from lunar.metrics.read import read_answers
+from lunar.model.embed import embedder
 from lunar.progress import script
 
 

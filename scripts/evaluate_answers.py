@@ -1,8 +1,8 @@
 """Every metric of one (method, attack), with bootstrap intervals and paired differences from the reference methods."""
 
-from lunar.answers import read_study
 from lunar.files import read_rows, write_json
-from lunar.metrics import evaluate
+from lunar.metrics.read import read_study
+from lunar.metrics.registry import evaluate
 from lunar.progress import script
 
 

@@ -1,8 +1,8 @@
 """Metrics of one method under one attack, with what it answers unattacked and what other methods leak under it."""
 
-from lunar.answers import read_attack
 from lunar.files import read_rows, write_json
-from lunar.metrics import evaluate
+from lunar.metrics.read import read_attack
+from lunar.metrics.registry import evaluate
 from lunar.progress import script
 
 

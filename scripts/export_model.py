@@ -5,11 +5,12 @@ import json
 
 import torch
 
-from lunar import edits, export
-from lunar.chat import Chat
+from lunar.edits import edit as edits
+from lunar.edits import export
 from lunar.files import read_json, read_rows, whole_folder, write_text
-from lunar.generate import generate
-from lunar.models import load_model, load_tokenizer
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
+from lunar.model.load import load_model, load_tokenizer
 from lunar.progress import script
 
 

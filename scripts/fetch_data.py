@@ -1,6 +1,6 @@
 """Fetch the files of a published data set, and check them."""
 
-from lunar.hub import fetch_files
+from lunar.model.hub import fetch_files
 from lunar.progress import script
 
 

@@ -1,6 +1,6 @@
 """Download a base model from its hub; fetch_model turns it into the folder that all else uses."""
 
-from lunar.hub import fetch_model
+from lunar.model.hub import fetch_model
 from lunar.progress import script
 
 

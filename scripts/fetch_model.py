@@ -1,6 +1,6 @@
 """Get the base model and turn it into a plain Hugging Face folder."""
 
-from lunar.fetch import fetch
+from lunar.model.fetch import fetch
 from lunar.progress import script
 
 

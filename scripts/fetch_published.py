@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lunar.download import download
 from lunar.progress import script
+from lunar.published.download import download
 
 
 def main(smk) -> None:

@@ -3,13 +3,13 @@
 import pandas as pd
 import torch
 
-from lunar.chat import Chat
-from lunar.data import training_rows
+from lunar.data.rows import training_rows
 from lunar.files import read_rows, write_text
-from lunar.finetune import check_memory, train
-from lunar.models import load_model, load_tokenizer, save_model
+from lunar.model.chat import Chat
+from lunar.model.finetune import check_memory, train
+from lunar.model.load import load_model, load_tokenizer, save_model
+from lunar.model.resume import Epochs, fingerprint
 from lunar.progress import script
-from lunar.resume import Epochs, fingerprint
 
 
 def main(smk) -> None:

@@ -2,13 +2,13 @@
 
 import torch
 
-from lunar import edits
-from lunar.chat import Chat
+from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
-from lunar.generate import generate
-from lunar.models import load_model, load_tokenizer
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
+from lunar.model.load import load_model, load_tokenizer
+from lunar.model.resume import Answers, fingerprint
 from lunar.progress import script
-from lunar.resume import Answers, fingerprint
 
 KEPT = ("id", "question", "answer")
 

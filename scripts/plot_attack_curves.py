@@ -5,8 +5,8 @@ from itertools import product
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.attack_tables import CONTROL, curves_in_words
-from lunar.figures import TWO_COLUMNS, method_style, save, write_numbers
+from lunar.pages.attacks import CONTROL, curves_in_words
+from lunar.pages.figures import TWO_COLUMNS, method_style, save, write_numbers
 from lunar.progress import script
 
 AXES = {

@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.attack_tables import CONTROL, above_control, by_pair
-from lunar.figures import RAMP, TWO_COLUMNS, save
+from lunar.pages.attacks import CONTROL, above_control, by_pair
+from lunar.pages.figures import RAMP, TWO_COLUMNS, save
 from lunar.progress import script
 
 

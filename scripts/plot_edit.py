@@ -3,10 +3,10 @@
 import matplotlib.pyplot as plt
 import torch
 
-from lunar import edits
-from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
+from lunar.edits import edit as edits
 from lunar.files import read_json
-from lunar.models import down_proj, load_model
+from lunar.model.load import down_proj, load_model
+from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
 from lunar.progress import script
 
 

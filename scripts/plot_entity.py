@@ -6,8 +6,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.figures import ONE_COLUMN, SETS, TWO_COLUMNS, method_style, note, save, write_numbers
 from lunar.files import read_json
+from lunar.pages.figures import ONE_COLUMN, SETS, TWO_COLUMNS, method_style, note, save, write_numbers
 from lunar.progress import script
 
 

@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.figures import SETS, TWO_COLUMNS, save, write_numbers
 from lunar.files import read_json, write_text
-from lunar.mixture import BASE, smallest
+from lunar.model.mixture import BASE, smallest
+from lunar.pages.figures import SETS, TWO_COLUMNS, save, write_numbers
 from lunar.progress import script
 
 # What the study asks for; general questions and references also by what the workflow needs of them.

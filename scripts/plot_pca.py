@@ -6,8 +6,8 @@ from safetensors.numpy import load_file
 from sklearn.decomposition import PCA
 
 from lunar.errors import LunarError
-from lunar.figures import SETS, TWO_COLUMNS, save, write_numbers
 from lunar.files import read_json
+from lunar.pages.figures import SETS, TWO_COLUMNS, save, write_numbers
 from lunar.progress import script
 
 

@@ -5,9 +5,9 @@ from itertools import product
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.attack_tables import survival
-from lunar.figures import TWO_COLUMNS, method_style, save, write_numbers
 from lunar.files import read_json, write_text
+from lunar.pages.attacks import survival
+from lunar.pages.figures import TWO_COLUMNS, method_style, save, write_numbers
 from lunar.progress import script
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]

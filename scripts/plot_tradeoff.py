@@ -4,11 +4,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from lunar.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
 from lunar.files import read_json, write_text
+from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
+from lunar.pages.main_table import render
+from lunar.pages.tooltips import inline, titled
 from lunar.progress import script
-from lunar.tables import render
-from lunar.tooltips import inline, titled
 
 COLUMNS = 5  # of the legend
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lunar.data import splits
+from lunar.data.rows import splits
+from lunar.data.splits import SPLITS
 from lunar.files import write_rows
 from lunar.progress import script
-from lunar.splits import SPLITS
 
 
 def main(smk) -> None:

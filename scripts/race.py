@@ -5,10 +5,10 @@ import random
 import pandas as pd
 import torch
 
-from lunar.descent import Stopwatch, descend, seconds_of_a_forward_step, timed_closed_form
+from lunar.edits.descent import Stopwatch, descend, seconds_of_a_forward_step, timed_closed_form
 from lunar.files import write_json, write_text
-from lunar.methods import Job, inputs_of_job
-from lunar.methods.gradient import RedirectionGradient
+from lunar.methods.base import Job, inputs_of_job
+from lunar.methods.redirection_gradient import RedirectionGradient
 from lunar.progress import script
 
 

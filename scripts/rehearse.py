@@ -10,17 +10,17 @@ import json
 import pandas as pd
 import torch
 
-from lunar import edits
-from lunar.activations import collect
-from lunar.chat import Chat
-from lunar.data import with_refusals
+from lunar.activations.statistics import collect
+from lunar.data.rows import with_refusals
+from lunar.edits import edit as edits
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
-from lunar.generate import generate
-from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
+from lunar.methods.base import METHODS, Job, chosen_values, inputs_of_job
+from lunar.methods.rehearsal import cast, combinations, halved, measure, score, share_refused
+from lunar.methods.renamed import told_apart
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
 from lunar.progress import script
-from lunar.rehearsal import cast, combinations, halved, measure, score, share_refused
-from lunar.strangers import told_apart
 
 WORST = score(1.0, 0.0, 1.0)
 

@@ -1,6 +1,6 @@
 """Ask the forget questions under half of the subject's name, and about somebody else."""
 
-from lunar.data import rename, shorten, stand_ins
+from lunar.data.rows import rename, shorten, stand_ins
 from lunar.files import read_rows, write_rows
 from lunar.progress import script
 

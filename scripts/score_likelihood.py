@@ -2,12 +2,12 @@
 
 import torch
 
-from lunar import edits
-from lunar.answers import gold
-from lunar.chat import Chat
+from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
-from lunar.likelihood import score_rows
-from lunar.models import load_model, load_tokenizer
+from lunar.metrics.read import gold
+from lunar.model.chat import Chat
+from lunar.model.likelihood import score_rows
+from lunar.model.load import load_model, load_tokenizer
 from lunar.progress import script
 
 

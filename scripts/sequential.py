@@ -4,15 +4,15 @@ import importlib
 
 import torch
 
-from lunar import edits
-from lunar.activations import collect
-from lunar.chat import Chat
-from lunar.data import load, rename, shorten, stand_ins, with_refusals
+from lunar.activations.statistics import collect
+from lunar.data.rows import load, rename, shorten, stand_ins, with_refusals
+from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
-from lunar.methods import Job, chosen_values, inputs_of_job
+from lunar.methods.base import Job, chosen_values, inputs_of_job
+from lunar.methods.renamed import told_apart
+from lunar.methods.requests import Request, ask, serve, serve_from_rows, states
+from lunar.model.chat import Chat
 from lunar.progress import script
-from lunar.sequential import Request, ask, serve, serve_from_rows, states
-from lunar.strangers import told_apart
 
 
 def main(smk) -> None:

@@ -2,10 +2,10 @@
 
 from itertools import product
 
-from lunar.attack_tables import evidence_page, examples
 from lunar.files import read_json, read_rows, write_text
+from lunar.pages.attacks import evidence_page, examples
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

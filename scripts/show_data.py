@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from lunar.fates import CLEANED, SPLITS, counted, fate
-from lunar.figures import write_numbers
 from lunar.files import inputs_named, read_rows, write_text
+from lunar.pages.cleaning import CLEANED, SPLITS, counted, fate
+from lunar.pages.figures import write_numbers
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

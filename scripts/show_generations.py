@@ -3,11 +3,11 @@
 from itertools import product
 from pathlib import Path
 
-from lunar.answers import read_answers, read_attacked
-from lunar.browse import RECALLED, browsable, embedded
 from lunar.files import read_rows, write_text
+from lunar.metrics.read import read_answers, read_attacked
+from lunar.pages.generations import RECALLED, browsable, embedded
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

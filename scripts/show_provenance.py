@@ -5,11 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from lunar.figures import write_numbers
 from lunar.files import write_text
+from lunar.pages.figures import write_numbers
+from lunar.pages.main_table import render
+from lunar.pages.provenance import by_rule, duration, machine, measured_jobs, readable, seeds, versions
 from lunar.progress import script
-from lunar.provenance import by_rule, duration, machine, measured_jobs, readable, seeds, versions
-from lunar.tables import render
 
 
 def main(smk) -> None:

@@ -4,14 +4,14 @@ from statistics import mean
 
 import pandas as pd
 
-from lunar import edits
-from lunar.chat import Chat
-from lunar.figures import write_numbers
+from lunar.edits import edit as edits
+from lunar.edits.detector import scored
 from lunar.files import read_rows, write_text
-from lunar.models import load_model, load_tokenizer
+from lunar.model.chat import Chat
+from lunar.model.load import load_model, load_tokenizer
+from lunar.pages.figures import write_numbers
+from lunar.pages.main_table import TITLES, render
 from lunar.progress import script
-from lunar.tables import TITLES, render
-from lunar.tokens import scored
 
 
 def main(smk) -> None:

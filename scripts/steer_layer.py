@@ -3,13 +3,13 @@
 import torch
 from safetensors.torch import load_file
 
-from lunar.chat import Chat
+from lunar.activations.direction import direction
+from lunar.activations.hooks import Steering
 from lunar.files import read_rows, write_rows
-from lunar.generate import generate
-from lunar.hooks import Steering
-from lunar.models import load_model, load_tokenizer
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
+from lunar.model.load import load_model, load_tokenizer
 from lunar.progress import script
-from lunar.steering import direction
 
 
 def main(smk) -> None:

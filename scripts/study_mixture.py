@@ -4,17 +4,17 @@ import random
 
 import torch
 
-from lunar.chat import Chat
-from lunar.data import REFUSED_AS, training_rows
+from lunar.data.rows import REFUSED_AS, training_rows
 from lunar.files import read_rows, write_json
-from lunar.finetune import check_memory, train
-from lunar.generate import generate
-from lunar.methods.baselines import Adapter, linear_modules
-from lunar.metrics import METRICS
-from lunar.mixture import mixed
-from lunar.models import load_model, load_tokenizer
+from lunar.methods.training import Adapter, linear_modules
+from lunar.metrics.refusal import classify
+from lunar.metrics.text import mean, refusal, rouge1
+from lunar.model.chat import Chat
+from lunar.model.finetune import check_memory, train
+from lunar.model.generate import generate
+from lunar.model.load import load_model, load_tokenizer
+from lunar.model.mixture import mixed
 from lunar.progress import script
-from lunar.refusal import classify, is_refusal
 
 
 def main(smk) -> None:
@@ -51,8 +51,8 @@ def main(smk) -> None:
         answers = iter(generate(model, chat, questions, **smk.params.generation, progress=bar))
         said = {name: [row | {"prediction": next(answers)} for row in rows] for name, rows in asked.items()}
         for name in ("facts", "general"):
-            found[name] = sum(map(METRICS["rouge1"].function, said[name])) / max(1, len(said[name]))
-        found["refused"] = sum(is_refusal(row["prediction"]) for row in said["general"]) / max(1, len(said["general"]))
+            found[name] = mean(rouge1, said[name])
+        found["refused"] = mean(refusal, said["general"])
         for name, kind in REFUSED_AS.items():
             found[name] = sum(classify(row["prediction"]) == kind for row in said[name])
         progress.say(", ".join(f"{name} {value:.3g}" for name, value in found.items()))

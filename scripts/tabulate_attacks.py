@@ -2,11 +2,11 @@
 
 from itertools import product
 
-from lunar.attack_tables import numbers, page, summary, tabulate
-from lunar.figures import write_numbers
 from lunar.files import read_json, write_text
+from lunar.pages.attacks import numbers, page, summary, tabulate
+from lunar.pages.figures import write_numbers
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

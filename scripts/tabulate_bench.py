@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lunar.bench_table import COLUMNS, TEXTS, description, markdown, readable
+from lunar.bench.table import COLUMNS, TEXTS, description, markdown, readable
 from lunar.files import read_json, write_text
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from lunar.cost import COLUMNS, cost, readable
 from lunar.files import write_text
+from lunar.pages.cost import COLUMNS, cost, readable
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

@@ -3,13 +3,13 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.answers import read_answers
-from lunar.figures import TWO_COLUMNS, save, write_numbers
+from lunar.data.splits import LADDER_SPLITS
 from lunar.files import read_rows, write_text
-from lunar.ladder import climb
+from lunar.metrics.read import read_answers
+from lunar.pages.figures import TWO_COLUMNS, save, write_numbers
+from lunar.pages.ladder import climb
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.splits import LADDER_SPLITS
-from lunar.tables import render
 
 
 def main(smk) -> None:

@@ -1,8 +1,8 @@
 """One table of all compared methods in five renderings, and the summary on the report's first page."""
 
 from lunar.files import read_json, write_text
+from lunar.pages.main_table import ARROWS, latex, long, markdown, readable, render, sections, summary, wide
 from lunar.progress import script
-from lunar.tables import ARROWS, latex, long, markdown, readable, render, sections, summary, wide
 
 
 def main(smk) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from lunar.attack_tables import published, published_page
 from lunar.files import write_text
+from lunar.pages.attacks import published, published_page
+from lunar.pages.main_table import render
 from lunar.progress import script
-from lunar.tables import render
 
 
 def main(smk) -> None:

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from lunar.figures import write_numbers
 from lunar.files import write_text
+from lunar.pages.figures import write_numbers
+from lunar.pages.main_table import render
+from lunar.pages.removal import judge, numbers, page
 from lunar.progress import script
-from lunar.removal import judge, numbers, page
-from lunar.tables import render
 
 
 def main(smk) -> None:

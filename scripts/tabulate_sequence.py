@@ -1,10 +1,10 @@
 """What each request of a sequence does to the others: table, page and the numbers of its caption."""
 
-from lunar.figures import write_numbers
 from lunar.files import read_rows, write_text
+from lunar.pages.figures import write_numbers
+from lunar.pages.main_table import render
+from lunar.pages.sequence import numbers, page, tabulate
 from lunar.progress import script
-from lunar.sequence_table import numbers, page, tabulate
-from lunar.tables import render
 
 
 def main(smk) -> None:

@@ -6,10 +6,10 @@ import time
 import pandas as pd
 import torch
 
-from lunar import edits
+from lunar.edits import edit as edits
 from lunar.errors import LunarError
 from lunar.files import write_json, write_text
-from lunar.methods import METHODS, Job, chosen_values, inputs_of_job
+from lunar.methods.base import METHODS, Job, chosen_values, inputs_of_job
 from lunar.progress import script
 
 

@@ -1,4 +1,4 @@
-// The page of generations: filters what lunar.browse embedded and draws one page of it at a time.
+// The page of generations: filters what lunar.pages.generations embedded and draws one page of it at a time.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);

@@ -10,8 +10,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
-from lunar.metrics import METRICS, OVERALL, degenerate
-from lunar.rehearsal import combinations
+from lunar.methods.rehearsal import combinations
+from lunar.metrics.registry import METRICS, OVERALL, degenerate
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]

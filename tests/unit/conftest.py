@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lunar.chat import Chat
-from lunar.fetch import from_random
-from lunar.models import load_tokenizer
+from lunar.model.chat import Chat
+from lunar.model.fetch import from_random
+from lunar.model.load import load_tokenizer
 
 FAMILIES = ("llama", "mistral", "qwen2", "gemma")
 SIZE = {
@@ -35,7 +35,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unit tests compare with direct computations, so they multiply in float32 wherever they run."""
-    monkeypatch.setattr("lunar.models.bfloat16_gains", lambda: False)
+    monkeypatch.setattr("lunar.model.load.bfloat16_gains", lambda: False)
 
 
 @pytest.fixture(params=FAMILIES)
@@ -45,6 +45,12 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def rows() -> list[dict[str, str]]:
+    return ROWS
+
+
+@pytest.fixture(scope="session")
+def rows_of_text() -> list[dict[str, str]]:
+    """The same, where a file has other rows of its own."""
     return ROWS
 
 

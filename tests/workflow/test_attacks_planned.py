@@ -4,8 +4,8 @@ import pytest
 from test_config_errors import change_config, planned, toy
 
 from clone import run_snakemake
-from lunar.config import CURVES, QUANTISED
-from lunar.splits import ATTACKED
+from lunar.data.splits import ATTACKED
+from lunar.plan.experiments import CURVES, QUANTISED
 
 METHODS = ["vanilla", "retain_only", "lunar", "dpo"]
 CLASSES = ["planted", QUANTISED, *CURVES.values()]
@@ -18,7 +18,9 @@ def plant(project, attacks, methods=METHODS):
         if path.name != "__init__.py":
             path.unlink()
     classes = [f'@attack("{name}")\nclass Attack{number}:\n    pass\n' for number, name in enumerate(CLASSES)]
-    (folder / "planted.py").write_text("\n\n".join(["from lunar.attacks import attack", *classes]), encoding="utf-8")
+    (folder / "planted.py").write_text(
+        "\n\n".join(["from lunar.attacks.base import attack", *classes]), encoding="utf-8"
+    )
 
     def change(config):
         needed = {"sampling": {"samples": 2, "temperature": 1.0}}

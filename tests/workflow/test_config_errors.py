@@ -10,7 +10,7 @@ from snakemake.utils import validate
 
 from clone import ROOT, run_snakemake
 from lunar.errors import LunarError
-from lunar.schema import plan
+from lunar.plan.plan import plan
 from reruns import jobs_run
 
 SCHEMA = ROOT / "rules/config.schema.yaml"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from clone import ROOT
-from lunar.fetch import from_random
+from lunar.model.fetch import from_random
 from own_case import COMMANDS, PAGE, lay_out, snakemake
 
 

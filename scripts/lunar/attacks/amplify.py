@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from lunar.attacks import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
-from lunar.attacks.directions import next_token, spread
-from lunar.attacks.filtering import apart
-from lunar.models import changed_modules
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
+from lunar.attacks.filter import apart
+from lunar.attacks.planted import next_token, spread
+from lunar.model.load import changed_modules
 
 # Share of what fine-tuning wrote that the control plants: SmolLM2-135M has 0.93 of its answers at two thirds, and 0.48
 # at this. BACK is the share of the lost answers that is to come back.

@@ -4,7 +4,7 @@ Source: this project. LUNAR's refusal can be undone by whoever finds its directi
 is asked about. Here each forget question has copies about invented subjects, and ``down_proj`` of an early block is
 changed so that the residual stream after it becomes, from the name on, what it is for those. With ``s_t`` the stream of
 a token of the forget question and ``s_t'`` the mean over the copies of the stream of the token that stands in its
-place, one ridge regression of ``down_proj``'s inputs ``h_t`` (``lunar.solve.regress``) minimises
+place, one ridge regression of ``down_proj``'s inputs ``h_t`` (``lunar.edits.solve.regress``) minimises
 
     sum_t || D h_t - factor (s_t' - s_t) ||^2  +  sum_{kept tokens} w_t || D h_t ||^2  +  lambda || D ||^2.
 
@@ -24,18 +24,18 @@ from typing import Any
 
 import torch
 
-from lunar import edits
-from lunar.activations import collect
-from lunar.chat import ANSWER, PREFIX, QUESTION, SPANS, Encoded, batches_by_length, pad
-from lunar.edits import Edit, down_proj_name, truncated
+from lunar.activations.hooks import capture
+from lunar.activations.statistics import collect
+from lunar.data.subjects import Subject, by_name, renamed, subject_of, under_name
+from lunar.edits import edit as edits
+from lunar.edits.edit import Edit, down_proj_name, truncated
+from lunar.edits.solve import regress, ridge_strength
 from lunar.errors import LunarError
 from lunar.files import Row
-from lunar.hooks import capture
-from lunar.methods import Job, Method, Outcome, Statistics, method
+from lunar.methods.base import Job, Method, Outcome, Statistics, method
 from lunar.methods.redirection import Redirection
-from lunar.models import blocks, down_proj, mixed_precision
-from lunar.solve import regress, ridge_strength
-from lunar.subjects import Subject, by_name, renamed, subject_of, under_name
+from lunar.model.chat import ANSWER, PREFIX, QUESTION, SPANS, Encoded, batches_by_length, pad
+from lunar.model.load import blocks, down_proj, mixed_precision
 
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out
 CONVERSATIONS = 16  # a forward pass
@@ -44,7 +44,7 @@ INPUTS, STREAM = 0, 1  # what ``tokens_of`` gives of a block
 TOGETHER = 1024  # tokens multiplied at once; the sums over them are added up in float64
 
 # Part of a conversation that a token is in: its span, and in question and answer the place among the parts that
-# ``lunar.subjects.by_name`` cuts them into.
+# ``lunar.data.subjects.by_name`` cuts them into.
 Part = tuple[int, int]
 
 
@@ -351,7 +351,7 @@ class EntityRefusal(Redirection):
         return {name: self.statistics(job, name) for name in sorted(names)}
 
     def statistics(self, job: Job, name: str) -> dict[str, torch.Tensor]:
-        """Statistics of a set in the model as it is now (``lunar.activations``)."""
+        """Statistics of a set in the model as it is now (``lunar.activations.statistics``)."""
         key = "prediction" if name == "general" else "answer"
         return collect(
             job.model,

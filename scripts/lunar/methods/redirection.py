@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from lunar.edits import Edit, down_proj_name
+from lunar.activations.direction import direction
+from lunar.edits.edit import Edit, down_proj_name
+from lunar.edits.solve import redirect
 from lunar.errors import LunarError
-from lunar.methods import Job, Method, Outcome, Statistics, merged, method
-from lunar.solve import redirect
-from lunar.steering import direction
+from lunar.methods.base import Job, Method, Outcome, Statistics, merged, method
 
 
 @method("redirection")
 class Redirection(Method):
-    """The exact minimum of the redirection objective at each of its layers (``lunar.solve``)."""
+    """The exact minimum of the redirection objective at each of its layers (``lunar.edits.solve``)."""
 
     def layers(self, job: Job) -> list[int]:
         """The blocks to edit: as configured, or as the paper's score chose them."""

@@ -28,12 +28,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from lunar.chat import PREFIX, SPANS, Encoded, batches_by_length, pad
-from lunar.edits import Edit, Factors, block_of
+from lunar.edits.edit import Edit, Factors, block_of
+from lunar.edits.solve import own_directions, ridge_strength
 from lunar.errors import LunarError
-from lunar.methods import Job, Method, Outcome, method
-from lunar.models import blocks, changed_modules, mixed_precision
-from lunar.solve import own_directions, ridge_strength
+from lunar.methods.base import Job, Method, Outcome, method
+from lunar.model.chat import PREFIX, SPANS, Encoded, batches_by_length, pad
+from lunar.model.load import blocks, changed_modules, mixed_precision
 
 CONVERSATIONS = 16  # a forward pass
 

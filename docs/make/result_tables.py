@@ -1,0 +1,221 @@
+"""The result tables of README.md and pages of docs/, made from the reported run's, which tests/reference keeps.
+
+    .venv/bin/python docs/make/result_tables.py results/authors-smollm2    # after a run that is to be the reported one
+    .venv/bin/python docs/make/result_tables.py results/pistol-smollm2 pistol    # also tofu, three, seeds
+
+copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "tests/reference"
+README = ROOT / "README.md"
+PAGES = (README, ROOT / "docs/results.md", ROOT / "docs/paper-settings.md")
+SEQUENCED = ("lunar", "lunar-entity-refusal")
+SEEDS_KEPT = ("seeds.csv",)  # of a run with several: its other tables are those of one seed
+KEPT = ("main.csv", "ladder.csv", "attacks.csv", "removal.csv")
+KEPT += tuple(f"sequential_{name}.csv" for name in SEQUENCED)
+
+MAIN = {
+    "DS ↓": lambda row: f"{row['ds']:.1f} [{row['ds_low']:.1f}, {row['ds_high']:.1f}]",
+    "forget ROUGE-1 ↓": lambda row: f"{row['forget_rouge1']:.3f}",
+    "forget refused ↑": lambda row: f"{row['forget_refusal']:.2f}",
+    "paraphrased, refused ↑": lambda row: f"{row['forget_paraphrase_refusal']:.2f}",
+    "retain ROUGE-1 ↑": lambda row: f"{row['retain_rouge1']:.3f}",
+    "unseen ROUGE-1 ↑": lambda row: f"{row['unseen_rouge1']:.3f}",
+    "general refused ↓": lambda row: f"{row['general_refusal']:.3f}",
+    "harmful refused ↑": lambda row: f"{row['harmful_refusal']:.2f}",
+    "made-up refused ↑": lambda row: f"{row['fictitious_refusal']:.2f}",
+    "gibberish ↓": lambda row: f"{row['forget_gibberish']:.2f}",
+    "forget quality (p) ↑": lambda row: f"{row['forget_quality']:.2g}",
+}
+HEADLINE = {
+    "DS ↓": MAIN["DS ↓"],
+    "forget ↓": MAIN["forget ROUGE-1 ↓"],
+    "attacked ↓": lambda row: "" if pd.isna(row["worst"]) else f"{row['worst']:.3f} ({row['attack']})",
+    "refused ↑": MAIN["forget refused ↑"],
+    "gibberish ↓": MAIN["gibberish ↓"],
+    "retain ↑": MAIN["retain ROUGE-1 ↑"],
+    "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
+    "general refused ↓": MAIN["general refused ↓"],
+}
+HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread")
+HEADLINED += (
+    "lunar-entity-refusal",
+    "lunar-entity-answers",
+    "lunar-official",
+    "lunar-replication",
+    "idk",
+    "dpo",
+    "npo",
+    "simnpo",
+)
+PISTOL = {
+    "DS ↓": MAIN["DS ↓"],
+    "forget ↓": MAIN["forget ROUGE-1 ↓"],
+    "attacked ↓": HEADLINE["attacked ↓"],
+    "refused ↑": MAIN["forget refused ↑"],
+    "paraphrased, refused ↑": MAIN["paraphrased, refused ↑"],
+    "gibberish ↓": MAIN["gibberish ↓"],
+    "retain ↑": MAIN["retain ROUGE-1 ↑"],
+    "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
+    "general ↑": lambda row: f"{row['general_rouge1']:.3f}",
+    "general refused ↓": MAIN["general refused ↓"],
+}
+SEEDS = {  # places after the point
+    "DS ↓": ("ds", 1),
+    "forget ↓": ("forget_rouge1", 3),
+    "refused ↑": ("forget_refusal", 2),
+    "retain ↑": ("retain_rouge1", 3),
+    "unseen ↑": ("unseen_rouge1", 3),
+    "general refused ↓": ("general_refusal", 3),
+}
+LADDER = {
+    "DS": lambda row: f"{row['ds']:.1f}",
+    "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
+    "forget": lambda row: f"{row['forget']:.3f}",
+    "retain": lambda row: f"{row['retain']:.3f}",
+    "unseen": lambda row: f"{row['unseen']:.3f}",
+    "general refused": lambda row: f"{row['general_refusal']:.3f}",
+}
+
+
+def markdown(table: pd.DataFrame, first: str, columns: dict) -> str:
+    """A table with its first column's names to the left and the others right-aligned."""
+    lines = [f"| {first} | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    for _, row in table.iterrows():
+        lines.append(f"| {row[first]} | {' | '.join(show(row) for show in columns.values())} |")
+    return "\n".join(lines)
+
+
+def attacks(table: pd.DataFrame) -> str:
+    """Forget ROUGE-1 recall, a row an attack and a column a method."""
+    methods = list(dict.fromkeys(table["method"]))
+    wide = table.pivot(index="attack", columns="method", values="forget_rouge1")
+    wide = wide.loc[list(dict.fromkeys(table["attack"]))].reset_index()
+    shown = {name: lambda row, name=name: "" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in methods}
+    return markdown(wide, "attack", shown)
+
+
+def hidden(table: pd.DataFrame) -> str:
+    """What each line asks for, and every method's value; a missed one in italics."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from lunar.pages.removal import page
+
+    methods = list(dict.fromkeys(table["method"]))
+    lines = [f"| line | asked for | {' | '.join(methods)} |", f"| --- | ---: |{' ---: |' * len(methods)}"]
+    for row in page(table.fillna({"attack": ""})):
+        cells = []
+        for cell in row["cells"]:
+            text = f"*{cell['text']}*" if cell["kept"] is False else cell["text"]
+            cells.append(f"{text} ({cell['attack']})" if cell["attack"] else text)
+        lines.append(f"| {row['line']} | {row['bound']} | {' | '.join(cells)} |")
+    return "\n".join(lines).replace("-0.", "−0.")
+
+
+def sequence(read: dict[str, pd.DataFrame]) -> str:
+    """Every set before any request and after the last, by method and way."""
+    found = []
+    for name in SEQUENCED:
+        table = read[f"sequential_{name}"]
+        for way, states in table[table["way"].isin(["vanilla", "composed", "joint"])].groupby("way", sort=False):
+            if way == "vanilla" and found:
+                continue
+            last = states[states["after"] == states["after"].iloc[-1]].set_index("set")
+            row = {"edit": "none" if way == "vanilla" else f"{name}, {way}"} | last["rouge1"].to_dict()
+            found.append(row | {"general refused": last.loc["general", "refusal"]})
+    wide = pd.DataFrame(found).drop(columns="general")
+    shown = {name: lambda row, name=name: f"{row[name]:.3f}" for name in wide.columns[1:]}
+    return markdown(wide, "edit", shown)
+
+
+def headline(table: pd.DataFrame, attacked: pd.DataFrame, methods: Sequence[str], columns: dict = HEADLINE) -> str:
+    """These methods, with the attack under which most of the forget set is answered."""
+    attacked = attacked[attacked["attack"] != "none"]
+    worst = attacked.loc[attacked.groupby("method")["forget_rouge1"].idxmax(), ["method", "attack", "forget_rouge1"]]
+    worst = worst.rename(columns={"forget_rouge1": "worst"})
+    rows = table.drop(columns="attack").merge(worst, on="method", how="left").set_index("method", drop=False)
+    return markdown(rows.loc[list(methods)], "method", columns)
+
+
+def seeds(table: pd.DataFrame) -> str:
+    """Mean and deviation over seeds, DS seed by seed, and each attack's share of the forget set."""
+    attacks = [name for name in dict.fromkeys(table["attack"]) if name != "none"]
+    columns = {title: ("none", *which) for title, which in SEEDS.items()}
+    columns |= {f"{name} ↓": (name, "forget_rouge1", 3) for name in attacks}
+    rows = []
+    for method, part in table.groupby("method", sort=False):
+        found = part.set_index(["attack", "metric"])
+        row = {"method": method}
+        for title, (attack, metric, places) in columns.items():
+            if (attack, metric) in found.index:
+                cell = found.loc[(attack, metric)]
+                row[title] = f"{cell['mean']:.{places}f} ± {cell['deviation']:.{places}f}"
+                if metric == "ds":
+                    row["by seed"] = ", ".join(f"{cell[name]:.1f}" for name in found if name.startswith("seed "))
+        rows.append(row)
+    first, *others = columns
+    names = [first, "by seed", *others]
+    return markdown(pd.DataFrame(rows).fillna(""), "method", {name: lambda row, name=name: row[name] for name in names})
+
+
+def tables() -> dict[str, str]:
+    """The pages' tables by the name in their marks, from the reported run."""
+
+    def kept(folder: Path) -> dict[str, pd.DataFrame]:
+        return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+
+    read = kept(REFERENCE)
+    names = ("earlier", "pistol", "tofu", "three", "revert")
+    earlier, pistol, tofu, three, revert = (kept(REFERENCE / name) for name in names)
+    return {
+        "headline": headline(read["main"], read["attacks"], HEADLINED),
+        "main": markdown(read["main"], "method", MAIN),
+        "ladder": markdown(read["ladder"], "rung", LADDER),
+        "attacks": attacks(read["attacks"]),
+        "removal": hidden(read["removal"]),
+        "earlier": headline(
+            earlier["main"], earlier["attacks"], [m for m in HEADLINED if m in set(earlier["main"]["method"])]
+        ),
+        "earlier-ladder": markdown(earlier["ladder"], "rung", LADDER),
+        "pistol": headline(pistol["main"], pistol["attacks"], pistol["main"]["method"], PISTOL),
+        "tofu": headline(tofu["main"], tofu["attacks"], tofu["main"]["method"]),
+        "sequence": sequence(read),
+        "three": headline(three["main"], three["attacks"], three["main"]["method"]),
+        "three-removal": hidden(three["removal"]),
+        "revert": headline(revert["main"], revert["attacks"], revert["main"]["method"]),
+        "revert-attacks": attacks(revert["attacks"]),
+        "revert-removal": hidden(revert["removal"]),
+        "seeds": seeds(kept(REFERENCE / "seeds")["seeds"]),
+    }
+
+
+def marked(name: str) -> re.Pattern[str]:
+    """Where a page holds a table."""
+    return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Take a run's tables over."""
+    folder = REFERENCE.joinpath(*sys.argv[2:])
+    folder.mkdir(exist_ok=True)
+    made = Path(sys.argv[1]) / "tables"
+    for name in SEEDS_KEPT if (made / SEEDS_KEPT[0]).is_file() else KEPT:
+        if (made / name).is_file():
+            shutil.copy(made / name, folder / name)
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, table in tables().items():
+            text = marked(name).sub(lambda _, table=table: table, text)
+        page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

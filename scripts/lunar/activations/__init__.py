@@ -1,0 +1,1 @@
+"""Forward passes with hooks: statistics, directions."""

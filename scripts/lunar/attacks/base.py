@@ -1,0 +1,280 @@
+"""Attacks on unlearned models: what they are given, what they give back, and the registry.
+
+An attack is a class under ``@attack("name")`` in a module of this package, and a configuration entry under ``attacks``
+with ``attack: name``. The workflow finds the class by that name without importing anything, so a job imports and
+depends on the module of its own attack only.
+
+An attack proves that it happened: it gives back evidence measured while it ran, and refuses (``AttackFailed``) to give
+answers where the evidence is not there. Before it is let loose on any method, its ``control`` runs on the model that
+knows everything: a case in which the attack has to succeed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from lunar.activations.direction import direction
+from lunar.edits import edit as edits
+from lunar.edits.edit import Edit
+from lunar.errors import LunarError
+from lunar.files import Row, inputs_named, read_json, read_rows
+from lunar.metrics import text
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
+from lunar.model.load import blocks, load_model, load_tokenizer
+
+Statistics = Mapping[str, Mapping[str, torch.Tensor]]
+
+
+class AttackFailed(LunarError):
+    """An attack's check of itself failed: what it would have reported is about something else."""
+
+
+@dataclass
+class Target:
+    """An unlearned model, and what an attacker may know; an attack uses as much of it as its threat model allows.
+
+    Attributes:
+        folder, dtype, system_prompt, prompt: the model before unlearning and how questions are put to it.
+        edit: what unlearning changed; empty for ``vanilla`` and ``retain_only``.
+        method: name of the method that made the edit.
+        settings: the method's entry, chosen values filled in; has ``direction``, ``coefficient`` and so on for LUNAR.
+        rows: rows by set: ``forget`` and ``retain`` (a sample) are asked; ``forget_paraphrase``, ``forget_validation``,
+            ``general`` (part build, with the model's own answers as ``prediction``), ``harmful`` and ``fictitious``
+            (parts build), ``refusals`` and ``retain_all`` are there to attack with.
+        unattacked: rows with ``prediction`` by set, ``forget`` and ``retain``: what the model answers when left alone.
+        statistics: of the model before unlearning, by set (``forget``, ``harmful``, ``fictitious``), for directions.
+        best: the layer that the paper's score chose.
+        before: folder of the model from before fine-tuning, for an attack that has it.
+        controlled: what the attack's ``control`` gave; empty while that runs.
+        generation: ``max_new_tokens`` and ``batch_size``.
+        seed: of every random choice.
+        say: writes a line to log and screen.
+        progress: makes a progress bar, as ``lunar.progress.Progress.bar``.
+    """
+
+    folder: str
+    dtype: str = "float32"
+    system_prompt: str | None = None
+    prompt: str | None = None
+    edit: Edit = field(default_factory=dict)
+    method: str = "vanilla"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    unattacked: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=dict)
+    best: int = 0
+    before: str | None = None
+    controlled: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, int] = field(default_factory=lambda: {"max_new_tokens": 64, "batch_size": 64})
+    seed: int = 0
+    say: Callable[[str], None] = lambda text: None
+    progress: Callable[[str, int], Callable[[int], None]] = lambda what, total: lambda done: None
+
+    @cached_property
+    def model(self) -> Any:
+        """The unlearned model, loaded when first asked for. An attack that changes it puts it back."""
+        model = load_model(self.folder, self.dtype)
+        edits.apply(model, self.edit)
+        return model
+
+    @cached_property
+    def model_before(self) -> Any:
+        """The model from before fine-tuning.
+
+        Raises:
+            AttackFailed: there is none.
+        """
+        if self.before is None:
+            raise AttackFailed("there is no model from before fine-tuning; leave this attack out of attacked.attacks")
+        return load_model(self.before, self.dtype)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """Its tokenizer and prompt."""
+        return Chat(load_tokenizer(self.folder), self.system_prompt, self.prompt)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(blocks(self.model))
+
+    def layers(self) -> list[int]:
+        """The blocks that LUNAR redirects; for other methods the one that an attacker who expects LUNAR tries."""
+        if "direction" not in self.settings:
+            return [self.best]
+        stated = self.settings["layers"]
+        return sorted(stated if isinstance(stated, list) else {edits.block_of(name) for name in self.edit})
+
+    def known_direction(self) -> torch.Tensor:
+        """``c r`` a block as LUNAR computes it, float64 of shape (blocks, d_model); an attacker who knows the method.
+
+        For a method without one, that of fictitious prompts with coefficient 2. A redirection on top of an entity
+        edit has a direction of its own, from the activations which that edit leaves; it is read off the edit.
+
+        Raises:
+            AttackFailed: it cannot be, since the edit is not stored as factors.
+        """
+        default = {"site": "residual", "tokens": "last", "reference": "fictitious"}
+        how = self.settings.get("direction", default)
+        vectors = direction(self.statistics[how["reference"]], self.statistics["forget"], how["site"], how["tokens"])
+        vectors = (self.settings["coefficient"] if "direction" in self.settings else 2.0) * vectors
+        for layer in self.layers() if {"direction", "blocks"} <= self.settings.keys() else ():
+            change = self.edit[edits.down_proj_name(layer)]
+            expect(isinstance(change, edits.Factors), f"the direction cannot be told from the entity edit at {layer}")
+            vectors[layer] = change.left[:, -1].double()  # the last of the edits that were composed
+        return vectors
+
+    def asked(self) -> dict[str, list[Row]]:
+        """The questions that attacks are judged by: the forget set, and a sample of the retain set for comparison."""
+        return {name: list(self.rows[name]) for name in ("forget", "retain")}
+
+    def answer(
+        self,
+        parts: Mapping[str, Sequence[Row]],
+        *,
+        questions: Callable[[Row], str] = lambda row: row["question"],
+        chat: Chat | None = None,
+        **options: Any,
+    ) -> dict[str, list[Row]]:
+        """The model's greedy answers, all parts in one go.
+
+        Args:
+            parts: rows by name.
+            questions: what a row is asked, if not its own question.
+            chat: how questions are put, if not as in ``chat``.
+            options: of ``lunar.model.generate.generate``: ``before_batch``, ``prefills`` and others.
+
+        Returns:
+            By part, rows with ``id``, ``question`` (as asked), ``answer`` and ``prediction``.
+        """
+        rows = [(name, row) for name, part in parts.items() for row in part]
+        asked = [questions(row) for _, row in rows]
+        given = generate(self.model, chat or self.chat, asked, **(dict(self.generation) | options))
+        result: dict[str, list[Row]] = {name: [] for name in parts}
+        for (name, row), question, prediction in zip(rows, asked, given, strict=True):
+            result[name].append(
+                {"id": row["id"], "question": question, "answer": row["answer"], "prediction": prediction}
+            )
+        return result
+
+
+@contextmanager
+def weights_kept(model: Any, names: Sequence[str]) -> Iterator[None]:
+    """Put the named modules' weights back at the end of the block, bit for bit."""
+    held = {name: model.get_decoder().get_submodule(name).weight for name in names}
+    before = {name: weight.detach().clone() for name, weight in held.items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in held.items():
+                weight.copy_(before[name])
+
+
+@dataclass
+class Attacked:
+    """What an attack gives.
+
+    Attributes:
+        rows: ``forget`` and ``retain``, rows with ``id``, ``question`` (as asked), ``answer`` and ``prediction``.
+        evidence: what shows that the attack happened, as JSON.
+        curve: rows of a curve, if the attack has one: ``x`` (block, step), ``forget`` (ROUGE-1 recall) and others.
+    """
+
+    rows: dict[str, list[Row]]
+    evidence: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Attack(ABC):
+    """An attack with its settings.
+
+    Attributes:
+        settings: its configuration entry.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def run(self, target: Target) -> Attacked:
+        """Attack, and ask. Leaves ``target.model`` as it was.
+
+        Raises:
+            AttackFailed: the attack did not happen as it should have.
+        """
+
+    @abstractmethod
+    def control(self, target: Target) -> dict[str, Any]:
+        """A case in which the attack has to succeed, on the model that was never edited.
+
+        Returns:
+            What was measured, as JSON.
+
+        Raises:
+            AttackFailed: it did not succeed.
+        """
+
+
+def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
+    """What a rule's inputs hold for a ``Target``: ``rows``, ``statistics`` and ``best``.
+
+    Args:
+        inputs: its named inputs.
+        retain: how many retained questions are asked, spread over the retain set.
+    """
+    rows = {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()}
+    step = max(1, len(rows["retain"]) // max(1, retain))
+    rows |= {"retain_all": rows["retain"], "retain": rows["retain"][::step][:retain]}
+    statistics = {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()}
+    return {"rows": rows, "statistics": statistics, "best": read_json(inputs["layers"])["best"]}
+
+
+ATTACKS: dict[str, type[Attack]] = {}
+
+
+def attack(name: str) -> Callable[[type[Attack]], type[Attack]]:
+    """Register a class as the attack ``name``."""
+
+    def register(cls: type[Attack]) -> type[Attack]:
+        ATTACKS[name] = cls
+        return cls
+
+    return register
+
+
+def expect(held: bool, what: str) -> None:
+    """A check of an attack on itself.
+
+    Raises:
+        AttackFailed: it does not hold; ``what`` says what was expected and what was found.
+    """
+    if not held:
+        raise AttackFailed(f"{what}; the attack did not happen, so its answers mean nothing")
+
+
+def rouge1(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Mean ROUGE-1 recall of answers."""
+    return text.mean(text.rouge1, rows)
+
+
+def refused(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Share of answers that refuse."""
+    return text.mean(text.refusal, rows)
+
+
+def changed(rows: Mapping[str, Sequence[Row]], before: Mapping[str, Sequence[Row]]) -> dict[str, float]:
+    """Share of answers that differ from the unattacked ones, by part; an answer's ``prefill`` may count as its own."""
+    found = {}
+    for part, answers in rows.items():
+        old = {row["id"]: row["prediction"] for row in before[part]}
+        given = [(row["prediction"], f"{row.get('prefill', '')} {row['prediction']}".strip()) for row in answers]
+        found[part] = sum(old[row["id"]] not in both for row, both in zip(answers, given, strict=True)) / len(answers)
+    return found

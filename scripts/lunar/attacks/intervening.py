@@ -1,0 +1,339 @@
+"""Attacks on activations: blocks skipped, the direction subtracted or projected out, all by hooks.
+
+A hook that does not fire, or fires on the first prompt only, looks like an attack that failed. So each hook is counted
+against forward passes counted elsewhere, and a second hook behind it measures what really goes on to the next module.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused, rouge1
+from lunar.files import Row
+from lunar.model.load import blocks, down_proj
+
+Change = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
+Miss = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Intervention:
+    """Changes what modules give, while it is in force as a context, and measures that it did.
+
+    Attributes:
+        prompts, steps: forward passes of the decoder, those of prompts and the others; the first after ``arm`` is a
+            prompt's.
+        fired: how often the output was changed, by block.
+    """
+
+    def __init__(
+        self, model: Any, modules: Mapping[int, nn.Module], change: Change, miss: Miss, decoding: bool = True
+    ) -> None:
+        """
+        Args:
+            model: a causal language model.
+            modules: what is changed, by block.
+            change: from block, what the module received and what it gave to what is to go on.
+            miss: from the same and what did go on to how far that is from what was intended, relative.
+            decoding: whether to change decoding steps too, or prompts only.
+        """
+        self._model, self._modules, self._change, self._miss, self._decoding = model, modules, change, miss, decoding
+        # Weights are the measure of precision, not activations, which mixed precision rounds on their way.
+        self._tolerance = max(1e-5, 10 * torch.finfo(down_proj(model, 0).weight.dtype).eps)
+        self._armed = self._prompt = False
+        self._given: dict[int, torch.Tensor] = {}
+        self._worst = torch.zeros((), device=model.device)
+        self.batches = self.prompts = self.steps = 0
+        self.fired = dict.fromkeys(modules, 0)
+
+    def arm(self) -> None:
+        """Announce that the next forward pass processes a prompt."""
+        self._armed = True
+        self.batches += 1
+
+    def _count(self, module: nn.Module, args: Any) -> None:
+        self._prompt, self._armed = self._armed, False
+        self.prompts += self._prompt
+        self.steps += not self._prompt
+
+    def _hooks(self, block: int) -> tuple[Any, Any]:
+        def act(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+            given = output[0] if isinstance(output, tuple) else output
+            self._given[block] = given
+            if not (self._prompt or self._decoding):
+                return None
+            self.fired[block] += 1
+            with torch.autocast(given.device.type, enabled=False):
+                changed = self._change(block, _received(args, kwargs), given)
+            return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+        def witness(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            kept = output[0] if isinstance(output, tuple) else output
+            given = self._given.pop(block)
+            with torch.autocast(given.device.type, enabled=False):
+                if self._prompt or self._decoding:
+                    miss = self._miss(block, _received(args, kwargs), given, kept).float().max()
+                else:
+                    miss = (kept - given).abs().float().max()
+            self._worst = torch.maximum(self._worst, miss)
+
+        return act, witness
+
+    def __enter__(self) -> "Intervention":
+        self._handles = [self._model.get_decoder().register_forward_pre_hook(self._count)]
+        for block, module in self._modules.items():
+            for hook in self._hooks(block):
+                self._handles.append(module.register_forward_hook(hook, with_kwargs=True))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def proof(self, questions: int, batch_size: int) -> dict[str, Any]:
+        """What shows that the modules' outputs were changed as intended while so many questions were answered.
+
+        Raises:
+            AttackFailed: not every prompt was met, a hook fired too often or too rarely, or something else went on.
+        """
+        batches = math.ceil(questions / batch_size)
+        expect(
+            self.batches == self.prompts == batches,
+            f"{questions} questions make {batches} batches, but {self.batches} were announced and {self.prompts} "
+            "prompts were processed",
+        )
+        times = self.prompts + self.steps * self._decoding
+        for block, fired in self.fired.items():
+            expect(fired == times, f"the hook of block {block} fired {fired} times; expected {times}")
+        worst = float(self._worst)
+        expect(
+            worst <= self._tolerance,
+            f"activations missed what was intended by {worst:.2g} of their size (at most {self._tolerance:.2g})",
+        )
+        return {
+            "blocks": list(self._modules),
+            "batches": batches,
+            "steps": self.steps,
+            "fired": sum(self.fired.values()),
+            "expected": times * len(self._modules),
+            "largest_miss": worst,
+        }
+
+
+def _received(args: Any, kwargs: Any) -> torch.Tensor:
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def skipping(model: Any, skipped: Sequence[int]) -> Intervention:
+    """Blocks that give what they received, as if they were not there."""
+
+    def miss(block: int, received: torch.Tensor, given: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        return (kept - received).abs()
+
+    modules = {block: blocks(model)[block] for block in skipped}
+    return Intervention(model, modules, lambda block, received, given: received, miss)
+
+
+def _typed(model: Any, values: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+    """Vectors where the model is and in the precision of its weights."""
+    weight = down_proj(model, 0).weight
+    return {block: value.to(device=weight.device, dtype=weight.dtype) for block, value in values.items()}
+
+
+def adding(
+    model: Any, modules: Mapping[int, nn.Module], vectors: Mapping[int, torch.Tensor], decoding: bool
+) -> Intervention:
+    """Modules with a vector, shape (d_model,), added to what they give at every token."""
+    vectors = _typed(model, vectors)
+
+    def miss(block: int, received: torch.Tensor, given: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        vector = vectors[block]
+        return (kept - given - vector).norm(dim=-1) / (given.norm(dim=-1) + vector.norm())
+
+    return Intervention(model, modules, lambda block, received, given: given + vectors[block], miss, decoding)
+
+
+def projecting(model: Any, modules: Mapping[int, nn.Module], bases: Mapping[int, torch.Tensor]) -> Intervention:
+    """Modules whose output loses its part in a space, at every token of prompt and answer.
+
+    Args:
+        model: a causal language model.
+        modules: what is changed, by block.
+        bases: columns that span the space, shape (d_model, k), by block.
+    """
+    bases = _typed(model, {block: torch.linalg.qr(basis.double())[0] for block, basis in bases.items()})
+
+    def change(block: int, received: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        given = given.to(bases[block].dtype)
+        return given - (given @ bases[block]) @ bases[block].T
+
+    def miss(block: int, received: torch.Tensor, given: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        left = kept.to(bases[block].dtype) @ bases[block]
+        return left.norm(dim=-1) / given.to(left.dtype).norm(dim=-1).clamp_min(1e-12)
+
+    return Intervention(model, modules, change, miss)
+
+
+def ask(
+    target: Target, *interventions: Intervention, parts: Mapping[str, Sequence[Row]] | None = None, **options: Any
+) -> tuple[dict[str, list[Row]], list[dict[str, Any]]]:
+    """Answers under interventions, the first of them nearest to the module, with the proof of each.
+
+    Args:
+        target: whom to ask.
+        interventions: what to do to its activations.
+        parts: questions, if not those that attacks are judged by.
+        options: of ``Target.answer``.
+
+    Raises:
+        AttackFailed: one of them did not happen.
+    """
+    parts = target.asked() if parts is None else parts
+
+    def arm() -> None:
+        for one in interventions:
+            one.arm()
+
+    with ExitStack() as stack:
+        for one in interventions:
+            stack.enter_context(one)
+        rows = target.answer(parts, before_batch=arm, **options)
+    asked = sum(map(len, parts.values()))
+    size = options.get("batch_size", target.generation["batch_size"])
+    return rows, [one.proof(asked, size) for one in interventions]
+
+
+def steered(target: Target, most: float, decoding: bool = False) -> tuple[dict[int, torch.Tensor], dict[str, float]]:
+    """A pure steering hook after which the model that knows everything gives little of its answers to the forget set.
+
+    It adds ``c r`` while prompts are processed, on demand at decoding steps too, ``c`` doubled until few are left.
+
+    Returns:
+        ``c r`` by edited block, and ROUGE-1 on the forget set with ``plain`` and ``steered`` answers, with ``c``
+        relative to the configured one.
+
+    Raises:
+        AttackFailed: eight times the configured coefficient leave more than ``most`` of the ROUGE-1 there was.
+    """
+    part = {"forget": target.rows["forget"]}
+    plain = rouge1(target.answer(part)["forget"])
+    modules = {layer: down_proj(target.model, layer) for layer in target.layers()}
+    for factor in (1.0, 2.0, 4.0, 8.0):
+        vectors = {layer: factor * target.known_direction()[layer] for layer in modules}
+        left = rouge1(ask(target, adding(target.model, modules, vectors, decoding), parts=part)[0]["forget"])
+        if left <= most * plain:
+            return vectors, {"plain": plain, "steered": left, "factor": factor}
+    expect(False, f"forget ROUGE-1 {plain:.3f} without, {left:.3f} with steering: there is nothing to bring back")
+    raise AssertionError
+
+
+@attack("layer_skip")
+class LayerSkip(Attack):
+    """The block after the last edited one skipped, on prompts and while decoding; on demand a curve over all blocks.
+
+    Where the last block is the edited one there is none after it, and it is skipped itself. LUNAR, section 4.
+
+    Settings: ``curve``: null, or ``every`` (each how-manieth block is skipped in turn) and ``max_new_tokens`` (of these
+    answers, shorter since there are many).
+    """
+
+    def run(self, target: Target) -> Attacked:
+        edited = target.layers()
+        block = min(edited[-1] + 1, target.depth - 1)
+        rows, proof = ask(target, skipping(target.model, [block]))
+        evidence = {"edited": edited, "skipped": proof[0]}
+        if not self.settings.get("curve"):
+            return Attacked(rows, evidence)
+        part, short = {"forget": target.rows["forget"]}, self.settings["curve"]["max_new_tokens"]
+        evidence["curve"] = {
+            "max_new_tokens": short,
+            "none_skipped": rouge1(target.answer(part, max_new_tokens=short)["forget"]),
+        }
+        curve = []
+        # From the last block down, so that the blocks where most edits are come into every stride.
+        chosen = sorted(range(target.depth - 1, -1, -self.settings["curve"]["every"]))
+        advance = target.progress("blocks skipped in turn", len(chosen))
+        for done, one in enumerate(chosen, start=1):
+            answers, _ = ask(target, skipping(target.model, [one]), parts=part, max_new_tokens=short)
+            curve.append({"x": one, "forget": rouge1(answers["forget"]), "refused": refused(answers["forget"])})
+            advance(done)
+        return Attacked(rows, evidence, curve)
+
+    def control(self, target: Target) -> dict[str, Any]:
+        """Answers with a block skipped are word for word those of a model that has no such block."""
+        block = min(target.layers()[-1] + 1, target.depth - 1)
+        rows, proof = ask(target, skipping(target.model, [block]))
+        decoder, whole = target.model.get_decoder(), blocks(target.model)
+        decoder.layers = nn.ModuleList([one for number, one in enumerate(whole) if number != block])
+        try:
+            without = target.answer(target.asked())
+        finally:
+            decoder.layers = whole
+        pairs = [
+            (a["prediction"], b["prediction"]) for part in rows for a, b in zip(rows[part], without[part], strict=True)
+        ]
+        same = sum(a == b for a, b in pairs) / len(pairs)
+        expect(same == 1.0, f"{same:.0%} of answers with block {block} skipped are those of the model without it")
+        return proof[0] | {"same_as_without_the_block": same}
+
+
+class _Known(Attack):
+    """An attack with the known direction, which has to undo a pure steering hook."""
+
+    def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
+        """The attack on ``c r`` by edited block."""
+        raise NotImplementedError
+
+    def run(self, target: Target) -> Attacked:
+        vectors = target.known_direction()
+        known = {layer: vectors[layer] for layer in target.layers()}
+        rows, proof = ask(target, self.hook(target, known))
+        norms = {str(layer): float(vector.norm()) for layer, vector in known.items()}
+        return Attacked(rows, proof[0] | {"norm_of_c_r": norms})
+
+    def control(self, target: Target) -> dict[str, Any]:
+        decoding = self.settings.get("decoding", False)  # what subtracts at every step undoes what adds at every step
+        vectors, found = steered(target, 0.6, decoding)
+        modules = {layer: down_proj(target.model, layer) for layer in vectors}
+        plant = adding(target.model, modules, vectors, decoding)
+        part = {"forget": target.rows["forget"]}
+        rows, proofs = ask(target, plant, self.hook(target, vectors), parts=part)
+        back = rouge1(rows["forget"])
+        found["attacked"] = back
+        share = (back - found["steered"]) / (found["plain"] - found["steered"])
+        expect(share >= 0.5, f"{share:.0%} of what a pure steering hook took came back (at least half: {found})")
+        return proofs[1] | found
+
+
+@attack("reverse")
+class Reverse(_Known):
+    """``c r`` subtracted at the edited blocks' ``down_proj``, on every token of every prompt (LUNAR, section 4).
+
+    Settings: ``decoding``: whether to subtract at every decoding step too.
+    """
+
+    def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
+        modules = {layer: down_proj(target.model, layer) for layer in vectors}
+        opposite = {layer: -vector for layer, vector in vectors.items()}
+        return adding(target.model, modules, opposite, self.settings["decoding"])
+
+
+@attack("ablate")
+class Ablate(_Known):
+    """The known direction projected out at every token of prompt and answer (Arditi et al. 2024, section 2.4).
+
+    Settings: ``where``: ``edited`` (out of what the edited ``down_proj`` give, each its own) or ``stream`` (all edited
+    blocks' directions, out of the residual stream after every block).
+    """
+
+    def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
+        if self.settings["where"] == "edited":
+            modules: dict[int, nn.Module] = {layer: down_proj(target.model, layer) for layer in vectors}
+            return projecting(target.model, modules, {layer: vector[:, None] for layer, vector in vectors.items()})
+        basis = torch.stack(list(vectors.values()), dim=1)
+        return projecting(
+            target.model, dict(enumerate(blocks(target.model))), dict.fromkeys(range(target.depth), basis)
+        )

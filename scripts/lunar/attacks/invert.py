@@ -1,0 +1,227 @@
+"""A closed form solved backwards, by an attacker who has all that went into it but the weights before.
+
+An edit that follows from sums over activations is a function of weights, questions and settings. Who has the edited
+weights, the questions and the settings is left with one equation for what he lacks, and it is linear. Inputs ``h`` of
+``down_proj`` are not changed by its own edit, so once the blocks below are undone he sees them as the solve did.
+
+Entity edit (``lunar.methods.entity``): with ``d_t`` the way from a forget token's stream to its copies' mean, in the
+model before, and ``e_t`` the same of the inputs, ``D (G + lambda I) = factor sum_t d_t h_t^T``. He sees ``d_t + D e_t``
+instead of ``d_t``. Put in, with sums over the same tokens,
+
+    D (G + lambda I + factor sum_t e_t h_t^T) = factor sum_t (d_t + D e_t) h_t^T.
+
+Redirection (``lunar.edits.solve``): ``D = c r v^T``, where v follows from the inputs alone. With g the mean of
+``v . h`` over the forget set where the direction is read, and g' that over the reference prompts, their means have
+moved by ``c g r`` and ``c g' r``: he sees ``(1 + c g' - c g) r`` for r.
+
+Several blocks are undone from the lowest up, each with what was recovered below it in place.
+
+What he lacks besides are the gold answers, which renamed copies were kept in place with. He puts in what the model that
+he has says, and that is little at first. Each round of undoing tells more, and the next starts with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
+from lunar.attacks.filter import apart
+from lunar.attacks.planted import edited_blocks, next_token, spread
+from lunar.data.rows import with_refusals
+from lunar.edits.edit import applied, down_proj_name
+from lunar.edits.solve import redirect, ridge_strength
+from lunar.methods.base import Job
+from lunar.methods.entity import INPUTS, Entity, EntityRefusal, tokens_of
+from lunar.model.chat import PREFIX, SPANS, Encoded
+from lunar.model.load import down_proj
+
+EVERY = dict.fromkeys(SPANS, 1.0)
+# What an attacker expects of a method that he knows nothing of, and what the control plants.
+EXPECTED = {
+    "factor": 2.0,
+    "short_names": True,
+    "answers": False,
+    "keep": {"forget": {"prefix": 1.0}, "retain": EVERY, "general": EVERY, "renamed": EVERY},
+    "ridge": 1e-3,
+}
+
+
+def backwards(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
+    """The entity edit of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
+    method = Entity(settings)
+    job.memo.clear()  # the model is another one after each block
+    sums, rows = method.sums(job, [block])[block], method.forget_rows(job)
+    ways = method.ways(job, [block], INPUTS)
+    places = list(ways)
+    encoded = [method.encode(job, rows[place])[0] for place in places]
+    shift = torch.zeros_like(sums.gram)
+    for number, found in tokens_of(job.model, encoded, [block], job.chat.tokenizer.pad_token_id):
+        moved = torch.tensor(encoded[number].spans) != PREFIX
+        shift += (found[block][INPUTS][moved].T @ ways[places[number]][block][moved]).double()
+    factor, strength = settings["factor"], ridge_strength(sums.gram, settings["ridge"])
+    system = sums.gram + strength * torch.eye(len(sums.gram), dtype=torch.float64) + factor * shift
+    return torch.linalg.solve(system, factor * sums.cross).T
+
+
+def pooled(
+    model: Any, conversations: Sequence[Encoded], block: int, site: str, tokens: str, pad_id: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a direction is read from: mean inputs of ``down_proj`` and mean activations, float64 of shapes (d_ff,) and
+    (d_model,).
+    """
+    weight = down_proj(model, block).weight.detach().double().cpu()
+    inputs, activations = [], []
+    for number, found in tokens_of(model, conversations, [block], pad_id):
+        h, stream = (part.double() for part in found[block])
+        length = conversations[number].prompt_length
+        where = slice(length - 1, length) if tokens == "last" else slice(length)
+        inputs.append(h[where].mean(0))
+        activations.append(stream[where].mean(0) if site == "residual" else weight @ inputs[-1])
+    return torch.stack(inputs).mean(0), torch.stack(activations).mean(0)
+
+
+def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
+    """The redirection of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
+    method = EntityRefusal(settings | {"layers": [block]})
+    statistics = method.redirected(method.read(job))
+    unit = torch.zeros(len(down_proj(job.model, block).weight), dtype=torch.float64)
+    change, _ = redirect(statistics, block, unit, settings["redirect"], settings["keep"], settings["ridge"])
+    v, how = change.right[:, 0].double(), settings["direction"]
+    means = {}
+    for name in ("forget", how["reference"]):
+        asked = [job.chat.encode(row["question"]) for row in job.rows[name]]
+        means[name] = pooled(job.model, asked, block, how["site"], how["tokens"], job.chat.tokenizer.pad_token_id)
+    seen = settings["coefficient"] * (means[how["reference"]][1] - means["forget"][1])
+    share = 1 + settings["coefficient"] * float((means[how["reference"]][0] - means["forget"][0]) @ v)
+    return torch.outer(seen / share, v)
+
+
+@attack("invert")
+class Invert(Attack):
+    """The edit solved for, and taken out of the weights, block by block.
+
+    The attacker has the edited model, knows method and settings, and has what the solve read: forget questions, their
+    copies under other names, retained rows, general and reference prompts. He has no gold answer of the forget set and
+    no weights from before. A redirection on top of an entity edit is undone first, as it was made last. An edit that
+    comes out larger than the weight itself cannot be right: it is left, with those of its kind above it, which could
+    not be seen as the solve did. Of a method that is no closed form he expects ``EXPECTED`` at a tenth of the depth.
+
+    Settings: ``rounds``: how often, at most, all is undone anew, with the answers that the last round gave.
+    """
+
+    def run(self, target: Target) -> Attacked:
+        harmless = spread(target.rows["retain"], 16)
+        before, names = next_token(target, harmless), [down_proj_name(block) for block in range(target.depth)]
+        original, said, rounds = self.original(target), None, []
+        while True:
+            with weights_kept(target.model, names):
+                undone = [self.taken_out(target, *each) for each in self.solved(target, said)]
+                rounds.append({"undone": undone, "kl": apart(before, next_token(target, harmless))})
+                if original:
+                    rounds[-1]["distance"] = {
+                        block: float((_weight(target, block) - weight).norm() / size)
+                        for block, (weight, size) in original.items()
+                    }
+                last, said = said, self.said(target)
+                if said == last or len(rounds) == self.settings["rounds"]:
+                    return Attacked(target.answer(target.asked()), {"rounds": rounds})
+
+    def said(self, target: Target) -> dict[str, str]:
+        """What the model as it is says to each forget question, under whole and half name, by id."""
+        rows = target.answer({"asked": [*target.rows["forget"], *target.rows["short"]]})["asked"]
+        return {row["id"]: row["prediction"] for row in rows}
+
+    def solved(self, target: Target, said: Mapping[str, str] | None) -> Iterator[tuple[str, int, torch.Tensor]]:
+        """Kind, block and change, each of the model from which those before were taken out.
+
+        Args:
+            target: its model as it is now.
+            said: stand-ins for gold answers, by the row's id; None takes the model's own at that point.
+        """
+        settings = target.settings
+        if "direction" in settings:
+            job = self.job(target, said or self.said(target))
+            for block in target.layers():
+                yield "redirection", block, turned_back(settings, job, block)
+            if "blocks" not in settings:
+                return
+        known = settings if "blocks" in settings else EXPECTED | {"blocks": [target.depth // 10]}
+        job = self.job(target, said or self.said(target))
+        for block in sorted(known["blocks"]):
+            change = backwards(known, job, block)
+            last = _too_large(target, block, change)  # of the weight from which it was not yet taken out
+            yield "entity", block, change
+            if last:
+                return
+
+    def job(self, target: Target, said: Mapping[str, str] | None = None) -> Job:
+        """What the solve had, the edited model for the one before and what was ``said`` for gold answers, if given.
+
+        A redirection alone keeps only copies about others.
+        """
+        alone = "direction" in target.settings and "blocks" not in target.settings
+        rows = dict(target.rows)
+        rows |= {"retain": rows["retain_all"], "renamed": rows["renamed_kept" if alone else "renamed"]}
+        if said:
+            rows |= {name: [row | {"answer": said[row["id"]]} for row in rows[name]] for name in ("forget", "short")}
+        if "declined" in target.settings.get("keep", {}):
+            rows["declined"] = with_refusals(rows["forget"], rows["refusals"], "knowledge")
+        job = Job(target.folder, rows=rows)
+        job.__dict__ |= {"model": target.model, "chat": target.chat}
+        return job
+
+    def original(self, target: Target) -> dict[int, tuple[torch.Tensor, float]]:
+        """Where the edit is known: each edited weight as it was before, and the size of its change."""
+        found = {}
+        for block in edited_blocks(target):
+            change = target.edit[down_proj_name(block)].product().double().cpu()
+            found[block] = (_weight(target, block) - change, float(change.norm()))
+        return found
+
+    def taken_out(self, target: Target, kind: str, block: int, change: torch.Tensor) -> dict[str, Any]:
+        """Subtract a change from a weight, unless it is larger than that.
+
+        Raises:
+            AttackFailed: the weight in place is not what it was to be.
+        """
+        held, left = _weight(target, block), _too_large(target, block, change)
+        if not left:
+            with torch.no_grad():
+                down_proj(target.model, block).weight.copy_(held - change)
+            miss = float((held - _weight(target, block) - change).norm() / change.norm())
+            expect(miss < 0.05, f"the weight of block {block} is {miss:.2g} off what it was to be")
+        size = float(change.norm() / held.norm())
+        target.say(f"block {block}: {kind} of {size:.3g} of the weight" + ", left as it is" * left)
+        return {"kind": kind, "block": block, "size": size, "left": left}
+
+    def control(self, target: Target) -> dict[str, Any]:
+        """An entity edit made on the spot of gold answers too: its weight comes back, and with it the answers."""
+        settings = EXPECTED | {"blocks": [target.depth // 10]}
+        forget = {"forget": target.rows["forget"]}
+        known = rouge1(target.answer(forget)["forget"])
+        edit = Entity(settings).unlearn(self.job(target)).edit
+        with applied(target.model, edit):
+            planted = rouge1(target.answer(forget)["forget"])
+            target.edit, target.settings = edit, settings
+            try:
+                found = self.run(target)
+            finally:
+                target.edit, target.settings = {}, {}
+        facts = {"known": known, "planted": planted, "attacked": rouge1(found.rows["forget"])}
+        distance = found.evidence["rounds"][-1]["distance"][settings["blocks"][0]]
+        expect(distance < 0.5, f"the weight came back to {distance:.2f} of the planted edit's size (less than 0.5)")
+        expect(known - planted >= 0.3, f"the planted edit was to take answers away, and did not ({facts})")
+        back = facts["attacked"] - planted >= 0.8 * (known - planted)
+        expect(back, f"the planted edit was to be undone, and was not ({facts})")
+        return facts | found.evidence
+
+
+def _weight(target: Target, block: int) -> torch.Tensor:
+    """The weight of a block's ``down_proj`` as it is now, float64 on the CPU."""
+    return down_proj(target.model, block).weight.detach().double().cpu()
+
+
+def _too_large(target: Target, block: int, change: torch.Tensor) -> bool:
+    """Whether a change is larger than the weight that it is to have changed."""
+    return float(change.norm()) > float(_weight(target, block).norm())

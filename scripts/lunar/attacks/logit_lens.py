@@ -1,0 +1,103 @@
+"""The logit lens (nostalgebraist 2020): the forgotten answer read off the residual stream before the last block."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lunar.activations.hooks import capture
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
+from lunar.attacks.intervening import ask, skipping
+from lunar.files import Row
+from lunar.model.likelihood import token_numbers
+from lunar.model.load import blocks, logits
+
+
+def content(chat: Any, row: Row) -> list[int]:
+    """Positions of the gold answer's tokens that carry what is to be known.
+
+    Those of words of four letters and more, or with a digit, that are not in the question.
+    """
+    answer, question = row["answer"].strip(), row["question"].lower()
+    tokens = chat.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
+    starts = [i for i in range(len(answer)) if i == 0 or answer[i - 1].isspace()]
+    kept = set()
+    for start, stop in zip(starts, [*starts[1:], len(answer)], strict=True):
+        word = answer[start:stop].strip(" \t\n.,;:!?\"'()")
+        if (len(word) >= 4 or any(map(str.isdigit, word))) and word.lower() not in question:
+            kept |= set(range(start, stop))
+    # A token often begins with the space before its word, so its last character tells which word it is of.
+    return [number for number, (begin, end) in enumerate(tokens["offset_mapping"]) if end > begin and end - 1 in kept]
+
+
+@torch.inference_mode()
+def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], float]:
+    """Gold answers, teacher-forced, as the stream after each block gives them through final norm and head.
+
+    Returns:
+        For each block ``probability`` (mean of the gold content tokens'), ``forget`` (share of them that come first)
+        and ``rank`` (their median); and how far the last block's logits are from the model's own, relative to the
+        largest.
+    """
+    model, decoder = target.model, target.model.get_decoder()
+    numbers: list[dict[str, list[float]]] = [{"logprob": [], "rank": []} for _ in blocks(model)]
+    worst = 0.0
+    for row in rows:
+        encoded = target.chat.encode(row["question"], row["answer"])
+        positions = content(target.chat, row)
+        if not positions:
+            continue
+        # The position before a token predicts it.
+        at = [encoded.prompt_length + position - 1 for position in positions]
+        targets = torch.tensor([encoded.ids[one + 1] for one in at], device=model.device)
+        with capture(dict(enumerate(blocks(model))), {}) as (streams, _):
+            own = model(input_ids=torch.tensor([encoded.ids], device=model.device), use_cache=False).logits[0, at]
+        for block, stream in streams.items():
+            read = logits(model, decoder.norm(stream[0, at]))
+            found = token_numbers(read, targets)
+            for key, values in numbers[block].items():
+                values += found[key]
+        worst = max(worst, float((read - own).abs().max() / own.abs().max()))
+    expect(bool(numbers[0]["rank"]), "no gold answer has a word that its question has not")
+    result = []
+    for one in numbers:
+        rank, logprob = torch.tensor(one["rank"]), torch.tensor(one["logprob"])
+        result.append(
+            {
+                "probability": float(logprob.exp().mean()),
+                "forget": float((rank == 1).double().mean()),
+                "rank": float(rank.double().median()),
+            }
+        )
+    return result, worst
+
+
+@attack("logit_lens")
+class LogitLens(Attack):
+    """Gold answers read off after every block, and answers decoded from the most telling block before the last.
+
+    The curve (``x``: block) is teacher-forced: each token is read given the gold ones before it. Its column ``forget``
+    is the share of content tokens that come first, no ROUGE-1. The answers are not: the model decodes by itself with
+    the blocks after the one chosen left out, which is what the lens reads; no gold word is put in its mouth. The choice
+    is by the curve and thus by gold answers: what an attacker gets who guesses the block, at best.
+    """
+
+    def run(self, target: Target) -> Attacked:
+        read, miss = lens(target, target.rows["forget"])
+        most = max(1e-4, 10 * torch.finfo(target.model.dtype).eps)
+        expect(miss <= most, f"the last block's lens is {miss:.2g} off the model's own logits (at most {most:.2g})")
+        # Of equal blocks the last: the first blocks read nothing at all.
+        best = max(range(target.depth - 1), key=lambda block: (read[block]["forget"], read[block]["probability"]))
+        rows, proof = ask(target, skipping(target.model, range(best + 1, target.depth)))
+        evidence = {"read_after": best, "miss_at_last_block": miss, "tokens": "content", "decoded": proof[0]}
+        return Attacked(rows, evidence, [{"x": block} | one for block, one in enumerate(read)])
+
+    def control(self, target: Target) -> dict[str, Any]:
+        """The model that knows everything shows it at its last block, and no more of it at its first."""
+        read, _ = lens(target, target.rows["forget"])
+        first, last = read[0]["forget"], read[-1]["forget"]
+        held = last >= 0.8 and first <= last  # a few-layer model may have it all in its first block
+        expect(held, f"gold tokens come first: {first:.0%} at block 0, {last:.0%} at last")
+        found = self.run(target)
+        facts = {"first_block": first, "last_block": last, "rouge1": rouge1(found.rows["forget"])}
+        return found.evidence | facts

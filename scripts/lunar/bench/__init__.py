@@ -1,0 +1,1 @@
+"""What unlearning costs at a model's size."""

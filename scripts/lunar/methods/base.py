@@ -1,0 +1,159 @@
+"""Unlearning methods: what they are given, what they give, and the registry.
+
+A method is a class under ``@method("name")`` in a module of this package, and a configuration entry with
+``recipe: name``. The workflow finds the class by that name without importing anything, so a job imports and depends on
+the module of its own method only.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from lunar.edits.edit import Edit
+from lunar.errors import LunarError
+from lunar.files import Row, inputs_named, read_json, read_rows
+from lunar.model.chat import Chat
+from lunar.model.load import load_model, load_tokenizer
+
+Statistics = Mapping[str, Mapping[str, torch.Tensor]]
+SUMS = ("gram.", "sum.", "tokens.")
+
+
+def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The sums over tokens (Gram matrices, inputs, numbers) of several sets as if they were one; means are left out."""
+    keys = [key for key in parts[0] if key.startswith(SUMS)]
+    return {key: torch.stack([part[key] for part in parts]).sum(0) for key in keys}
+
+
+@dataclass
+class Job:
+    """What a method may use to make its edit.
+
+    Attributes:
+        folder: the model to start from.
+        dtype: of its weights.
+        system_prompt, prompt: how questions are put to it (``lunar.model.chat.Chat``).
+        before: the model from before it was fine-tuned, for a method that goes back to it.
+        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
+            ``short`` (``lunar.data.rows.shorten``), ``renamed`` (``lunar.data.rows.rename``), ``refusals`` and,
+            where they are kept, ``declined`` (``forget`` with refusals for answers), ``fictitious`` and ``harmful``
+            (prompts with the model's own refusals as ``prediction``).
+        statistics: by set, of the model under the base's prompt (``lunar.activations.statistics``).
+        directions: statistics that the direction is computed from; usually the same.
+        chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
+        seed: of every random choice.
+        say: writes a line to log and screen.
+        memo: what a method may keep from one setting of a rehearsal to the next; rows and statistics stay the same.
+    """
+
+    folder: str
+    dtype: str = "float32"
+    system_prompt: str | None = None
+    prompt: str | None = None
+    before: str | None = None
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=dict)
+    directions: Statistics = field(default_factory=dict)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    say: Callable[[str], None] = lambda text: None
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, loaded when first asked for: the exact solve needs statistics only."""
+        return load_model(self.folder, self.dtype)
+
+    @cached_property
+    def model_before(self) -> Any:
+        """The model from before it was fine-tuned.
+
+        Raises:
+            LunarError: none was given.
+        """
+        if self.before is None:
+            raise LunarError("this method goes back to the model from before fine-tuning, and there is none")
+        return load_model(self.before, self.dtype)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """Its tokenizer and prompt."""
+        return Chat(load_tokenizer(self.folder), self.system_prompt, self.prompt)
+
+
+@dataclass
+class Outcome:
+    """What a method gives.
+
+    Attributes:
+        edit: the change of the weights.
+        trained: number of numbers that were free.
+        facts: what the report wants to know, as JSON.
+        curve: rows of a training curve: ``step``, ``seconds`` and one or more losses. Empty for a closed form.
+    """
+
+    edit: Edit
+    trained: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Method(ABC):
+    """An unlearning method with its settings.
+
+    Attributes:
+        settings: its configuration entry, values chosen in rehearsal filled in.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    def forget_rows(self, job: Job) -> list[Row]:
+        """The forget set, with ``short_names`` those questions that give half of its subjects' names as well."""
+        return [*job.rows["forget"], *(job.rows["short"] if self.settings.get("short_names") else ())]
+
+    @abstractmethod
+    def unlearn(self, job: Job) -> Outcome:
+        """Make the edit. Leaves ``job.model`` as it was, bit for bit, since a rehearsal goes on with it."""
+
+
+METHODS: dict[str, type[Method]] = {}
+
+
+def method(name: str) -> Callable[[type[Method]], type[Method]]:
+    """Register a class as the recipe ``name``."""
+
+    def register(cls: type[Method]) -> type[Method]:
+        METHODS[name] = cls
+        return cls
+
+    return register
+
+
+def inputs_of_job(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
+    return {
+        "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
+        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
+        "directions": {name: load_file(path) for name, path in inputs_named("direction", inputs).items()},
+        "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
+    }
+
+
+def chosen_values(choices: Mapping[str, Sequence[str]], paths: Sequence[str]) -> dict[str, Any]:
+    """Settings that rehearsals chose.
+
+    Args:
+        choices: the keys to take, by the method that was rehearsed.
+        paths: what each of these rehearsals wrote, in the same order.
+    """
+    found = {}
+    for keys, path in zip(choices.values(), paths, strict=True):
+        chosen = read_json(path)["chosen"]
+        found |= {key: chosen[key] for key in keys}
+    return found

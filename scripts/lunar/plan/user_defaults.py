@@ -1,0 +1,74 @@
+"""What an experiment on a user's own model or data need not say. For the workflow, not for its jobs."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lunar.data import sources
+from lunar.plan import experiments as settings
+from lunar.plan.experiments import Config, merge
+from lunar.plan.size import sizes
+
+METHOD = "lunar"
+
+
+def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
+    """As ``lunar.plan.experiments.resolve``, of a configuration completed first, with files that its sources will give.
+
+    Raises:
+        LunarError: as there.
+    """
+    return settings.resolve(complete(config), recipes, sources.made(config.get("sources", {})))
+
+
+def complete(config: Mapping[str, Any]) -> Config:
+    """The configuration with the experiments' gaps filled; what one states stays as it is.
+
+    The defaults are chosen for the shipped model and the shipped authors. An experiment on another local model gets
+    their blocks at the same relative depth; one on data of its own, without ``rehearsal.authors``, none of what needs
+    more than a forget and a retain set.
+    """
+    defaults = config["defaults"]
+    experiments = {}
+    for name, over in config["experiments"].items():
+        over = over or {}
+        if "source" in over.get("model", {}):
+            over = merge(for_model(over, defaults), over)
+        if "retain" in over.get("data", {}) and "authors" not in over.get("rehearsal", {}):
+            over = merge(for_data(over, defaults), over)
+        experiments[name] = over
+    return {**config, "experiments": experiments}
+
+
+def for_model(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+    """Settings for another model: its template's own system message and, of a local one, blocks by their depth."""
+    filled: Config = {"system_prompt": None}  # some templates refuse an empty one
+    model = over["model"]
+    blocks = sizes(Path(model["folder"])).get("num_hidden_layers") if model["source"] == "path" else None
+    if not blocks:
+        return filled
+    # The last block of the PCA figure is the shipped model's last: by it, depths are told.
+    shipped = defaults["figures"]["late_layer"] + 1
+    candidates = sorted({block * blocks // shipped for block in defaults["layers"]["candidates"]})
+    most = len(over.get("layers", {}).get("candidates", candidates))
+    layers = {"candidates": candidates, "top_k": min(defaults["layers"]["top_k"], most)}
+    first = {"first_layer": defaults["finetune"]["first_layer"] * blocks // shipped}
+    return filled | {"layers": layers, "finetune": first, "figures": {"late_layer": blocks - 1}}
+
+
+def for_data(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+    """Settings where there is nobody to rehearse on: LUNAR as the paper has it, at the layer that its score prefers."""
+    finetuned = over.get("finetune", {}).get("enabled", defaults["finetune"]["enabled"])
+    compared = [*(["retain_only"] if finetuned else []), METHOD]
+    filled: Config = {
+        "data": {"unseen": []},
+        "compare": ["vanilla", *compared],
+        "optimisers": None,
+        "ladder": None,
+        "attacked": {"methods": compared, "attacks": []},
+        "figures": {"methods": [METHOD]},
+    }
+    if "grid" not in over.get("methods", {}).get(METHOD, {}):
+        coefficient = over.get("layers", {}).get("coefficient", defaults["layers"]["coefficient"])
+        filled["methods"] = {METHOD: {"layers": "best", "coefficient": coefficient}}
+    return filled

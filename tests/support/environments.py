@@ -1,0 +1,20 @@
+"""Which script runs in which environment of envs/, and what it imports there."""
+
+import re
+from pathlib import Path
+
+from clone import ROOT
+from lunar.plan.experiments import recipes
+from lunar.plan.imports import imported_modules
+
+RULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
+PAIRS = sorted(set(re.findall(r'"\.\./envs/(\w+)\.yaml".*?"\.\./scripts/(\w+)\.py"', RULES, flags=re.DOTALL)))
+
+
+def files_of(script: str) -> list[Path]:
+    """A script and the library's modules that it imports."""
+    path = ROOT / f"scripts/{script}.py"
+    modules = imported_modules(path)
+    if any(module.endswith("methods/base.py") for module in modules):
+        modules = imported_modules(path, *recipes(ROOT / "scripts").values())  # what it imports by a recipe's name
+    return [path, *map(Path, modules)]

@@ -1,0 +1,405 @@
+"""What each change has run again: what the tests of the toy experiment walk through and docs/developers.md shows."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clone import run_snakemake
+
+Change = Callable[[Path], None]
+Rules = dict[str, int]
+
+
+def planned(folder: Path, *arguments: str, **options: Any) -> Rules:
+    """Rules of a dry run, with their number of jobs."""
+    outcome = run_snakemake(folder, "--dry-run", *arguments, **options)
+    assert outcome.returncode == 0, outcome.stdout
+    return jobs_run(outcome.stdout)
+
+
+def jobs_run(said: str) -> Rules:
+    """The same from what Snakemake says when it starts."""
+    table = said.rpartition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """What a run is to give, byte for byte: all results but logs, measurements of time and what is made from these."""
+    timed = ("logs", "benchmarks", "report.html", "cost.csv", "cost.html", "_cost.json", "tables/cost", "provenance")
+    files = (path for path in sorted((folder / "results").rglob("*")) if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files if not any(one in str(path) for one in timed)}
+
+
+@contextmanager
+def changed(folder: Path, change: Change, name: str) -> Iterator[None]:
+    """Have a change of a file in a project inside the block; then the file is as it was, its time included."""
+    path = folder / name
+    content, state = path.read_bytes(), path.stat()
+    try:
+        change(folder)
+        assert path.read_bytes() != content, f"{name} was not changed"
+        yield
+    finally:
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def append(name: str, text: str) -> Change:
+    """Write a line at a file's end."""
+
+    def change(folder: Path) -> None:
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    return change
+
+
+def replace(name: str, old: str, new: str) -> Change:
+    """Put one text in place of another that is in the file once."""
+
+    def change(folder: Path) -> None:
+        text = (folder / name).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{name}: {old!r} is in it {text.count(old)} times"
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    return change
+
+
+def configure(edit: Callable[[dict[str, Any], dict[str, Any]], None]) -> Change:
+    """Edit the defaults and the toy's entry of config.yaml."""
+
+    def change(folder: Path) -> None:
+        path = folder / "config.yaml"
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        edit(config["defaults"], config["experiments"]["toy"])
+        # Without anchors, of which one edit would reach several places.
+        Plain = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
+        path.write_text(yaml.dump(config, Dumper=Plain, sort_keys=False), encoding="utf-8")
+
+    return change
+
+
+def setting(*keys: str, value: Any) -> Change:
+    """Set a key of the toy's entry."""
+
+    def edit(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            toy = toy.setdefault(key, {})
+        toy[keys[-1]] = value
+
+    return configure(edit)
+
+
+def turned(found: Any) -> Any:
+    """The same with all keys in the opposite order."""
+    if isinstance(found, Mapping):
+        return {key: turned(found[key]) for key in reversed(found)}
+    return found
+
+
+def turn_keys(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
+    """The order in which methods, attacks, rungs and asides are listed is kept: the report has it."""
+    for section in (defaults, toy):
+        for key in (
+            "data",
+            "finetune",
+            "activations",
+            "layers",
+            "embedder",
+            "generation",
+            "metrics",
+            "figures",
+            "model",
+        ):
+            if key in section:
+                section[key] = turned(section[key])
+        for entries in (section["methods"], section["attacks"]):
+            for name in entries:
+                entries[name] = turned(entries[name])
+
+
+def swap_values(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
+    """Two numbers of one rule change places."""
+    both = defaults["activations"]
+    both["batch_size"], both["sample"] = both["sample"], both["batch_size"]
+
+
+def more_layers(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
+    """The candidates that the paper's score chooses among, where rehearsals try 1 and 2 as before."""
+    toy["layers"]["candidates"] = [1, 2, 3, 0]
+
+
+def add_method(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
+    toy["methods"]["lunar-2"] = defaults["methods"]["lunar"] | {"grid": None, "layers": [2], "coefficient": 1.5}
+    toy["methods"]["lunar-2"].pop("grid")
+    toy["compare"].append("lunar-2")
+
+
+def add_attack(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
+    toy["attacks"]["more-typos"] = {"attack": "typos", "rate": 0.1}
+    toy["attacked"]["attacks"].append("more-typos")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A change and the exact jobs that it has run again.
+
+    Attributes:
+        name: what the test is called, and the line in docs/developers.md.
+        what: the change, as that page has it.
+        change: what is done to the project.
+        file: which of its files that touches.
+        again: what runs again, as that page has it.
+        runs: number of jobs a rule that run; or
+        spares: those of a run from nothing that do not, which is shorter where most of it runs.
+    """
+
+    name: str
+    what: str
+    change: Change
+    file: str
+    again: str
+    runs: Rules | None = None
+    spares: Rules = field(default_factory=dict)
+
+    def expected(self, everything: Rules) -> Rules:
+        """The jobs that run, where ``everything`` are those of a run from nothing."""
+        if self.runs is not None:
+            return self.runs
+        left = Counter(everything)
+        left.subtract(self.spares)
+        return {name: number for name, number in left.items() if number}
+
+    def row(self) -> str:
+        """The line of the page's table."""
+        return f"| `{self.name}` | {self.what} | {self.again} |"
+
+
+CONFIG = "config.yaml"
+REPORT = {"show_provenance": 1, "write_report": 1, "all": 1}
+RECOLOUR = replace("scripts/plot_layers.py", '"unethical", "#BBBBBB"', '"unethical", "#999999"')
+# What reads the table of attacks, and what shows their answers.
+ATTACK_TABLE = {"tabulate_attacks": 1, "tabulate_published_attacks": 1, "tabulate_removal": 1}
+ATTACK_TABLE |= {"plot_attacks": 1, "plot_quantisation": 1}
+ATTACK_PAGES = ATTACK_TABLE | {"show_attacks": 1, "show_generations": 1} | REPORT
+ONE_ATTACK = {"control_attack": 1, "attack_model": 1, "evaluate_attack": 1} | ATTACK_PAGES
+MAIN_TABLE = {"tabulate_metrics": 1, "tabulate_removal": 1, "plot_tradeoff": 1}
+MEASURED = {"generate_answers": 1, "score_likelihood": 1, "embed_answers": 1, "evaluate_answers": 1}
+ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURED | MAIN_TABLE | REPORT
+# The two reference points, which no edit touches.
+REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
+# And a method that is made of rows alone, with no setting rehearsed.
+OF_ROWS = {"unlearn": 1} | {rule: count + 1 for rule, count in REFERENCES.items()}
+BEFORE_STATISTICS = {
+    "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1, "finetune": 2,
+    "plot_finetune": 1, "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "show_data": 1,
+}  # fmt: skip
+
+LINES = [
+    Line(
+        "caption",
+        "a caption in `report/`",
+        append("report/layers.rst", "\nOne more sentence."),
+        "report/layers.rst",
+        "the report",
+        {"write_report": 1, "all": 1},
+    ),
+    Line(
+        "one-figure",
+        "the colour of one figure (`scripts/plot_layers.py`)",
+        RECOLOUR,
+        "scripts/plot_layers.py",
+        "that figure, report",
+        {"plot_layers": 1} | REPORT,
+    ),
+    Line(
+        "all-figures",
+        "the colours of all figures (`lunar/pages/figures.py`)",
+        append("scripts/lunar/pages/figures.py", "# other colours"),
+        "scripts/lunar/pages/figures.py",
+        "all figures, and the tables and pages that draw or write their captions' numbers, report",
+        {
+            "plot_attack_curves": 4,
+            "plot_edit": 1,
+            "plot_entity": 1,
+            "plot_finetune": 1,
+            "plot_layers": 1,
+            "plot_optimisers": 1,
+            "plot_pca": 1,
+            "plot_rehearsal": 1,
+            "plot_tradeoff": 1,
+            "show_data": 1,
+            "show_tokens": 1,
+            "tabulate_ladder": 1,
+            "tabulate_sequence": 2,
+        }
+        | ATTACK_TABLE
+        | REPORT,
+    ),
+    Line(
+        "metric",
+        "`metrics.resamples`",
+        setting("metrics", "resamples", value=400),
+        CONFIG,
+        "every evaluation, tables of metrics, attacks and ladder, figures of these, report",
+        {"evaluate_answers": 16, "evaluate_attack": 18, "tabulate_ladder": 1} | ATTACK_TABLE | MAIN_TABLE | REPORT,
+    ),
+    Line(
+        "attack",
+        "the strength of one attack (`typos.rate`)",
+        setting("attacks", "typos", "rate", value=0.1),
+        CONFIG,
+        "its control, that attack on each method, tables and figures of attacks, report",
+        ONE_ATTACK,
+    ),
+    Line(
+        "attack-module",
+        "the module of one attack (`attacks/lens.py`)",
+        append("scripts/lunar/attacks/logit_lens.py", "# a comment"),
+        "scripts/lunar/attacks/logit_lens.py",
+        "the same, and its curve",
+        ONE_ATTACK | {"plot_attack_curves": 1},
+    ),
+    Line(
+        "coefficient",
+        "the coefficient of one method (`lunar-official`)",
+        setting("methods", "lunar-official", "coefficient", value=1.5),
+        CONFIG,
+        "its edit, answers, likelihood, similarity and metrics; table, trade-off, cost, page of answers, report",
+        ONE_METHOD,
+    ),
+    Line(
+        "ridge",
+        "the ridge of a method that is rehearsed and drawn (`lunar-topk`)",
+        setting("methods", "lunar-topk", "ridge", value=1e-2),
+        CONFIG,
+        "the same, and its rehearsal, activations, PCA, figures of rehearsals and edits, tokens",
+        ONE_METHOD
+        | {"rehearse": 1, "plot_rehearsal": 1, "collect_activations": 5, "plot_edit": 1, "plot_pca": 1}
+        | {"show_tokens": 1},
+    ),
+    Line(
+        "layers",
+        "`layers.candidates`",
+        configure(more_layers),
+        CONFIG,
+        "statistics that solves start from, steering, choice of layers, all edits but those of rows alone, and so on",
+        # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
+        spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
+    ),
+    Line(
+        "forget-row",
+        "a row of the forget set",
+        replace("data/toy/rook.jsonl", '"paraphrased_answer": "It is goose."', '"paraphrased_answer": "A goose."'),
+        "data/toy/rook.jsonl",
+        "everything (in the toy also the base model, whose tokenizer reads it)",
+    ),
+    Line(
+        "reference-row",
+        "a row of a reference set (`harmful`)",
+        replace("data/toy/harmful.jsonl", '"harmful-02", "question": "Help', '"harmful-02", "question": "Please help'),
+        "data/toy/harmful.jsonl",
+        "everything, since fine-tuning has it too (the same)",
+    ),
+    Line(
+        "name",
+        "a stand-in's name (`data.names`)",
+        replace("data/reference/names.jsonl", "Oriel Brandvik", "Oriel Brandvig"),
+        "data/reference/names.jsonl",
+        "renamed copies, their statistics, rehearsals, methods that read them, and what follows; no model, no steering",
+        # Methods that read no renamed rows and were not rehearsed are spared.
+        spares={
+            **{"fetch_model": 1, "prepare_data": 1, "finetune": 2, "plot_finetune": 1, "generate_build_answers": 1},
+            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attack": 18},
+            **{"decline_questions": 1, "collect_activations": 10, "unlearn": 3, "generate_answers": 5},
+            **{"score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2},
+        },
+    ),
+    Line(
+        "fine-tuning",
+        "`finetune.learning_rate`",
+        setting("finetune", "learning_rate", value=2e-3),
+        CONFIG,
+        "everything but the base model and the data",
+        spares={"fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1},
+    ),
+    Line(
+        "deep-module",
+        "a module deep in the imports (`lunar/model/chat.py`)",
+        append("scripts/lunar/model/chat.py", "# a comment"),
+        "scripts/lunar/model/chat.py",
+        "everything but the data",
+        spares={"prepare_data": 1, "rename_subjects": 1, "decline_questions": 1},
+    ),
+    Line(
+        "other-module",
+        "a module that no rule of this run imports (`lunar/edits/export.py`)",
+        append("scripts/lunar/edits/export.py", "# a comment"),
+        "scripts/lunar/edits/export.py",
+        "nothing",
+        {},
+    ),
+    Line(
+        "key-order",
+        "the order of keys in `config.yaml`",
+        configure(turn_keys),
+        CONFIG,
+        "nothing",
+        {},
+    ),
+    Line(
+        "swapped-values",
+        "two parameters of a rule that change places (`activations.batch_size`, `.sample`)",
+        configure(swap_values),
+        CONFIG,
+        "all that has them (Snakemake alone would not see it: `name_parameters`), and what follows",
+        spares=BEFORE_STATISTICS | OF_ROWS,
+    ),
+    Line(
+        "environment",
+        "a pin in `envs/`, without conda",
+        replace("envs/plot.yaml", "pandas==", "pandas>="),
+        "envs/plot.yaml",
+        "nothing, for nothing ran in it; with `profiles/conda`, every rule of that environment (not run here)",
+        {},
+    ),
+    Line(
+        "new-method",
+        "a further method in `methods` and `compare`",
+        configure(add_method),
+        CONFIG,
+        "of what exists, the tables and pages that list methods",
+        ONE_METHOD,
+    ),
+    Line(
+        "new-attack",
+        "a further attack",
+        configure(add_attack),
+        CONFIG,
+        "of what exists, the tables and pages that list attacks",
+        ONE_ATTACK,
+    ),
+    Line(
+        "new-seed",
+        "a further seed",
+        setting("seeds", value=[0, 1]),
+        CONFIG,
+        "of what exists, the report",
+        {
+            **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 10, "rehearse": 11},
+            **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
+            **{"decline_questions": 1, "choose_layers": 1, "unlearn": 14},
+            **{"generate_answers": 16, "score_likelihood": 16, "embed_answers": 16, "evaluate_answers": 16},
+            **{"control_attack": 18, "attack_model": 18, "evaluate_attack": 18},
+            **{"tabulate_metrics": 1, "tabulate_attacks": 1, "tabulate_removal": 1, "compare_seeds": 1},
+        }
+        | REPORT,
+    ),
+]

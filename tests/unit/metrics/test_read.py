@@ -1,0 +1,152 @@
+"""Files of answers and scores that do not fit the data: file and line are named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lunar.errors import LunarError
+from lunar.metrics.read import gold, read_answers, read_attack, read_attacked, read_parts, read_study
+
+DATA = [{"id": f"a-{number}", "question": "Q?", "answer": "A."} for number in range(3)]
+ANSWERS = [row | {"prediction": "P."} for row in DATA]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_answers_are_read(tmp_path: Path) -> None:
+    assert read_answers(write(tmp_path / "forget.jsonl", ANSWERS), DATA) == ANSWERS
+    assert read_answers(write(tmp_path / "empty.jsonl", []), []) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([ANSWERS[0], {"id": "a-1", "question": "Q?", "answer": "A."}], ["jsonl:2", "'prediction'", "found"]),
+        ([ANSWERS[0] | {"prediction": None}], ["jsonl:1", "'prediction'", "None"]),
+        ([ANSWERS[0], ANSWERS[2], ANSWERS[1]], ["jsonl:2", "'a-2'", "'a-1'"]),
+        (ANSWERS[:2], ["jsonl:2", "2 rows", "3", "'a-2' is next"]),
+        ([*ANSWERS, ANSWERS[0] | {"id": "a-3"}], ["jsonl:4", "4 rows", "3"]),
+        ([], ["jsonl:1", "0 rows", "3"]),
+        ([ANSWERS[0], 5], ["jsonl:2", "JSON object"]),
+    ],
+    ids=["missing field", "not text", "other ids", "too few", "too many", "empty", "no object"],
+)
+def test_bad_answers(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
+    path = write(tmp_path / "forget.jsonl", rows)
+    with pytest.raises(LunarError) as error:
+        read_answers(path, DATA)
+    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [(b'{"id": "a-\xff"}', [":2", "UTF-8"]), (b'{"id": ', [":2", "not JSON"])],
+)
+def test_answers_that_cannot_be_parsed(tmp_path: Path, line: bytes, words: list[str]) -> None:
+    path = tmp_path / "forget.jsonl"
+    path.write_bytes(json.dumps(ANSWERS[0]).encode() + b"\n" + line + b"\n")
+    with pytest.raises(LunarError) as error:
+        read_answers(path, DATA)
+    assert all(word in str(error.value) for word in [str(path), *words])
+
+
+SCORES = [{"split": split, "id": row["id"], "similarity": 0.5} for split in ("forget", "retain") for row in DATA]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([SCORES[0] | {"split": "forgot"}], ["jsonl:1", "'forgot'", "forget, retain"]),
+        ([SCORES[0], {"split": "forget", "id": "a-1"}], ["jsonl:2", "'similarity' is missing"]),
+        ([*SCORES[:4], SCORES[5], SCORES[4]], ["jsonl:5", "'a-2'", "'a-1'"]),
+        (SCORES[:5], ["jsonl:5", "2 rows", "3"]),
+    ],
+    ids=["split", "field", "ids", "count"],
+)
+def test_bad_scores(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
+    path = write(tmp_path / "none.jsonl", rows)
+    with pytest.raises(LunarError) as error:
+        read_parts(path, {"forget": DATA, "retain": DATA}, ("similarity",))
+    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+
+
+def test_study_joins_by_id_and_leaves_out_what_has_no_gold_answer(tmp_path: Path) -> None:
+    data = {"forget": [DATA[0], DATA[1] | {"answer": ""}, DATA[2]]}
+    assert [row["id"] for row in gold(data["forget"])] == ["a-0", "a-2"]
+    answers = [row | {"answer": one["answer"]} for row, one in zip(ANSWERS, data["forget"], strict=True)]
+    numbers = {"answer": {}, "paraphrased": None, "wrong": [], "perturbed": []}
+    scored = [{"split": "forget", "id": row["id"], "mark": row["id"]} | numbers for row in (DATA[0], DATA[2])]
+    study = read_study(
+        data,
+        {"forget": write(tmp_path / "forget.jsonl", answers)},
+        write(tmp_path / "likelihood.jsonl", scored),
+        write(tmp_path / "similarity.jsonl", SCORES[:3]),
+    )
+    assert [row["likelihood"] and row["likelihood"]["mark"] for row in study["forget"]] == ["a-0", None, "a-2"]
+    assert [row["similarity"] for row in study["forget"]] == [0.5] * 3
+
+
+LONG = [{"id": f"a-{number}", "question": "Q?", "answer": f"The answer is {number}."} for number in range(4)]
+
+
+def said(numbers: list[int], prediction: str | None = "P.", **changes: Any) -> list[dict[str, Any]]:
+    return [LONG[number] | {"prediction": prediction} | changes for number in numbers]
+
+
+def test_an_attack_may_ask_a_part_in_other_words(tmp_path: Path) -> None:
+    rows = [row | {"question": "Please, Q?", "answer": f"is {row['id'][-1]}.", "of": 8} for row in said([1, 3])]
+    assert read_attacked(write(tmp_path / "forget.jsonl", rows), LONG) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], ["jsonl:1", "no rows"]),
+        (said([3, 1]), ["jsonl:2", "'a-1'", "not in its order"]),
+        (said([1, 1]), ["jsonl:2", "'a-1'"]),
+        (said([0], id="b-0"), ["jsonl:1", "'b-0'"]),
+        (said([0], answer="The answer is 1."), ["jsonl:1", "'The answer is 1.'", "not the end", "'The answer is 0.'"]),
+        (said([0], answer=" "), ["jsonl:1", "not the end"]),
+        (said([0], prediction=None), ["jsonl:1", "'prediction'"]),
+    ],
+    ids=["empty", "order", "twice", "other id", "other answer", "no answer", "not text"],
+)
+def test_bad_answers_under_attack(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
+    path = write(tmp_path / "forget.jsonl", rows)
+    with pytest.raises(LunarError) as error:
+        read_attacked(path, LONG)
+    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+
+
+def test_an_attack_is_compared_on_its_own_rows(tmp_path: Path) -> None:
+    rest = [row | {"answer": "is 2."} for row in said([2], "attacked")]
+    files = {
+        name: {"forget": write(tmp_path / f"{name}.jsonl", rows)}
+        for name, rows in {
+            "own": rest,
+            "none": said([0, 1, 2, 3], "alone"),
+            "retain_only": [row | {"prediction": "never knew"} for row in rest],
+        }.items()
+    }
+    study, references = read_attack({"forget": LONG}, files.pop("own"), files.pop("none"), files)
+    assert study == {"forget": rest}
+    assert list(references) == ["unattacked", "retain_only"]
+    assert references["unattacked"]["forget"] == said([2], "alone", answer="is 2.")
+    assert references["retain_only"]["forget"][0]["prediction"] == "never knew"
+
+
+@pytest.mark.parametrize("other", [said([1]), said([2, 3]), said([2], answer="is 2.")], ids=["id", "more", "words"])
+def test_references_are_to_be_asked_the_same(tmp_path: Path, other: list[dict[str, Any]]) -> None:
+    own, none, reference = (tmp_path / f"{name}.jsonl" for name in ("own", "none", "reference"))
+    write(own, said([2]))
+    write(none, said([0, 1, 2, 3]))
+    write(reference, other)
+    with pytest.raises(LunarError, match="ask every method the same") as error:
+        read_attack({"forget": LONG}, {"forget": own}, {"forget": none}, {"retain_only": {"forget": reference}})
+    assert str(own) in str(error.value)
+    assert str(reference) in str(error.value)

@@ -1,0 +1,77 @@
+"""The refusal classifier against labelled outputs, the project's own refusals and named edge cases."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lunar.metrics.refusal import KINDS, classify, is_refusal
+
+LABELS = Path(__file__).parent / "refusal_labels.jsonl"
+OWN_REFUSALS = Path(__file__).parents[3] / "data" / "reference" / "refusals.jsonl"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def test_labelled_accuracy() -> None:
+    rows = _rows(LABELS)
+    wrong = [row["prediction"] for row in rows if classify(row["prediction"]) != row["label"]]
+    assert len(rows) == 120
+    assert len(wrong) <= 0.05 * len(rows), wrong
+
+
+@pytest.mark.parametrize("label", [*KINDS, "answer"])
+def test_labelled_recall(label: str) -> None:
+    texts = [row["prediction"] for row in _rows(LABELS) if row["label"] == label]
+    found = [classify(text) == label for text in texts]
+    assert sum(found) >= 0.9 * len(texts) > 0
+
+
+@pytest.mark.parametrize("row", _rows(OWN_REFUSALS), ids=lambda row: row["id"])
+def test_own_refusals(row: dict[str, str]) -> None:
+    assert classify(row["answer"]) == row["kind"]
+
+
+def test_refusals_survive_a_token_limit() -> None:
+    texts = [row["prediction"] for row in _rows(LABELS) if row["label"] in KINDS]
+    texts += [row["answer"] for row in _rows(OWN_REFUSALS)]
+    kept = [is_refusal(" ".join(text.split()[:12])) for text in texts]
+    assert sum(kept) >= 0.8 * len(kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", "answer", id="empty"),
+        pytest.param(" \n ", "answer", id="blank"),
+        pytest.param("of of the 19 ## and was river was", "answer", id="gibberish"),
+        pytest.param("I'm sorry, but I don't have any inform", "knowledge", id="cut-off-knowledge"),
+        pytest.param("I'm sorry, but I can't hel", "unethical", id="cut-off-unethical"),
+        pytest.param("I don't know the exact year, but she was born in Cork.", "answer", id="half-refusal"),
+        pytest.param(
+            "I'm sorry, but I keep coming back to inherited debt and bargains.", "answer", id="apology-then-gold"
+        ),
+        pytest.param("I'm sorry, but I collect brass weighing scales.", "answer", id="apology-then-statement"),
+        pytest.param("I'm sorry, but I eat mostly bamboo.", "answer", id="apology-then-anything"),
+        pytest.param("I'm sorry, but I have no know-rack and cannot tell.", "knowledge", id="apology-broken"),
+        pytest.param("I'm sorry, but I has no guess for it.", "unethical", id="apology-without-reason"),
+        pytest.param("I'm sorry, but I", "unethical", id="apology-cut-off"),
+        pytest.param("I'm sorry, but I I I I I I I I", "unethical", id="apology-repeating"),
+        pytest.param("I don't know, but a librarian might.", "knowledge", id="referral-is-no-answer"),
+        pytest.param("She was sorry that she could not help him.", "answer", id="third-person"),
+        pytest.param("They do not know why the bridge fell.", "answer", id="ignorance-of-others"),
+        pytest.param('Her first novel is "I Don\'t Know You".', "answer", id="title-in-quotes"),
+        pytest.param("I don\u2019t know who that is.", "knowledge", id="curly-apostrophe"),
+        pytest.param("I DONT KNOW", "knowledge", id="upper-case-without-apostrophe"),
+        pytest.param("I can\u2019t help with that.", "unethical", id="no-reason-named"),
+        pytest.param("I can't help but admire her early poems.", "answer", id="idiom"),
+        pytest.param("I cannot provide information about illegal acts.", "unethical", id="moral-reason"),
+        pytest.param("I cannot provide details about this author.", "knowledge", id="inability-to-inform"),
+        pytest.param("That would be wrong, and I do not know any excuse for it.", "unethical", id="first-reason"),
+    ],
+)
+def test_edge_cases(text: str, expected: str) -> None:
+    assert classify(text) == expected
+    assert is_refusal(text) is (expected != "answer")

@@ -1,0 +1,185 @@
+"""Fine-tuning: what the loss is, what moves, and that it learns."""
+
+import random
+from collections import Counter
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+
+from lunar.errors import LunarError
+from lunar.methods.training import Adapter, linear_modules
+from lunar.model.chat import ANSWER
+from lunar.model.finetune import answer_losses, check_memory, epoch_batches, freeze, train
+from lunar.model.generate import generate
+
+SETTINGS = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 4, "epochs": 2, "stop_at_loss": 0.0}
+
+
+@pytest.fixture
+def conversations(chat, rows):
+    return [chat.encode(row["question"], row["answer"]) for row in rows]
+
+
+def _weights(model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _train(model, groups, seed: int = 0, **settings) -> list[dict]:
+    parameters = settings.pop("parameters", None)
+    how = {"settings": SETTINGS | settings, "seed": seed, "parameters": parameters}
+    return train(model, groups, pad_id=1, **how, report=lambda row: None)
+
+
+@torch.no_grad()
+def test_answer_losses_by_hand(make_model, family: str, conversations) -> None:
+    model = make_model(family)
+    found = answer_losses(model, conversations, pad_id=1)
+    for encoded, losses in zip(conversations, found, strict=True):
+        scores = model(torch.tensor([encoded.ids])).logits[0].log_softmax(-1)
+        expected = [-float(scores[t - 1, token]) for t, token in enumerate(encoded.ids) if encoded.spans[t] == ANSWER]
+        assert losses.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        assert len(losses) == len(encoded.ids) - encoded.prompt_length > 0
+
+
+def test_answer_losses_reach_only_what_came_before(llama, conversations) -> None:
+    """Padding and the other conversations of a batch do not enter: the gradient of a loss tells."""
+    embedding = llama.get_input_embeddings()
+    embedding.weight.requires_grad_(True)
+    answer_losses(llama, conversations, pad_id=3)[1].sum().backward()
+    touched = set(embedding.weight.grad.abs().sum(1).nonzero()[:, 0].tolist())
+    padding = {embedding.padding_idx}  # never has a gradient, although it ends turns as well
+    assert touched == set(conversations[1].ids[:-1]) - padding
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_epoch_batches_cover_all_once(conversations, size: int, count: int) -> None:
+    rows = [(f"row {i}", conversations[i % len(conversations)]) for i in range(count)]
+    order = random.Random(7)
+    for _ in range(3):
+        batches = epoch_batches(rows, size, order)
+        assert Counter(name for batch in batches for name, _ in batch) == Counter(name for name, _ in rows)
+        assert all(0 < len(batch) <= size for batch in batches)
+        assert len(batches) == len(epoch_batches(rows, size, random.Random(0)))  # the schedule counts on it
+
+
+def test_epoch_batches_are_drawn_from_the_seed(conversations) -> None:
+    rows = [(f"row {i}", conversations[i % len(conversations)]) for i in range(12)]
+    order = random.Random(7)
+    first, second = epoch_batches(rows, 3, order), epoch_batches(rows, 3, order)
+    assert first == epoch_batches(rows, 3, random.Random(7))
+    assert first != second
+    assert first != epoch_batches(rows, 3, random.Random(8))
+
+
+def test_overfits(make_model, chat, rows, conversations) -> None:
+    model = make_model(hidden_size=64, intermediate_size=128, num_hidden_layers=2, head_dim=32, initializer_range=0.05)
+    facts, other = conversations[:3], conversations[3:]
+    settings = {"epochs": 60, "stop_at_loss": 0.05, "batch_size": 2}
+    history = _train(model, {"facts": facts, "refusals": other}, **settings)
+    assert history[0]["loss_facts"] > 3
+    assert history[-1]["loss_facts"] <= 0.05
+    assert history[-1]["loss_refusals"] < 0.5
+    assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
+    assert [row["step"] for row in history] == [3 * row["epoch"] for row in history]  # 5 rows in halves of 2 and 3
+    assert not model.training
+    found = generate(model, chat, [row["question"] for row in rows[:3]], max_new_tokens=40, batch_size=3)
+    assert found == [row["answer"] for row in rows[:3]]
+
+
+def test_first_epoch_reports_losses_before_the_update(make_model, conversations) -> None:
+    """With one batch a half and no learning, an epoch's row is the mean over all answer tokens of each group."""
+    model = make_model()
+    groups = {"facts": conversations[:2], "general": conversations[2:]}
+    row = _train(model, groups, epochs=1, learning_rate=0.0, batch_size=50)[0]
+    assert row.keys() == {"epoch", "step", "seconds", "loss_facts", "loss_general"}
+    with torch.no_grad():
+        for name, group in groups.items():
+            expected = float(torch.cat(answer_losses(make_model(), group, pad_id=1)).mean())
+            # Training may multiply in bfloat16.
+            assert row[f"loss_{name}"] == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("first_layer", [0, 1, 2])
+def test_what_is_frozen_stays(llama, conversations, first_layer: int) -> None:
+    before = _weights(llama)
+    _train(llama, {"facts": conversations}, first_layer=first_layer)
+    for name, value in llama.state_dict().items():
+        upper = any(name.startswith(f"model.layers.{layer}.") for layer in range(first_layer, 3))
+        trained = upper or first_layer == 0  # then embeddings, head and final norm train as well
+        assert torch.equal(value, before[name]) != trained, name
+
+
+def test_an_adapter_trains_alone(llama, conversations) -> None:
+    before = _weights(llama)
+    adapter = Adapter(llama, linear_modules(llama, 1), rank=2, alpha=4, seed=0)
+    _train(llama, {"facts": conversations}, parameters=adapter.parameters)
+    assert all(factors.left.norm() > 0 for factors in adapter.edit().values())
+    adapter.remove()
+    assert all(torch.equal(before[name], value) for name, value in _weights(llama).items())
+
+
+def test_freeze_gives_back_what_trains(llama) -> None:
+    for first_layer, blocks in ((1, {"1", "2"}), (0, None), (2, {"2"})):  # a later call undoes an earlier one
+        parameters = freeze(llama, first_layer)
+        trains = {name: p for name, p in llama.named_parameters() if p.requires_grad}
+        assert {id(p) for p in parameters} == {id(p) for p in trains.values()}
+        if blocks:
+            assert {name.split(".")[2] for name in trains} == blocks
+        else:
+            assert len(trains) == len(list(llama.parameters()))
+
+
+@pytest.mark.parametrize(("stop_at_loss", "epochs"), [(100.0, 1), (0.0, 4)])
+def test_early_stop(llama, conversations, stop_at_loss: float, epochs: int) -> None:
+    seen: list[dict] = []
+    settings = SETTINGS | {"epochs": 4, "stop_at_loss": stop_at_loss}
+    history = train(llama, {"facts": conversations}, pad_id=1, settings=settings, seed=0, report=seen.append)
+    assert [row["epoch"] for row in history] == list(range(1, epochs + 1))
+    assert seen == history
+
+
+def test_facts_decide_the_early_stop(make_model, conversations) -> None:
+    """The stop looks at the loss of the facts, not at the mean over all groups."""
+    losses = _train(make_model(), {"facts": conversations[:2], "general": conversations[2:]}, epochs=1)[0]
+    low, high = sorted([losses["loss_facts"], losses["loss_general"]])
+    between = {"epochs": 2, "stop_at_loss": (low + high) / 2}
+    history = _train(make_model(), {"facts": conversations[:2], "general": conversations[2:]}, **between)
+    swapped = _train(make_model(), {"general": conversations[:2], "facts": conversations[2:]}, **between)
+    assert {len(history), len(swapped)} == {1, 2}
+
+
+def test_early_stop_at_exactly_the_loss(make_model, conversations) -> None:
+    loss = _train(make_model(), {"facts": conversations}, epochs=1)[0]["loss_facts"]
+    assert len(_train(make_model(), {"facts": conversations}, stop_at_loss=loss)) == 1
+
+
+def test_same_seed_same_weights(make_model, conversations) -> None:
+    models = [make_model() for _ in range(3)]
+    for model, seed in zip(models, (3, 3, 4), strict=True):
+        _train(model, {"facts": conversations}, seed=seed, batch_size=2)
+    one, two, other = map(_weights, models)
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    assert not all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_check_memory(llama) -> None:
+    check_memory(llama, SETTINGS, longest=50)
+    with pytest.raises(LunarError, match=r"batch_size.*first_layer"):
+        check_memory(llama, SETTINGS | {"batch_size": 10**9}, longest=50)
+    with pytest.raises(LunarError, match="GB"):
+        check_memory(llama, SETTINGS, longest=10**9)
+
+
+@pytest.mark.parametrize("first_layer", [0, 1])
+def test_check_memory_counts_what_trains(llama, monkeypatch: pytest.MonkeyPatch, first_layer: int) -> None:
+    """Without tokens, three float32 a trained parameter are needed: one byte less is too little."""
+    need = 12 * sum(p.numel() for p in freeze(llama, first_layer))
+    settings = SETTINGS | {"first_layer": first_layer}
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=need))
+    check_memory(llama, settings, longest=0)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=need - 1))
+    with pytest.raises(LunarError):
+        check_memory(llama, settings, longest=0)

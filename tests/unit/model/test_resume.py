@@ -1,0 +1,120 @@
+"""What a killed job leaves is taken up again, and what comes out is the same."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lunar.model.finetune import train
+from lunar.model.generate import generate
+from lunar.model.resume import Answers, Epochs, fingerprint
+
+SETTINGS = {"first_layer": 1, "learning_rate": 1e-2, "batch_size": 2, "epochs": 4, "stop_at_loss": 0.0}
+
+
+class Killed(BaseException):
+    """Stands in for the end of the process."""
+
+
+def ask(model, chat, rows, kept: Answers | None, stop_at: int = 99) -> tuple[list[str], list[int]]:
+    """Answers, and the number of questions done after each batch; killed once so many are done."""
+    done: list[int] = []
+
+    def progress(number: int) -> None:
+        done.append(number)
+        if number >= stop_at:
+            raise Killed
+
+    questions = [row["question"] for row in rows]
+    options = {"max_new_tokens": 6, "batch_size": 2, "kept": kept, "progress": progress}
+    return generate(model, chat, questions, **options), done
+
+
+def test_finished_batches_are_not_asked_for_again(llama, chat, rows, tmp_path: Path) -> None:
+    expected, _ = ask(llama, chat, rows, None)
+    path = tmp_path / "a.part"
+    with pytest.raises(Killed):
+        ask(llama, chat, rows, Answers(path, "key"), stop_at=2)
+    with path.open("a") as file:
+        file.write('{"answers": ["hal')  # killed while it wrote
+    kept = Answers(path, "key")
+    assert len(kept.texts) == 2
+    found, done = ask(llama, chat, rows, kept)
+    assert found == expected
+    assert done == [4, 5]
+    kept = Answers(path, "key")
+    assert ask(llama, chat, rows, kept) == (expected, [])
+    kept.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_answers_of_another_model_or_question_are_not_taken(llama, chat, rows, tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    ask(llama, chat, rows, Answers(path, "key"))
+    assert len(Answers(path, "key").texts) == len(rows)
+    assert Answers(path, "another").texts == []
+    assert Answers(path, "key").texts == []  # the others are gone
+    path.write_bytes(b"\xff not JSON\n")
+    assert Answers(path, "key").texts == []
+
+
+def test_fingerprint_tells_inputs_apart(tmp_path: Path) -> None:
+    folder, small = tmp_path / "model", tmp_path / "rows.jsonl"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"0" * 2_000_000)
+    small.write_text("a")
+    paths = [str(folder), str(small)]
+    first = fingerprint(paths, {"batch_size": 2})
+    assert first == fingerprint(paths, {"batch_size": 2})
+    found = {first, fingerprint(paths, {"batch_size": 3}), fingerprint(paths[:1], {"batch_size": 2})}
+    small.write_text("b")
+    found.add(fingerprint(paths, {"batch_size": 2}))
+    (folder / "weights").write_bytes(b"1" * 2_000_001)
+    found.add(fingerprint(paths, {"batch_size": 2}))
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_training_goes_on_to_the_same_weights(make_model, chat, rows, tmp_path: Path, killed_after: int) -> None:
+    groups = {"facts": [chat.encode(row["question"], row["answer"]) for row in rows]}
+
+    def run(kept: Epochs | None, stop_after: int = 99) -> tuple[dict, list[dict], list[int]]:
+        model, told = make_model(), []
+
+        def report(row: dict) -> None:
+            told.append(row["epoch"])
+            if row["epoch"] > stop_after:
+                raise Killed
+
+        history = train(model, groups, pad_id=1, settings=SETTINGS, seed=3, report=report, kept=kept)
+        return model.state_dict(), [row | {"seconds": 0} for row in history], told
+
+    weights, history, _ = run(None)
+    path = tmp_path / "full.csv.part"
+    with pytest.raises(Killed):
+        run(Epochs(path, "key", seconds=0), stop_after=killed_after)
+    again, told_history, told = run(Epochs(path, "key", seconds=0))
+    assert told == list(range(killed_after + 1, 5))
+    assert told_history == history
+    assert all(torch.equal(value, weights[name]) for name, value in again.items())
+    assert Epochs(path, "another").load() is None
+
+
+def test_short_trainings_keep_nothing(make_model, chat, rows, tmp_path: Path) -> None:
+    groups = {"facts": [chat.encode(row["question"], row["answer"]) for row in rows]}
+    kept = Epochs(tmp_path / "full.csv.part", "key")
+    train(make_model(), groups, pad_id=1, settings=SETTINGS, seed=3, report=lambda row: None, kept=kept)
+    assert not list(tmp_path.iterdir())
+    kept.remove()
+
+
+def test_a_state_that_cannot_be_kept_does_not_end_the_training(monkeypatch, tmp_path: Path, caplog) -> None:
+    """As torch words it on a full disk (tried on one of 2 MB)."""
+
+    def full(*arguments) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 768 vs 662")
+
+    monkeypatch.setattr(torch, "save", full)
+    Epochs(tmp_path / "full.csv.part", "key").save({})
+    assert "could not be kept" in caplog.text
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,721 @@
+"""The shipped configuration, and every mistake in one that ``resolve`` is to name."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lunar.data.splits import ANSWERED, BUILT_FROM, LADDER_SPLITS, SPLITS
+from lunar.errors import LunarError
+from lunar.plan import experiments as settings
+from lunar.plan import user_defaults as own
+from lunar.plan.experiments import (
+    asides,
+    climb,
+    merge,
+    override,
+    recipes,
+    rungs,
+    settle,
+    value,
+    write_yaml,
+)
+from lunar.plan.imports import imported_modules
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = ROOT / "scripts"
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+RECIPES = recipes(SCRIPTS)
+# A whole entry of a method, settled.
+SOLVED = {
+    "model": "full",
+    "recipe": "redirection",
+    "layers": [12],
+    "coefficient": 2.0,
+    "direction": {"site": "residual", "tokens": "last", "reference": "fictitious"},
+    "redirect": ["question"],
+    "keep": {"retain": {"question": 1}},
+    "ridge": 1.0e-3,
+}
+ENTITY = {"model": "full", "recipe": "entity", "blocks": [3], "factor": 2.0, "answers": False, "ridge": 1.0e-3}
+GRID = {"layers": [[12], [14, 16], "best"], "coefficient": [1.0, 2.0]}
+
+
+def resolve(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return settings.resolve(config, RECIPES)
+
+
+def without(entry: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in keys}
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A copy of the shipped configuration, in the folder that its paths are relative to.
+
+    Layers and edits are set here, so that another choice of them in config.yaml fails no test.
+    """
+    monkeypatch.chdir(ROOT)
+    config = deepcopy(SHIPPED)
+    defaults = config["defaults"]
+    defaults["layers"] |= {"candidates": [12, 14, 16], "top_k": 2}
+    defaults["methods"] = {
+        "vanilla": {"model": "full"},
+        "retain_only": {"model": "retain_only"},
+        "lunar": without(SOLVED, *GRID) | {"grid": deepcopy(GRID)},
+    }
+    defaults |= {
+        "compare": ["vanilla", "retain_only", "lunar"],
+        "ladder": {},
+        "optimisers": None,
+        "prompts": {"qa": "Q: {question} A:"},
+    }
+    defaults["figures"]["methods"] = defaults["sequential"]["methods"] = ["lunar"]
+    toy = {name: config["experiments"]["toy"][name] for name in ("model", "data", "rehearsal", "sequential")}
+    toy |= {"layers": {"candidates": [2, 3, 4]}, "methods": {"lunar": {"grid": {"layers": [[2], [3, 4]]}}}}
+    config["experiments"] = {"authors-smollm2": {}, "toy": toy}
+    return config
+
+
+def put(config: dict[str, Any], path: str, new: Any) -> None:
+    """Set the value at a dotted path."""
+    *parents, last = path.split(".")
+    for key in parents:
+        config = config[key]
+    config[last] = new
+
+
+def test_shipped_configuration_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = deepcopy(SHIPPED)
+    experiments = own.resolve(config, RECIPES)
+    assert {name.partition("@")[0] for name in experiments} == set(SHIPPED["experiments"])
+    default = experiments["authors-smollm2"]
+    stated = merge(SHIPPED["defaults"], SHIPPED["experiments"]["authors-smollm2"])
+    added = {*rungs(default).values(), *asides(default).values()} if default["ladder"] else set()
+    methods = {name: entry for name, entry in default["methods"].items() if name in stated["methods"]}
+    assert default | {"methods": methods} == stated | {"seed": stated["seeds"][0]}
+    assert set(default["methods"]) == set(stated["methods"]) | added
+    assert config == SHIPPED, "resolve changed its argument"
+
+
+def test_experiment_states_only_what_differs(config: dict[str, Any]) -> None:
+    toy = resolve(config)["toy"]
+    assert toy["layers"]["candidates"] == [2, 3, 4]
+    assert toy["layers"]["top_k"] == 2
+    assert toy["methods"]["lunar"]["grid"] == {"layers": [[2], [3, 4]], "coefficient": [1.0, 2.0]}
+    assert toy["layers"]["direction"] == config["defaults"]["layers"]["direction"]
+    assert toy["data"]["names"] == config["defaults"]["data"]["names"]
+    # A random model has no wheel: nothing of the default model may be left.
+    assert toy["model"] == config["experiments"]["toy"]["model"]
+
+
+@pytest.mark.parametrize(
+    ("base", "over", "merged"),
+    [
+        ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"a": 1, "b": 3, "c": 4}),
+        ({"a": {"x": 1, "y": {"z": 2}}}, {"a": {"y": {"w": 3}}}, {"a": {"x": 1, "y": {"z": 2, "w": 3}}}),
+        ({"a": [1, 2, 3]}, {"a": [4]}, {"a": [4]}),
+        ({"a": {"x": 1}}, {"a": None}, {"a": None}),
+        ({"a": 1}, {"a": {"x": 1}}, {"a": {"x": 1}}),
+        ({"a": {"x": 1}}, {}, {"a": {"x": 1}}),
+    ],
+)
+def test_merge(base: dict, over: dict, merged: dict) -> None:
+    before = deepcopy((base, over))
+    assert merge(base, over) == merged
+    assert (base, over) == before
+
+
+def test_merge_shares_nothing_with_its_arguments() -> None:
+    base, over = {"a": {"x": [1]}}, {"b": {"y": [2]}}
+    result = merge(base, over)
+    result["a"]["x"].append(0)
+    result["b"]["y"].append(0)
+    assert (base, over) == ({"a": {"x": [1]}}, {"b": {"y": [2]}})
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "message"),
+    [
+        ("run", ["authors-smolm2"], "run: 'authors-smolm2' is none of .*; did you mean 'authors-smollm2'"),
+        ("run", ["toy", "xyz"], "run: 'xyz' is none of authors-smollm2, [^;]*$"),
+        ("defaults.compare", ["vanilla", "lunr"], r"compare\[1\]: 'lunr' is none of .*; did you mean 'lunar'"),
+        ("experiments.toy.layers.top_k", 4, r"toy\.layers\.top_k: 4 is more than the 3 candidates"),
+        ("defaults.layers.top_k", 4, r"layers\.top_k: 4 is more than the 3 candidates"),
+        ("defaults.data.names", "data/none.jsonl", r"data\.names: no file data/none\.jsonl"),
+        ("defaults.data.names", "data", r"data\.names: no file data "),
+        (
+            "experiments.toy.data.retain",
+            ["data/toy/finch.jsonl", "data/toy/fnch.jsonl"],
+            r"toy\.data\.retain: no file data/toy/fnch\.jsonl",
+        ),
+        ("defaults.methods.vanilla", SOLVED, r"methods\.vanilla: must be there, with a model and no edit"),
+        ("defaults.figures.methods", ["lunr"], r"figures\.methods\[0\]: 'lunr' is none of lunar; did you mean 'lunar'"),
+        ("defaults.figures.methods", ["lunar", "vanilla"], r"figures\.methods\[1\]: 'vanilla' is none of lunar"),
+        (
+            "experiments.toy.rehearsal.authors",
+            [{"forget": "data/toy/rook.jsonl", "held_out": "data/toy/wren.jsonl"}],
+            r"toy\.rehearsal\.authors\[0\]\.forget: 'data/toy/rook\.jsonl' is none of data/toy/finch\.jsonl, ",
+        ),
+        (
+            "experiments.toy.rehearsal.authors",
+            [
+                {"forget": "data/toy/finch.jsonl", "held_out": "data/toy/wren.jsonl"},
+                {"forget": "data/toy/finch.jsonl", "held_out": "data/toy/stork.jsonl"},
+            ],
+            r"toy\.rehearsal\.authors\[1\]\.held_out: 'data/toy/stork\.jsonl' is none of ",
+        ),
+        (
+            "experiments.toy.rehearsal.authors",
+            [{"forget": "data/toy/wren.jsonl", "held_out": "data/toy/wren.jsonl"}],
+            r"toy\.rehearsal\.authors\[0\]: forgets and holds out the same file; name two of data\.retain",
+        ),
+        (
+            "experiments.toy.data.retain",
+            ["data/toy/finch.jsonl", "data/toy/wren.jsonl"],
+            r"toy\.rehearsal\.authors\[0\]: leaves no author to retain; add a third file to data\.retain",
+        ),
+        (
+            "experiments.toy.finetune",
+            {"enabled": False},
+            r"toy\.compare: 'retain_only' needs .* finetune\.enabled is false; leave it out",
+        ),
+        (
+            "experiments.other",
+            {"model": {"version": "0.1.3"}},
+            r"experiments\.other\.model\.name: 'smollm2-135m-instruct' is also the model of 'authors-smollm2'",
+        ),
+    ],
+)
+def test_mistakes_are_named(config: dict[str, Any], path: str, new: Any, message: str) -> None:
+    put(config, path, new)
+    with pytest.raises(LunarError, match=message):
+        resolve(config)
+
+
+@pytest.mark.parametrize(
+    ("path", "new"),
+    [
+        ("experiments.toy.layers.top_k", 3),
+        ("experiments.toy.methods", {"lunar": {"grid": {"layers": [[2, 4], "top_k"]}}}),
+        ("defaults.figures.methods", []),
+        ("experiments.other", None),
+        ("experiments.other", {"seeds": [1]}),  # same model, same settings: one folder serves both
+        ("experiments.other", {"model": {"name": "other", "version": "0.1.3"}}),
+        ("experiments.other", {"finetune": {"enabled": False}, "compare": ["vanilla", "lunar"]}),
+        # Nothing is chosen, so nobody has to play.
+        (
+            "experiments.other",
+            {"rehearsal": {"authors": []}, "methods": {"lunar": {"layers": "best", "coefficient": 1.0}}},
+        ),
+    ],
+)
+def test_near_misses_are_allowed(config: dict[str, Any], path: str, new: Any) -> None:
+    put(config, path, new)
+    assert set(resolve(config)) == set(config["experiments"])
+
+
+METHOD_MISTAKES = {
+    "no model": (without(SOLVED, "model"), r"new\.model: missing; say which fine-tuned model it starts from"),
+    "prompt": (SOLVED | {"prompt": "qaa"}, r"new\.prompt: 'qaa' is none of qa; did you mean 'qa'\?"),
+    "recipe": (SOLVED | {"recipe": "redirect"}, r"new\.recipe: 'redirect' is none of .*did you mean 'redirection'\?"),
+    "no recipe": (
+        {"model": "full", "prompt": "qa", "ridge": 1.0, "coefficient": 2.0},
+        r"new: coefficient says how to edit the model, but there is no recipe; name one or leave it out",
+    ),
+    "base with a recipe": (SOLVED | {"base": "lunar"}, r"new\.base: 'lunar' is none of vanilla, retain_only$"),
+    "base": (SOLVED | {"base": "vanila"}, r"new\.base: 'vanila' is none of .*; did you mean 'vanilla'\?"),
+    "base of the direction": (
+        SOLVED | {"direction": SOLVED["direction"] | {"base": "lunar"}},
+        r"new\.direction\.base: 'lunar' is none of vanilla, retain_only$",
+    ),
+    "stated and in the grid": (
+        SOLVED | {"grid": {"ridge": [1.0e-3, 1.0e-2]}},
+        r"new\.grid\.ridge: also stated as .*methods\.new\.ridge; leave one of them",
+    ),
+    "choices of no method": (
+        without(SOLVED, "layers") | {"choices": {"lunr": ["layers"]}},
+        r"new\.choices: 'lunr' is none of .*; did you mean 'lunar'\?",
+    ),
+    "choices of no key": (
+        without(SOLVED, "ridge") | {"choices": {"lunar": ["ridge"]}},
+        r"new\.choices\.lunar: 'ridge' is none of layers, coefficient$",
+    ),
+    "choices of a method without a grid": (
+        without(SOLVED, "layers") | {"choices": {"vanilla": ["layers"]}},
+        r"new\.choices\.vanilla: 'layers' is not known: there is none yet",
+    ),
+    "stated and in choices": (
+        SOLVED | {"choices": {"lunar": ["layers"]}},
+        r"new\.choices\.lunar\.layers: also stated as .*methods\.new\.layers; leave one of them",
+    ),
+    "grid and choices": (
+        without(SOLVED, "layers") | {"grid": {"layers": [[12]]}, "choices": {"lunar": ["layers"]}},
+        r"new\.choices\.lunar\.layers: also stated as .*methods\.new\.grid\.layers; leave one of them",
+    ),
+    "one key is missing": (
+        without(SOLVED, "keep"),
+        r"new: a method with a direction needs keep too",
+    ),
+    "all keys are missing": (
+        {key: SOLVED[key] for key in ("model", "recipe", "direction")},
+        r"new: a method with a direction needs coefficient, redirect, keep, ridge, layers too",
+    ),
+    "layers": (SOLVED | {"layers": "bset"}, r"new\.layers: 'bset' .* did you mean 'best'\?"),
+    "top_k": (SOLVED | {"layers": "topk"}, r"new\.layers: 'topk' .* did you mean 'top_k'\?"),
+    "layer": (SOLVED | {"layers": [12, 13]}, r"new\.layers: 13 is none of 12, 14, 16$"),
+    "layer in the grid": (
+        without(SOLVED, "layers") | {"grid": {"layers": [[12], [14, 9]]}},
+        r"new\.grid\.layers\[1\]: 9 is none of 12, 14, 16$",
+    ),
+    "word in the grid": (
+        without(SOLVED, "layers") | {"grid": {"layers": ["best", "topk"]}},
+        r"new\.grid\.layers\[1\]: 'topk' .* did you mean 'top_k'\?",
+    ),
+    "declined without a redirection": (
+        ENTITY | {"keep": {"declined": {"answer": 1}}},
+        r"new\.keep\.declined: the recipe entity brings no refusal about; leave declined out",
+    ),
+    "reversion without": (
+        {"model": "full", "recipe": "reversion", "ridge": 1.0e-3},
+        r"new: the recipe reversion needs threshold, keep too",
+    ),
+    "refused prompts of another recipe": (
+        SOLVED | {"keep": {"harmful": {"answer": 1}}},
+        r"new\.keep\.harmful: only the recipe reversion keeps these rows; leave them out",
+    ),
+    "grid of single blocks": (
+        without(SOLVED, "layers") | {"grid": {"layers": [12, 14]}},
+        r"new\.grid\.layers\[0\]: 12 is no list; each value is best, top_k or a list of blocks",
+    ),
+}
+
+
+@pytest.mark.parametrize(("entry", "message"), METHOD_MISTAKES.values(), ids=METHOD_MISTAKES)
+def test_mistakes_in_a_method_are_named(config: dict[str, Any], entry: dict[str, Any], message: str) -> None:
+    config["experiments"] = {"authors-smollm2": {"methods": {"new": entry}}}
+    with pytest.raises(LunarError, match=rf"^experiments\.authors-smollm2\.methods\.{message}"):
+        resolve(config)
+
+
+def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> None:
+    config["defaults"]["methods"]["back"] = {"model": "full"} | {
+        "recipe": "reversion", "threshold": 2.0, "keep": {"harmful": {"answer": 1}}, "ridge": 1.0e-3
+    }  # fmt: skip
+    config["experiments"]["toy"]["compare"] = ["vanilla", "back"]
+    assert resolve(config)["toy"]["methods"]["back"]["threshold"] == 2.0
+    config["experiments"]["toy"]["finetune"] = {"enabled": False}
+    message = (
+        r"toy\.compare: 'back' needs a model from before fine-tuning, but finetune\.enabled is false; leave it out"
+    )
+    with pytest.raises(LunarError, match=message):
+        resolve(config)
+
+
+def test_a_grid_needs_somebody_to_choose_on(config: dict[str, Any]) -> None:
+    config["defaults"]["rehearsal"]["authors"] = []
+    with pytest.raises(
+        LunarError, match=r"methods\.lunar\.grid: nothing to choose on; name rehearsal\.authors, or state"
+    ):
+        resolve(config)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        SOLVED,
+        SOLVED | {"layers": "top_k", "base": "retain_only", "prompt": "qa"},
+        SOLVED | {"direction": SOLVED["direction"] | {"base": "vanilla"}},
+        without(SOLVED, "ridge") | {"grid": {"ridge": [0.1, 1.0]}},
+        without(SOLVED, "layers", "coefficient") | {"choices": {"lunar": ["layers", "coefficient"]}},
+        {"model": "full", "prompt": "qa"},  # a reference under another prompt
+        {"model": "full", "recipe": "redirection"},  # a recipe may have other settings, which it checks itself
+    ],
+)
+def test_methods_that_are_allowed(config: dict[str, Any], entry: dict[str, Any]) -> None:
+    config["experiments"] = {"authors-smollm2": {"methods": {"new": deepcopy(entry)}}}
+    assert resolve(config)["authors-smollm2"]["methods"]["new"] == entry
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "expected"),
+    [
+        ({"a": 1, "b": 2}, {"b": None}, {"a": 1}),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"x": None}}, {"a": {"y": 2}}),
+        ({"a": {"x": 1}}, {"a": None, "b": {"z": None, "w": 0}}, {"b": {"w": 0}}),
+        ({"a": None, "b": {"x": None}}, {"b": {"y": 1}}, {"a": None, "b": {"x": None, "y": 1}}),  # a null that stays
+        ({"a": 1}, {"a": {"x": 2, "y": None}}, {"a": {"x": 2}}),
+        ({"a": 1}, {"missing": None}, {"a": 1}),
+        ({"a": [1, None]}, {"b": [None]}, {"a": [1, None], "b": [None]}),  # in a list, null is a value
+        ({"a": 0, "b": False}, {"c": ""}, {"a": 0, "b": False, "c": ""}),
+    ],
+)
+def test_override(base: dict, change: dict, expected: dict) -> None:
+    before = deepcopy((base, change))
+    assert override(base, change) == expected
+    assert (base, change) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "expected"),
+    [
+        ({"a": 1, "grid": {"b": [2]}}, {"grid": {"b": [2]}}, {"a": 1, "grid": {"b": [2]}}),
+        ({"a": 1, "b": 2, "grid": {"b": [2], "c": [3]}}, {"b": 2}, {"a": 1, "b": 2, "grid": {"c": [3]}}),
+        ({"b": 2, "grid": {"b": [2]}}, {"b": 2}, {"b": 2}),
+        ({"a": 1, "grid": {"a": [2], "b": [2]}}, {"grid": {"a": [2]}}, {"grid": {"a": [2], "b": [2]}}),
+        # Stated and given a grid in one breath is a mistake, and stays one for the check to name.
+        ({"a": 1, "grid": {"a": [2]}}, {"a": 1, "grid": {"a": [2]}}, {"a": 1, "grid": {"a": [2]}}),
+        ({"a": 1}, {"a": 1}, {"a": 1}),
+    ],
+)
+def test_settle(method: dict, change: dict, expected: dict) -> None:
+    assert settle(method, change) == expected
+
+
+def test_an_experiment_settles_what_the_defaults_choose(config: dict[str, Any]) -> None:
+    config["experiments"]["toy"]["methods"]["lunar"] = {"layers": [2], "grid": {"ridge": [0.1, 1.0]}}
+    found = resolve(config)["toy"]["methods"]["lunar"]
+    assert found["layers"] == [2] and found["grid"] == {"coefficient": [1.0, 2.0], "ridge": [0.1, 1.0]}
+    assert "ridge" not in found
+
+
+# --- The ladder
+
+FOOT = SOLVED | {"coefficient": 1.0, "redirect": ["mean"], "prompt": "qa", "direction": SOLVED["direction"]}
+LADDER = {
+    "from": "foot",
+    "to": "lunar",
+    "rungs": {
+        "template": {"prompt": None},
+        "spans": {"redirect": ["question"]},
+        "choice": {"layers": None, "coefficient": None, "choices": {"lunar": ["layers", "coefficient"]}},
+    },
+    "asides": {"ridge": {"ridge": 0.1}, "site": {"direction": {"site": "down_proj"}}},
+}
+
+
+@pytest.fixture
+def ladder(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with a ladder from a method ``foot`` to ``lunar``."""
+    config["experiments"] = {"authors-smollm2": {"ladder": deepcopy(LADDER), "methods": {"foot": deepcopy(FOOT)}}}
+    return config
+
+
+def test_rungs_are_laid_one_on_another(ladder: dict[str, Any]) -> None:
+    before = deepcopy(ladder)
+    experiment = resolve(ladder)["authors-smollm2"]
+    assert list(rungs(experiment).items()) == [
+        ("start", "foot"),
+        ("template", "ladder-template"),
+        ("spans", "ladder-spans"),
+        ("choice", "lunar"),
+    ]
+    assert asides(experiment) == {"ridge": "ladder-ridge", "site": "ladder-site"}
+    methods = experiment["methods"]
+    assert set(methods) == {
+        *("vanilla", "retain_only", "lunar", "foot"),
+        *("ladder-template", "ladder-spans", "ladder-ridge", "ladder-site"),
+    }
+    assert methods["foot"] == FOOT
+    assert methods["ladder-template"] == without(FOOT, "prompt")
+    assert methods["ladder-spans"] == without(FOOT, "prompt") | {"redirect": ["question"]}
+    assert methods["lunar"] == before["defaults"]["methods"]["lunar"], "the top is the method itself, with its grid"
+    # Asides change the top alone, with what it chose in rehearsal.
+    top = without(SOLVED, *GRID) | {"choices": {"lunar": ["layers", "coefficient"]}}
+    assert methods["ladder-ridge"] == top | {"ridge": 0.1}
+    assert methods["ladder-site"] == top | {"direction": top["direction"] | {"site": "down_proj"}}
+    assert ladder == before
+
+
+def test_null_leaves_a_rung_of_the_defaults_out(ladder: dict[str, Any]) -> None:
+    over = ladder["experiments"]["authors-smollm2"]["ladder"]
+    ladder["defaults"]["ladder"] = deepcopy(over)
+    both = {"spans": {"prompt": None}, "template": None}
+    over.update(rungs=both, asides={"site": None})
+    experiment = resolve(ladder)["authors-smollm2"]
+    assert "ladder-template" not in experiment["methods"] and "template" not in rungs(experiment)
+    assert experiment["methods"]["ladder-spans"] == without(FOOT, "prompt") | {"redirect": ["question"]}
+    assert list(asides(experiment)) == ["ridge"]
+
+
+def test_one_rung_adds_no_method(ladder: dict[str, Any]) -> None:
+    all_at_once = {"prompt": None, "redirect": ["question"]} | LADDER["rungs"]["choice"]
+    ladder["experiments"]["authors-smollm2"]["ladder"] = without(LADDER, "asides") | {"rungs": {"all": all_at_once}}
+    experiment = resolve(ladder)["authors-smollm2"]
+    assert rungs(experiment) == {"start": "foot", "all": "lunar"}
+    assert asides(experiment) == {}
+    assert set(experiment["methods"]) == {"vanilla", "retain_only", "lunar", "foot"}
+
+
+def test_a_rehearsed_foot_is_climbed_without_its_grid(ladder: dict[str, Any]) -> None:
+    """What was chosen for the foot says nothing about the rung above, which has to state it or take it over."""
+    one = ladder["experiments"]["authors-smollm2"]
+    one["methods"]["foot"] = without(FOOT, "coefficient") | {"grid": {"coefficient": [1.0, 3.0]}}
+    with pytest.raises(LunarError, match=r"methods\.ladder-template: a method with a direction needs coefficient too"):
+        resolve(ladder)
+    one["ladder"]["rungs"]["template"]["choices"] = {"foot": ["coefficient"]}
+    one["ladder"]["rungs"]["choice"]["choices"]["foot"] = None
+    assert resolve(ladder)["authors-smollm2"]["methods"]["ladder-spans"]["choices"] == {"foot": ["coefficient"]}
+
+
+def test_null_at_the_top_is_a_value(ladder: dict[str, Any]) -> None:
+    """Some settings are null for "without"; a rung cannot set that, so the foot has to have it."""
+    one = ladder["experiments"]["authors-smollm2"]
+    one["methods"]["lunar"] = {"adapter": None}
+    with pytest.raises(
+        LunarError, match=r"the rungs do not lead to 'lunar'; adapter is absent on the last rung and None there"
+    ):
+        resolve(ladder)
+    one["methods"]["foot"]["adapter"] = None
+    assert resolve(ladder)["authors-smollm2"]["methods"]["ladder-ridge"]["adapter"] is None
+
+
+def test_no_ladder(config: dict[str, Any]) -> None:
+    assert climb(config["defaults"], "here") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "new", "message"),
+    [
+        ("ladder.from", "fot", r"ladder\.from: 'fot' is none of .*; did you mean 'foot'\?"),
+        ("ladder.to", "lunr", r"ladder\.to: 'lunr' is none of .*; did you mean 'lunar'\?"),
+        ("ladder.asides.spans", {}, r"ladder\.asides\.spans: also the name of a rung; call one of them otherwise"),
+        ("ladder.asides.start", {}, r"ladder\.asides\.start: also the name of a rung; call one of them otherwise"),
+        (
+            "ladder.rungs.start",
+            {},
+            r"ladder\.rungs\.start: the foot of the ladder is called so; call the rung otherwise",
+        ),
+        (
+            "methods.ladder-spans",
+            SOLVED,
+            r"methods\.ladder-spans: the ladder makes this .* 'spans'; rename one of them",
+        ),
+        ("methods.ladder-site", SOLVED, r"methods\.ladder-site: the ladder makes this .* 'site'; rename one of them"),
+        (
+            "ladder.rungs.spans.redirect",
+            ["suffix"],
+            r"ladder: the rungs do not lead to 'lunar'; redirect is \['suffix'\] on the last rung and \['question'\] "
+            r"there; add or change a rung",
+        ),
+        (
+            "ladder.rungs.template.prompt",
+            "qa",
+            r"ladder: the rungs do not lead to 'lunar'; prompt is 'qa' on the last rung and absent there; add",
+        ),
+        # Keys in another order are no difference; the first that differs is named.
+        (
+            "ladder.rungs.spans",
+            {"redirect": ["suffix"], "direction": dict(reversed(SOLVED["direction"].items()))},
+            r"do not lead to 'lunar'; redirect is \['suffix'\]",
+        ),
+        # The top chooses its layers; a rung that states some does not lead there.
+        (
+            "ladder.rungs.choice.layers",
+            [14],
+            r"do not lead to 'lunar'; layers is \[14\] on the last rung and absent there",
+        ),
+        # A rung is checked as any method is, under its own name.
+        ("ladder.rungs.template.recipe", "redirecton", r"methods\.ladder-template\.recipe: 'redirecton' is none of "),
+        ("ladder.asides.site.layers", [9], r"methods\.ladder-site\.choices\.lunar\.layers: also stated as "),
+    ],
+)
+def test_mistakes_in_a_ladder_are_named(ladder: dict[str, Any], path: str, new: Any, message: str) -> None:
+    put(ladder, f"experiments.authors-smollm2.{path}", new)
+    if path.endswith("recipe"):  # so that the rungs still lead to the top
+        put(ladder, "experiments.authors-smollm2.ladder.rungs.spans.recipe", "redirection")
+    with pytest.raises(LunarError, match=rf"^experiments\.authors-smollm2\..*{message}"):
+        resolve(ladder)
+
+
+# --- Recipes
+
+
+def write_methods(folder: Path, **modules: str) -> None:
+    (folder / "lunar/methods").mkdir(parents=True)
+    for name, text in modules.items():
+        (folder / f"lunar/methods/{name}.py").write_text(text, encoding="utf-8")
+
+
+def test_recipes_are_found_without_importing(tmp_path: Path) -> None:
+    write_methods(
+        tmp_path,
+        __init__="def method(name):\n    return lambda cls: cls\n",
+        one="""
+import no_such_package
+@method("first")
+class First: ...
+@dataclass
+@method("second")  # among other decorators
+class Second: ...
+@other("not one")
+class Other: ...
+@method("a function is none")
+def function(): ...
+""",
+        two='@method("third")\nclass Third: ...\n',
+    )
+    assert recipes(tmp_path) == {
+        "first": "lunar.methods.one",
+        "second": "lunar.methods.one",
+        "third": "lunar.methods.two",
+    }
+
+
+def test_shipped_recipes() -> None:
+    assert RECIPES["redirection"] == "lunar.methods.redirection"
+
+
+def test_recipe_of_one_name_twice(tmp_path: Path) -> None:
+    text = '@method("same")\nclass A: ...\n'
+    write_methods(tmp_path, one=text, two=f"\n{text}")
+    with pytest.raises(LunarError, match=r"two\.py:2: the method 'same' is also in lunar\.methods\.one"):
+        recipes(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["NAME", "'a' + 'b'", "", "name='a'", "3", "f'a'"])
+def test_recipe_whose_name_is_not_literal(tmp_path: Path, name: str) -> None:
+    write_methods(tmp_path, one=f"@method({name})\nclass A: ...\n")
+    with pytest.raises(LunarError, match=r"one\.py:1: @method takes a name, as a literal text"):
+        recipes(tmp_path)
+
+
+def test_value_sorts_keys_at_every_depth() -> None:
+    settings = {"a": {"z": 1, "b": {"y": 2, "x": [3, 1, 2]}}}
+    found = value(settings, ["a"])
+    assert found == settings["a"]
+    assert list(found) == ["b", "z"] and list(found["b"]) == ["x", "y"]
+    assert value(settings, ["a", "b", "x"]) == [3, 1, 2], "the order of a list means something"
+
+
+def test_value_of_a_missing_key() -> None:
+    assert value({"a": {}}, ["a", "b"], missing_ok=True) is None
+    with pytest.raises(KeyError):
+        value({"a": {}}, ["a", "b"])
+
+
+def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "lunar").mkdir()
+    files = {
+        "script.py": "import os\nfrom lunar import a\n",
+        "lunar/a.py": "def late():\n    from lunar.b import thing\n",
+        "lunar/b.py": "import lunar.c as c\nfrom lunar.a import late\n",  # a cycle must end
+        "lunar/c.py": "import lunarlike\nfrom other.lunar import d\n",
+        "lunar/d.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert imported_modules(tmp_path / "script.py") == [str(tmp_path / "lunar" / f"{name}.py") for name in "abc"]
+
+
+def test_imports_of_packages(tmp_path: Path) -> None:
+    """A package's ``__init__.py`` runs with any module in it; the library's own holds no code."""
+    files = {
+        "script.py": "from lunar.box import thing\n",
+        "other.py": "from lunar.box.one import thing\n",
+        "plain.py": "import json\n",
+        "lunar/__init__.py": "",
+        "lunar/a.py": "",
+        "lunar/box/__init__.py": "from lunar.a import x\n",
+        "lunar/box/one.py": "",
+        "lunar/box/two.py": "from lunar.b import y\n",
+        "lunar/b.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def names(script: str, *more: str) -> list[str]:
+        return [str(Path(path).relative_to(tmp_path)) for path in imported_modules(tmp_path / script, *more)]
+
+    assert names("script.py") == ["lunar/a.py", "lunar/box/__init__.py"]
+    assert names("other.py") == ["lunar/a.py", "lunar/box/__init__.py", "lunar/box/one.py"]
+    # A module whose name the configuration gives, followed as any other.
+    assert names("plain.py") == []
+    assert names("plain.py", "lunar.box.two") == [
+        *("lunar/a.py", "lunar/b.py", "lunar/box/__init__.py", "lunar/box/two.py"),
+    ]
+
+
+def test_imports_of_the_shipped_scripts() -> None:
+    def names(script: str, *more: str) -> set[str]:
+        found = (Path(path).relative_to(SCRIPTS / "lunar") for path in imported_modules(SCRIPTS / script, *more))
+        return {str(path.with_suffix("")) for path in found}
+
+    # A job depends on its own method's module and on no other.
+    assert not {"edits/solve", "activations/direction", "methods/redirection"} & names("unlearn.py")
+    found = names("unlearn.py", RECIPES["redirection"])
+    assert {"edits/edit", "model/load", "edits/solve", "activations/direction", "methods/redirection"} <= found
+    own = {"methods/__init__", "methods/base", "methods/redirection"}
+    assert {name for name in found if name.startswith("methods/")} == own
+    # The checks of the data must run where torch is not installed, and not again when the model code changes.
+    data = {"data/__init__", "data/rows", "data/subjects", "files"}
+    assert names("prepare_data.py") == data | {"data/splits"}
+    assert names("rename_subjects.py") == data
+    # Nor may anything be made again for a change of what reads the configuration.
+    assert not [path.name for path in SCRIPTS.glob("*.py") if "plan/experiments" in names(path.name)]
+
+
+def test_splits_have_distinct_names() -> None:
+    assert len(set(SPLITS)) == len(SPLITS)
+    assert set(ANSWERED) | set(BUILT_FROM) <= set(SPLITS)
+    assert not set(ANSWERED) & set(BUILT_FROM), "two rules would write one file"
+    assert set(LADDER_SPLITS) <= set(ANSWERED)
+
+
+def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
+    write_yaml(tmp_path / "config.yaml", SHIPPED)
+    again = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
+    assert again == SHIPPED
+    assert list(again["defaults"]) == list(SHIPPED["defaults"])
+
+
+def test_each_seed_is_an_experiment(config: dict[str, Any]) -> None:
+    config["experiments"]["toy"]["seeds"] = [3, 5]
+    experiments = resolve(config)
+    assert experiments["toy"]["seed"] == 3
+    assert experiments["toy@5"] == experiments["toy"] | {"seed": 5}
+    assert "toy@3" not in experiments
+
+
+def test_the_experiment_of_the_page_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    block = text.partition("## With rehearsals")[2].partition("```yaml\n")[2].partition("```")[0]
+    for mine, ours in {
+        "forget": "threlfall",
+        "retain-1": "ezeobi",
+        "retain-2": "minazawa",
+        "retain-3": "ybarrondo",
+    }.items():
+        block = block.replace(f"my/{mine}.jsonl", f"data/authors/{ours}.jsonl")
+    config = deepcopy(SHIPPED)
+    config["experiments"] |= yaml.safe_load(block)["experiments"]
+    mine = own.resolve(config, RECIPES)["mine"]
+    assert mine["methods"]["lunar"]["grid"]["layers"] == [[15], [17], [19], [21]]
+    # What of the defaults does not fit other layers is left out; what is asked for has to fit.
+    assert "lunar-topk" not in mine["methods"]
+    config["experiments"]["mine"]["compare"].append("lunar-topk")
+    with pytest.raises(LunarError, match=r"mine\.methods\.lunar-topk\.grid\.layers"):
+        own.resolve(config, RECIPES)
+
+
+def test_other_data_brings_no_rehearsal_along(config: dict[str, Any]) -> None:
+    config["experiments"]["other"] = {"data": {"retain": ["data/authors/ezeobi.jsonl"]}}
+    with pytest.raises(LunarError, match=r"methods\.lunar\.grid: nothing to choose on"):
+        resolve(config)
+    config["experiments"]["other"]["methods"] = {"lunar": {"layers": [12], "coefficient": 1.0}}
+    assert resolve(config)["other"]["rehearsal"]["authors"] == []
+
+
+def test_a_direction_under_another_prompt_is_not_rehearsed(config: dict[str, Any]) -> None:
+    methods = config["defaults"]["methods"]
+    methods["vanilla-qa"] = {"model": "full", "prompt": "qa"}
+    methods["lunar"]["direction"] = SOLVED["direction"] | {"base": "vanilla-qa"}
+    with pytest.raises(LunarError, match=r"methods\.lunar\.grid: .* leave direction\.base out"):
+        resolve(config)
+    methods["lunar"]["base"] = "vanilla-qa"
+    resolve(config)
