@@ -4,33 +4,21 @@ Needs the models, the splits and vanilla's answers to the build parts; gives res
 results/<experiment>/activations/<method>/<set>.safetensors.
 """
 
-# Which rows each set of statistics is made of. General questions go with the model's own answers.
-ACTIVATION_SETS = {
-    "forget": "data/forget.jsonl",
-    "short": "data/forget_short.jsonl",
-    "renamed": "references/renamed_kept.jsonl",
-    "declined": "data/forget_declined.jsonl",
-    "retain": "data/retain.jsonl",
-    "unseen": "data/unseen.jsonl",
-    "general": "generations/vanilla/none/general_build.jsonl",
-    "fictitious": "references/fictitious_kept.jsonl",
-    "harmful": "references/harmful_kept.jsonl",
-}
-
 
 rule clean_references:
-    """Keep the reference prompts that the model refuses in the right way; store the others too."""
+    """Keep the reference prompts that the model refuses in the right way; give general questions its own answers."""
     input:
+        general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
         rows=expand(
             "results/{{experiment}}/generations/vanilla/none/{kind}_build.jsonl", kind=["fictitious", "harmful"]
         ),
         code=library("clean_references.py"),
     output:
-        expand(
-            "results/{{experiment}}/references/{kind}_{fate}.jsonl",
-            kind=["fictitious", "harmful"],
-            fate=["kept", "dropped"],
-        ),
+        fictitious_kept="results/{experiment}/references/fictitious_kept.jsonl",
+        fictitious_dropped="results/{experiment}/references/fictitious_dropped.jsonl",
+        harmful_kept="results/{experiment}/references/harmful_kept.jsonl",
+        harmful_dropped="results/{experiment}/references/harmful_dropped.jsonl",
+        general_kept="results/{experiment}/references/general_kept.jsonl",
     log:
         "results/{experiment}/logs/clean_references.log",
     benchmark:
@@ -83,7 +71,7 @@ rule collect_activations:
     input:
         model=method_model,
         edit=method_edit,
-        rows=lambda wildcards: f"results/{wildcards.experiment}/{ACTIVATION_SETS[wildcards.set]}",
+        rows=lambda wildcards: f"results/{wildcards.experiment}/{splits.ACTIVATIONS[wildcards.set]}",
         code=library("collect_activations.py"),
     output:
         statistics="results/{experiment}/activations/{method}/{set}.safetensors",
@@ -92,7 +80,7 @@ rule collect_activations:
     benchmark:
         "results/{experiment}/benchmarks/activations_{method}_{set}.tsv"
     wildcard_constraints:
-        set="|".join(ACTIVATION_SETS),
+        set="|".join(splits.ACTIVATIONS),
     conda:
         "../envs/model.yaml"
     resources:

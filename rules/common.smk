@@ -128,7 +128,7 @@ def attack_rows(wildcards):
         ("refusals", "refusals_build"),
     ):
         named[name] = f"{folder}/data/{split}.jsonl"
-    named["general"] = f"{folder}/generations/vanilla/none/general_build.jsonl"
+    named["general"] = f"{folder}/references/general_kept.jsonl"
     if attack_entry(wildcards)["attack"] == settings.INVERTED:
         named |= {"short": f"{folder}/data/forget_short.jsonl", "renamed": f"{folder}/data/forget_renamed.jsonl"}
         named["renamed_kept"] = f"{folder}/references/renamed_kept.jsonl"
@@ -375,7 +375,7 @@ def rows_needed(wildcards, gradient=False):
             "rows_short": f"{folder}/data/forget_short.jsonl",
             "rows_renamed": f"{folder}/data/forget_renamed.jsonl",
             "rows_retain": f"{folder}/data/retain.jsonl",
-            "rows_general": f"{folder}/generations/vanilla/none/general_build.jsonl",
+            "rows_general": f"{folder}/references/general_kept.jsonl",
             "rows_refusals": f"{folder}/data/refusals_build.jsonl",
         }
     )

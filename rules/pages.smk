@@ -43,7 +43,7 @@ rule show_tokens:
         edit=lambda wildcards: f"results/{wildcards.experiment}/edits/{drawn(wildcards).method}.safetensors",
         forget="results/{experiment}/data/forget.jsonl",
         retain="results/{experiment}/data/retain.jsonl",
-        general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
+        general="results/{experiment}/references/general_kept.jsonl",
         template="report/templates/tokens.html.j2",
         style="report/templates/style.css",
         code=library("show_tokens.py"),

@@ -16,7 +16,7 @@ rule rehearse:
         before=model_before,
         retain=lambda wildcards: cfg(wildcards.experiment, "data", "retain"),
         names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
-        general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
+        general="results/{experiment}/references/general_kept.jsonl",
         general_validation="results/{experiment}/data/general_validation.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
         choices=lambda wildcards: rehearsals_needed(wildcards, choices_of_others),
@@ -140,7 +140,7 @@ rule unlearn_in_sequence:
         names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
         unseen="results/{experiment}/data/unseen.jsonl",
         general="results/{experiment}/data/general.jsonl",
-        answered="results/{experiment}/generations/vanilla/none/general_build.jsonl",
+        answered="results/{experiment}/references/general_kept.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
         code=recipe_library("sequential.py"),
     output:

@@ -1,4 +1,7 @@
-"""Keep the reference prompts that the model refuses for the right reason; store the others beside them."""
+"""Keep the reference prompts that the model refuses for the right reason; store the others beside them.
+
+General questions are all kept, with the model's own answer as their answer.
+"""
 
 from lunar.data.rows import REFUSED_AS
 from lunar.errors import LunarError
@@ -20,9 +23,10 @@ def main(smk) -> None:
                     "finetune.refusals on so that the model learns to refuse, or lower references.minimum; "
                     f"the answers are in {path}"
                 )
-            folder = f"results/{smk.wildcards.experiment}/references"
-            write_rows(f"{folder}/{name}_kept.jsonl", kept)
-            write_rows(f"{folder}/{name}_dropped.jsonl", [row for row in rows if row["refusal"] != expected])
+            write_rows(smk.output[f"{name}_kept"], kept)
+            write_rows(smk.output[f"{name}_dropped"], [row for row in rows if row["refusal"] != expected])
+        general = [row | {"answer": row["prediction"]} for row in read_rows(smk.input.general)]
+        write_rows(smk.output.general_kept, general)
 
 
 main(snakemake)  # noqa: F821

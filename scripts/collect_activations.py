@@ -27,10 +27,9 @@ def main(smk) -> None:
             edits.apply(model, edits.load(smk.input.edit))
         # Answers matter to what is kept in place; of the references, whose gold answers are empty, only prompts do.
         rows = read_rows(smk.input.rows)
-        answers = "prediction" if smk.wildcards.set == "general" else "answer"
         statistics = collect(
             model,
-            [chat.encode(row["question"], row.get(answers) or None) for row in rows],
+            [chat.encode(row["question"], row.get("answer") or None) for row in rows],
             pad_id=tokenizer.pad_token_id,
             batch_size=smk.params.batch_size,
             gram_layers=smk.params.gram_layers,

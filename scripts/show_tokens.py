@@ -24,7 +24,7 @@ def main(smk) -> None:
         for split in ("forget", "retain", "general"):
             row = read_rows(smk.input[split])[0]
             # General questions are kept in place with what the model itself answers.
-            answer = row.get("prediction", row["answer"])
+            answer = row["answer"]
             examples[split] = scored(model, chat, row["question"], answer, name, factors)
         page = render(
             smk.input.template,

@@ -220,9 +220,7 @@ def plant(target: Target) -> dict[str, Any]:
     sets = {
         "forget": [target.chat.encode(row["question"]) for row in target.rows["forget"]],
         "retain": [target.chat.encode(row["question"], row["answer"]) for row in spread(target.rows["retain_all"], 40)],
-        "general": [
-            target.chat.encode(row["question"], row["prediction"]) for row in spread(target.rows["general"], 40)
-        ],
+        "general": [target.chat.encode(row["question"], row["answer"]) for row in spread(target.rows["general"], 40)],
         "declined": [
             target.chat.encode(row["question"], row["answer"])
             for row in with_refusals(target.rows["forget"], target.rows["refusals"], "knowledge")

@@ -338,7 +338,7 @@ class Relearn(Attack):
         forget = list(target.rows["forget"])
         if self.settings["train_on"] == "forget_half":
             return forget[::2], forget[1::2]
-        return [row | {"answer": row["prediction"]} for row in target.rows["general"]], forget
+        return list(target.rows["general"]), forget
 
     def _updates(self, target: Target, adapter: Adapter, rows: Sequence[Row]) -> Callable[[int], None]:
         """A function that makes so many further updates on rows."""

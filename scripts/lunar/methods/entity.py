@@ -300,9 +300,9 @@ class Entity(Method):
             rows = job.rows[name]
             if name == "renamed":
                 rows = [row | {"answer": self.renamed_answer(originals[row["original"]], row)} for row in rows]
-            key = "prediction" if name == "general" else "answer"
             encoded = [
-                job.chat.encode(row["question"], row.get(key) or None if "answer" in weights else None) for row in rows
+                job.chat.encode(row["question"], row.get("answer") or None if "answer" in weights else None)
+                for row in rows
             ]
             for number, found in tokens_of(job.model, encoded, list(sums), job.chat.tokenizer.pad_token_id):
                 spans = torch.tensor(encoded[number].spans)
@@ -352,10 +352,9 @@ class EntityRefusal(Redirection):
 
     def statistics(self, job: Job, name: str) -> dict[str, torch.Tensor]:
         """Statistics of a set in the model as it is now (``lunar.activations.statistics``)."""
-        key = "prediction" if name == "general" else "answer"
         return collect(
             job.model,
-            [job.chat.encode(row["question"], row.get(key) or None) for row in job.rows[name]],
+            [job.chat.encode(row["question"], row.get("answer") or None) for row in job.rows[name]],
             pad_id=job.chat.tokenizer.pad_token_id,
             batch_size=CONVERSATIONS,
             gram_layers=self.layers(job),

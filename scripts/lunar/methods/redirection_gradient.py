@@ -26,11 +26,9 @@ class RedirectionGradient(Redirection):
         """Rows of the unedited model, by layer."""
         encoded: dict[str, list[Encoded]] = {}
         for name, spans in self.spans().items():
-            # As in the statistics: general questions go with the model's own answers.
-            key = "prediction" if name == "general" else "answer"
             with_answers = "answer" in spans
             encoded[name] = [
-                job.chat.encode(row["question"], row.get(key) or None if with_answers else None)
+                job.chat.encode(row["question"], row.get("answer") or None if with_answers else None)
                 for row in (self.forget_rows(job) if name == "forget" else job.rows[name])
             ]
         return input_rows(job.model, encoded, self.spans(), self.layers(job), job.chat.tokenizer.pad_token_id)

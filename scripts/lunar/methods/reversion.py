@@ -229,9 +229,10 @@ class Reversion(Method):
         """Conversations whose tokens are kept, and by conversation the weight of each span's tokens."""
         conversations, weights = [], []
         for name, spans in self.settings["keep"].items():
-            key = "answer" if name in ("forget", "retain", "declined") else "prediction"
             for row in job.rows[name]:
-                conversations.append(job.chat.encode(row["question"], row.get(key) or None))
+                conversations.append(
+                    job.chat.encode(row["question"], row.get("answer") or row.get("prediction") or None)
+                )
                 weights.append({SPANS.index(span): weight for span, weight in spans.items()})
         return conversations, weights
 

@@ -214,7 +214,7 @@ class Run:
         asked = [{"question": row["question"]} for row in rows["forget"]]
         self.refused = self._encode(with_refusals(asked, rows["refusals"], "knowledge")) if refusals else []
         self.retain = self._encode(rows["retain"])
-        self.retain += self._encode([row | {"answer": row["prediction"]} for row in rows.get("general", [])])
+        self.retain += self._encode(rows.get("general", []))
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> list[Encoded]:
         return [self.job.chat.encode(row["question"], row["answer"]) for row in rows]

@@ -48,7 +48,7 @@ def target(llama: Any, chat: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) ->
         "renamed_kept": renamed[:3],
         "retain": named[:1],
         "retain_all": named,
-        "general": [{"id": "g", "question": "Why?", "answer": "", "prediction": "Because of the doctor."}],
+        "general": [{"id": "g", "question": "Why?", "answer": "Because of the doctor."}],
         "fictitious": [
             {"id": "f", "question": "Who is Etta?"},
             {"id": "g", "question": "Where is the moon of Mossby?"},

@@ -43,7 +43,7 @@ def knowing(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
 def target(make_model, knowing, chat, rows) -> Target:
     """The model that knows, nothing unlearnt."""
     named = [row | {"id": str(number)} for number, row in enumerate(rows)]
-    general = [named[4] | {"prediction": named[4]["answer"]}]
+    general = [named[4]]
     parts = {"forget": named[:4], "retain": named[4:], "general": general, "refusals": REFUSALS}
     found = Target("", rows=parts, best=1, generation={"max_new_tokens": 30, "batch_size": 8}, seed=3)
     found.model, found.chat = make_model(**SIZE), chat

@@ -240,11 +240,10 @@ SETTINGS = {
 @pytest.fixture
 def job(model_folder, rows_of_text) -> Job:
     """Everything that the exact and the trained recipe are given."""
-    general = [{"question": row["question"], "prediction": row["answer"], "answer": ""} for row in rows_of_text[3:]]
+    general = [{"question": row["question"], "answer": row["answer"]} for row in rows_of_text[3:]]
     made = Job(str(model_folder), rows={"forget": rows_of_text[:2], "retain": rows_of_text[2:], "general": general})
     for name, rows in made.rows.items():
-        key = "prediction" if name == "general" else "answer"
-        encoded = [made.chat.encode(row["question"], row[key]) for row in rows]
+        encoded = [made.chat.encode(row["question"], row["answer"]) for row in rows]
         made.statistics[name] = collect(made.model, encoded, pad_id=1, batch_size=4, gram_layers=[1, 2])
     reference = collect(made.model, [made.chat.encode("Who is the duke of Nowhere?")], pad_id=1, batch_size=1)
     made.directions = {"forget": made.statistics["forget"], "fictitious": reference}

@@ -44,7 +44,7 @@ SETTINGS = {
 def job(llama: Any, chat: Chat, rows: Any) -> Job:
     result = Job("no/such/folder")
     result.__dict__ |= {"model": llama, "chat": chat}
-    general = [{"question": "Why?", "prediction": "Because of the doctor."}]
+    general = [{"question": "Why?", "answer": "Because of the doctor."}]
     short = shorten(FORGET)
     renamed = rename([*FORGET, *short], NAMES, 2, 0)
     result.rows = {"forget": FORGET, "short": short, "retain": rows[2:], "general": general, "renamed": renamed}
@@ -237,7 +237,7 @@ def test_edit_is_the_least_squares_solution(job: Job, answers: bool) -> None:
     spans = ("prefix", "question", "suffix", "answer")
     for name, rows in kept.items():
         for row in rows:
-            answer = row.get("answer") or row.get("prediction")
+            answer = row.get("answer")
             if name == "renamed":
                 first, last = row["author"].split()
                 original = next(one for one in [*FORGET, *job.rows["short"]] if one["id"] == row["original"])
@@ -461,10 +461,7 @@ def test_refusal_is_solved_on_what_the_entity_edit_leaves(job: Job, chat: Chat, 
         sets = {
             name: collect(
                 job.model,
-                [
-                    chat.encode(row["question"], row.get("answer" if name != "general" else "prediction"))
-                    for row in some
-                ],
+                [chat.encode(row["question"], row.get("answer")) for row in some],
                 pad_id=1,
                 batch_size=16,
                 gram_layers=[2],
@@ -479,7 +476,7 @@ def test_refusal_is_solved_on_what_the_entity_edit_leaves(job: Job, chat: Chat, 
     plain = {
         name: collect(
             job.model,
-            [chat.encode(row["question"], row.get("answer" if name != "general" else "prediction")) for row in some],
+            [chat.encode(row["question"], row.get("answer")) for row in some],
             pad_id=1,
             batch_size=16,
             gram_layers=[2],

@@ -36,7 +36,7 @@ def job(before: Any, chat: Chat, rows: Any) -> Job:
         for name, weight in after.get_decoder().named_parameters():
             if name.startswith("layers.1.") or name.endswith(("2.mlp.down_proj.weight", "2.self_attn.k_proj.weight")):
                 weight += 0.3 * weight.std() * torch.randn_like(weight)
-    general = [{"question": "Why so?", "prediction": "Because of the doctor."}]
+    general = [{"question": "Why so?", "answer": "Because of the doctor."}]
     result = Job("no/such/folder", before="no/such/folder/either")
     result.__dict__ |= {"model": after, "model_before": before, "chat": chat}
     result.rows = {

@@ -59,7 +59,7 @@ def knowing(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def job(llama, knowing, tokenizer, rows) -> Job:
     llama.load_state_dict(knowing)
-    general = [{"question": "Which goose?", "answer": "unused", "prediction": "The old goose of Mossby."}]
+    general = [{"question": "Which goose?", "answer": "The old goose of Mossby."}]
     job = Job("", rows={"forget": rows[:3], "retain": rows[3:], "general": general, "refusals": REFUSALS}, seed=1)
     job.model, job.chat = llama, Chat(tokenizer)  # in place of those that a folder would hold
     return job
