@@ -1,17 +1,23 @@
 # `make reproduce`: environment and main job. `make test`: environment and tests. Needs Python 3.11 and a package index.
 # `make test-slurm`: installs SLURM from Debian's packages where it is not there, and runs its tests on a cluster of its own.
 # `make test-browser`: the same with Chromium, which opens the toy experiment's report.
+# `make test-plain`: unit tests as a processor without AVX-512 multiplies.
+# `make docs`: writes docs/config.md and the tables of README and docs/ anew.
 # `make test-envs`: builds the Python part of each environment of envs/ and imports there what its scripts import.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: reproduce test test-slurm test-envs test-browser format clean
+.PHONY: reproduce test test-plain test-slurm test-envs test-browser docs format clean
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --cores all
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-plain: .venv/installed
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	  $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
 
 test-slurm: .venv/installed
 	sh tests/slurm/install.sh
@@ -23,6 +29,10 @@ test-envs: .venv/installed
 test-browser: .venv/installed
 	sh tests/browser/install.sh
 	$(BIN)/python -m pytest tests/browser
+
+docs: .venv/installed
+	$(BIN)/python docs/make/config_reference.py
+	$(BIN)/python docs/make/result_tables.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix

@@ -37,7 +37,7 @@ rule clean_references:
 rule clean_renamed:
     """Keep the renamed questions that the model does not answer as if they were about the forgotten one."""
     input:
-        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        model=of(Experiment.full_model),
         forget="results/{experiment}/data/forget.jsonl",
         short="results/{experiment}/data/forget_short.jsonl",
         renamed="results/{experiment}/data/forget_renamed.jsonl",
@@ -69,18 +69,18 @@ rule clean_renamed:
 rule collect_activations:
     """One batched pass over a set: means, Gram sums and a sample (vanilla), or means and a sample (an edited model)."""
     input:
-        model=method_model,
-        edit=method_edit,
-        rows=lambda wildcards: f"results/{wildcards.experiment}/{splits.ACTIVATIONS[wildcards.set]}",
+        model=of(Experiment.method_model),
+        edit=of(Experiment.edit),
+        rows=of(Experiment.rows_of_set),
         code=library("collect_activations.py"),
     output:
-        statistics="results/{experiment}/activations/{method}/{set}.safetensors",
+        statistics="results/{experiment}/activations/{method}/{part}.safetensors",
     log:
-        "results/{experiment}/logs/activations_{method}_{set}.log",
+        "results/{experiment}/logs/activations_{method}_{part}.log",
     benchmark:
-        "results/{experiment}/benchmarks/activations_{method}_{set}.tsv"
+        "results/{experiment}/benchmarks/activations_{method}_{part}.tsv"
     wildcard_constraints:
-        set="|".join(splits.ACTIVATIONS),
+        part="|".join(splits.ACTIVATIONS),
     conda:
         "../envs/model.yaml"
     resources:
@@ -88,13 +88,13 @@ rule collect_activations:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        gram_layers=grams_needed,
+        gram_layers=of(Experiment.grams_needed),
         batch_size=param("activations", "batch_size"),
         sample=param("activations", "sample"),
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
+        prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
-        "activations | {wildcards.experiment}: {wildcards.method} reads {wildcards.set}"
+        "activations | {wildcards.experiment}: {wildcards.method} reads {wildcards.part}"
     script:
         "../scripts/collect_activations.py"

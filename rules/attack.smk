@@ -9,12 +9,9 @@ in results/<experiment>/attacks/<method>/<attack>.json, a curve beside it.
 rule control_attack:
     """Run an attack where it has to succeed: against the model before unlearning."""
     input:
-        unpack(attack_rows),
-        unpack(attack_statistics),
-        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
-        before=attackers_model,
-        layers="results/{experiment}/layers.json",
-        code=attack_library("control_attack.py"),
+        unpack(of(Experiment.attack_inputs)),
+        model=of(Experiment.full_model),
+        code=plugin_library("control_attack.py", Experiment.attack_module),
     output:
         control="results/{experiment}/attacks/control/{attack}.json",
     log:
@@ -28,8 +25,8 @@ rule control_attack:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        attack=attack_entry,
-        module=attack_module,
+        attack=of(Experiment.attack_entry),
+        module=of(Experiment.attack_module),
         retain=param("attacked", "retain"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
@@ -44,16 +41,13 @@ rule control_attack:
 rule attack_model:
     """Attack one method's model, prove it, and ask about the forget set and a sample of the retain set."""
     input:
-        unpack(attack_rows),
-        unpack(attack_statistics),
-        model=method_model,
-        before=attackers_model,
-        edit=method_edit,
-        facts=attacked_facts,
-        layers="results/{experiment}/layers.json",
+        unpack(of(Experiment.attack_inputs)),
+        model=of(Experiment.method_model),
+        edit=of(Experiment.edit),
+        facts=of(Experiment.edit_facts),
         unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
         control="results/{experiment}/attacks/control/{attack}.json",
-        code=attack_library("attack_model.py"),
+        code=plugin_library("attack_model.py", Experiment.attack_module),
     output:
         rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
         evidence="results/{experiment}/attacks/{method}/{attack}.json",
@@ -72,13 +66,13 @@ rule attack_model:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        attack=attack_entry,
-        module=attack_module,
-        settings=method_entry,
+        attack=of(Experiment.attack_entry),
+        module=of(Experiment.attack_module),
+        settings=of(Experiment.entry),
         retain=param("attacked", "retain"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
+        prompt=of(Experiment.prompt),
         dtype=param("dtype"),
         seed=param("seed"),
     message:

@@ -1,6 +1,18 @@
 """What unlearning costs at a model's size, on random weights, apart from every experiment. Gives results/bench/."""
 
 
+def bench_settings(wildcards):
+    """The settings of target `bench` by the name of its files, keys sorted."""
+    return experiments.value(bench_size.at(config["bench"]["sizes"], wildcards.size)[1], [])
+
+
+def bench_megabytes(wildcards, attempt):
+    """Memory that target `bench` asks for: on a GPU that of the sums alone."""
+    how = bench_settings(wildcards)
+    on_device, beside = bench_size.memory(how)
+    return limited((beside + (0 if how["gpu"] else on_device)) // 10**6, attempt)
+
+
 rule measure_size:
     """Time every stage of unlearning beside its floor and the published ways; nothing else should run beside it."""
     input:
@@ -23,8 +35,8 @@ rule measure_size:
         gpu=GPU,
     params:
         # Looked up by this rule's job only: an experiment can do without these methods.
-        adamw=lambda wildcards: settings.value(config, ["defaults", "methods", "lunar-official", "solver"]),
-        embedder=settings.value(config, ["defaults", "embedder"]),
+        adamw=lambda wildcards: experiments.value(config, ["defaults", "methods", "lunar-official", "solver"]),
+        embedder=experiments.value(config, ["defaults", "embedder"]),
         entry=lambda wildcards: bench_size.at(config["bench"]["sizes"], wildcards.size)[0],
         epochs=lambda wildcards: config["defaults"]["methods"]["lunar-replication"]["solver"]["epochs"],
         how=bench_settings,
@@ -46,12 +58,7 @@ rule tabulate_bench:
     output:
         csv="results/bench/{size}.csv",
         markdown="results/bench/{size}.md",
-        html=report(
-            "results/bench/{size}.html",
-            category="9 Provenance",
-            labels={"result": "9.2 What each stage costs at the size of {size}"},
-            caption="../report/bench.rst",
-        ),
+        html=shown("bench", "results/bench/{size}.html"),
     log:
         "results/bench/logs/tabulate_{size}.log",
     benchmark:

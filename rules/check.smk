@@ -10,10 +10,10 @@ rule check:
         "../envs/data.yaml"
     params:
         conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
-        experiments={experiment: EXPERIMENTS[experiment] for experiment in config["run"]},
-        replaced={experiment: settings.replaced(EXPERIMENTS[experiment]) for experiment in config["run"]},
+        experiments={name: EXPERIMENTS[name].settings for name in config["run"]},
+        replaced={name: experiments.replaced(EXPERIMENTS[name].settings, PLUGINS) for name in config["run"]},
         sources=SOURCES,
-        requirements=os.path.relpath(Path(workflow.basedir) / "requirements.txt"),
+        requirements=os.path.relpath(ROOT / "requirements.txt"),
     message:
         "check | {params.requirements} and experiments of `run`"
     script:

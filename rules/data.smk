@@ -18,7 +18,7 @@ rule fetch_data:
     conda:
         "../envs/model.yaml"
     params:
-        source=lambda wildcards: fetched_source(wildcards.source),
+        source=lambda wildcards: sources.fetched(SOURCES[wildcards.source]),
     message:
         "data | fetch {wildcards.source}"
     script:
@@ -40,8 +40,8 @@ rule convert_data:
     conda:
         "../envs/data.yaml"
     params:
-        files=lambda wildcards: settings.value(SOURCES, [wildcards.source, "files"]),
-        entry=lambda wildcards: settings.value(SOURCES, [wildcards.source, "sets", wildcards.set]),
+        files=lambda wildcards: experiments.value(SOURCES, [wildcards.source, "files"]),
+        entry=lambda wildcards: experiments.value(SOURCES, [wildcards.source, "sets", wildcards.set]),
     message:
         "data | {wildcards.source}: write {wildcards.set}"
     script:
@@ -51,7 +51,7 @@ rule convert_data:
 rule prepare_data:
     """Check every row and write the splits, so that a bad row ends the run before anything expensive."""
     input:
-        files=lambda wildcards: data_files(wildcards.experiment),
+        files=of(Experiment.data_files),
         code=library("prepare_data.py"),
     output:
         splits=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.SPLITS),
@@ -74,7 +74,7 @@ rule rename_subjects:
     """Copies of the forget questions with half of the subject's name, and with invented names in its place."""
     input:
         forget="results/{experiment}/data/forget.jsonl",
-        names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
+        names=of(Experiment.names_file),
         code=library("rename_subjects.py"),
     output:
         short="results/{experiment}/data/forget_short.jsonl",

@@ -9,8 +9,8 @@ from which tables/ is joined, all in results/<experiment>/.
 rule score_likelihood:
     """One teacher-forced pass over the right and wrong answers of all splits that have any."""
     input:
-        model=method_model,
-        edit=method_edit,
+        model=of(Experiment.method_model),
+        edit=of(Experiment.edit),
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         code=library("score_likelihood.py"),
     output:
@@ -32,7 +32,7 @@ rule score_likelihood:
         dtype=param("dtype"),
         splits=splits.ANSWERED,
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
+        prompt=of(Experiment.prompt),
     message:
         "evaluate | {wildcards.experiment}: how likely {wildcards.method} finds given answers"
     script:
@@ -85,7 +85,7 @@ rule evaluate_answers:
         "../envs/data.yaml"
     params:
         embedder=param("embedder", "name"),
-        references=lambda wildcards: reference_methods(wildcards.experiment),
+        references=of(Experiment.controls),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ANSWERED,
@@ -112,7 +112,7 @@ rule evaluate_attack:
     conda:
         "../envs/data.yaml"
     params:
-        references=attack_references,
+        references=of(Experiment.attack_controls),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ATTACKED,
@@ -125,11 +125,7 @@ rule evaluate_attack:
 rule tabulate_metrics:
     """Join the metrics of all compared methods into one table, in several renderings, and write the summary."""
     input:
-        metrics=lambda wildcards: expand(
-            "results/{experiment}/metrics/{method}/none.json",
-            experiment=wildcards.experiment,
-            method=cfg(wildcards.experiment, "compare"),
-        ),
+        metrics=of(Experiment.metric_files),
         layers="results/{experiment}/layers.json",
         template="report/templates/table.html.j2",
         style="report/templates/style.css",
@@ -139,13 +135,7 @@ rule tabulate_metrics:
         long="results/{experiment}/tables/main_long.csv",
         latex="results/{experiment}/tables/main.tex",
         markdown="results/{experiment}/tables/main.md",
-        html=report(
-            "results/{experiment}/tables/main.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.1 Every metric by split and method"},
-            caption="../report/table.rst",
-        ),
+        html=shown("main", "results/{experiment}/tables/main.html"),
         summary="results/{experiment}/tables/summary.rst",
     log:
         "results/{experiment}/logs/tabulate.log",
@@ -155,7 +145,7 @@ rule tabulate_metrics:
         "../envs/plot.yaml"
     params:
         compare=param("compare"),
-        rehearsed=lambda wildcards: rehearsed_methods(wildcards.experiment),
+        rehearsed=of(Experiment.rehearsed),
     message:
         "evaluate | {wildcards.experiment}: write the table"
     script:
@@ -183,13 +173,7 @@ rule show_generations:
         style="report/templates/style.css",
         code=library("show_generations.py"),
     output:
-        html=report(
-            "results/{experiment}/tables/generations.html",
-            category="6 Generations",
-            subcategory="{experiment}",
-            labels={"result": "6.1 Every answer, to search and filter"},
-            caption="../report/generations.rst",
-        ),
+        html=shown("generations", "results/{experiment}/tables/generations.html"),
     log:
         "results/{experiment}/logs/show_generations.log",
     benchmark:
@@ -199,8 +183,8 @@ rule show_generations:
     params:
         compare=param("compare"),
         splits=splits.ANSWERED,
-        methods=lambda wildcards: attacked_methods(wildcards.experiment),
-        attacks=lambda wildcards: attacks_run(wildcards.experiment),
+        methods=of(Experiment.attacked),
+        attacks=of(Experiment.attacks),
         attacked=splits.ATTACKED,
     message:
         "evaluate | {wildcards.experiment}: set answers side by side"
@@ -211,21 +195,15 @@ rule show_generations:
 rule compare_seeds:
     """Tables of all seeds side by side, attacks included: how much of a difference is luck of training."""
     input:
-        tables=lambda wildcards: list(seed_tables(wildcards.experiment).values()),
-        attacks=of_seeds("tables/attacks.csv"),
-        removal=of_seeds("tables/removal.csv"),
+        tables=of(Experiment.of_seeds, path="tables/main.csv"),
+        attacks=of(Experiment.of_seeds, path="tables/attacks.csv"),
+        removal=of(Experiment.of_seeds, path="tables/removal.csv"),
         template="report/templates/seeds.html.j2",
         style="report/templates/style.css",
         code=library("compare_seeds.py"),
     output:
         csv="results/{experiment}/tables/seeds.csv",
-        html=report(
-            "results/{experiment}/tables/seeds.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.3 Spread over seeds"},
-            caption="../report/seeds.rst",
-        ),
+        html=shown("seeds", "results/{experiment}/tables/seeds.html"),
         numbers="results/{experiment}/tables/seeds.rst",
     log:
         "results/{experiment}/logs/compare_seeds.log",
@@ -234,7 +212,7 @@ rule compare_seeds:
     conda:
         "../envs/plot.yaml"
     params:
-        seeds=lambda wildcards: list(seed_tables(wildcards.experiment)),
+        seeds=lambda wildcards: list(of(Experiment.seeds)(wildcards)),
     message:
         "evaluate | {wildcards.experiment}: spread over seeds"
     script:
@@ -250,13 +228,7 @@ rule tabulate_sequence:
         code=library("tabulate_sequence.py"),
     output:
         csv="results/{experiment}/tables/sequential_{method}.csv",
-        html=report(
-            "results/{experiment}/tables/sequential_{method}.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.6 Requests in sequence: {method}"},
-            caption="../report/sequential.rst",
-        ),
+        html=shown("sequential", "results/{experiment}/tables/sequential_{method}.html"),
         numbers="results/{experiment}/tables/sequential_{method}.rst",
     log:
         "results/{experiment}/logs/tabulate_sequence_{method}.log",
@@ -265,7 +237,7 @@ rule tabulate_sequence:
     conda:
         "../envs/plot.yaml"
     params:
-        titles=lambda wildcards: request_titles(wildcards.experiment),
+        titles=of(Experiment.request_titles),
     message:
         "evaluate | {wildcards.experiment}: requests in sequence by {wildcards.method}"
     script:
@@ -275,19 +247,13 @@ rule tabulate_sequence:
 rule tabulate_cost:
     """Numbers, memory and time that each compared edit took. Read from benchmarks, so it differs from run to run."""
     input:
-        unpack(cost_files),
+        unpack(of(Experiment.cost_files)),
         template="report/templates/cost.html.j2",
         style="report/templates/style.css",
         code=library("tabulate_cost.py"),
     output:
         csv="results/{experiment}/tables/cost.csv",
-        html=report(
-            "results/{experiment}/tables/cost.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.7 What each method costs"},
-            caption="../report/cost.rst",
-        ),
+        html=shown("cost", "results/{experiment}/tables/cost.html"),
     log:
         "results/{experiment}/logs/tabulate_cost.log",
     benchmark:
@@ -295,8 +261,8 @@ rule tabulate_cost:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: edited_methods(wildcards.experiment),
-        rehearsed=lambda wildcards: rehearsed_methods(wildcards.experiment),
+        methods=of(Experiment.edited),
+        rehearsed=of(Experiment.rehearsed),
     message:
         "evaluate | {wildcards.experiment}: what each method costs"
     script:
@@ -313,13 +279,7 @@ rule tabulate_attacks:
         code=library("tabulate_attacks.py"),
     output:
         csv="results/{experiment}/tables/attacks.csv",
-        html=report(
-            "results/{experiment}/tables/attacks.html",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.2 Every attack, in numbers"},
-            caption="../report/attacks.rst",
-        ),
+        html=shown("attacks-table", "results/{experiment}/tables/attacks.html"),
         numbers="results/{experiment}/tables/attacks.rst",
         summary="results/{experiment}/tables/attacks_summary.rst",
     log:
@@ -329,9 +289,9 @@ rule tabulate_attacks:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: attacked_methods(wildcards.experiment),
-        edited=lambda wildcards: attacked_edits(wildcards.experiment),
-        attacks=lambda wildcards: attacks_run(wildcards.experiment),
+        methods=of(Experiment.attacked),
+        edited=of(Experiment.attacked_edits),
+        attacks=of(Experiment.attacks),
     message:
         "evaluate | {wildcards.experiment}: table of attacks"
     script:
@@ -348,13 +308,7 @@ rule tabulate_removal:
         code=library("tabulate_removal.py"),
     output:
         csv="results/{experiment}/tables/removal.csv",
-        html=report(
-            "results/{experiment}/tables/removal.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.8 Hidden or removed?"},
-            caption="../report/removal.rst",
-        ),
+        html=shown("removal", "results/{experiment}/tables/removal.html"),
         numbers="results/{experiment}/tables/removal.rst",
     log:
         "results/{experiment}/logs/tabulate_removal.log",
@@ -363,7 +317,7 @@ rule tabulate_removal:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: attacked_edits(wildcards.experiment),
+        methods=of(Experiment.attacked_edits),
     message:
         "evaluate | {wildcards.experiment}: hidden or removed"
     script:
@@ -380,13 +334,7 @@ rule tabulate_published_attacks:
         code=library("tabulate_published_attacks.py"),
     output:
         csv="results/{experiment}/tables/published_attacks.csv",
-        html=report(
-            "results/{experiment}/tables/published_attacks.html",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.3 Paper, replication and ours"},
-            caption="../report/published_attacks.rst",
-        ),
+        html=shown("published-attacks", "results/{experiment}/tables/published_attacks.html"),
     log:
         "results/{experiment}/logs/tabulate_published_attacks.log",
     benchmark:
@@ -417,20 +365,8 @@ rule show_attacks:
         style="report/templates/style.css",
         code=library("show_attacks.py"),
     output:
-        examples=report(
-            "results/{experiment}/tables/attack_examples.html",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.8 What came back, side by side"},
-            caption="../report/attack_examples.rst",
-        ),
-        evidence=report(
-            "results/{experiment}/tables/attack_evidence.html",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.9 Evidence that each attack happened"},
-            caption="../report/attack_evidence.rst",
-        ),
+        examples=shown("attack-examples", "results/{experiment}/tables/attack_examples.html"),
+        evidence=shown("attack-evidence", "results/{experiment}/tables/attack_evidence.html"),
     log:
         "results/{experiment}/logs/show_attacks.log",
     benchmark:
@@ -438,9 +374,9 @@ rule show_attacks:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: attacked_methods(wildcards.experiment),
-        edited=lambda wildcards: attacked_edits(wildcards.experiment),
-        attacks=lambda wildcards: attacks_run(wildcards.experiment),
+        methods=of(Experiment.attacked),
+        edited=of(Experiment.attacked_edits),
+        attacks=of(Experiment.attacks),
         shown=6,
     message:
         "evaluate | {wildcards.experiment}: what came back, and the evidence"

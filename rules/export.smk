@@ -1,14 +1,23 @@
 """Unlearned models to take away. Gives results/<experiment>/export/<method>/, a plain Hugging Face folder."""
 
 
+def export_folder(wildcards):
+    """The folder that target `export` is asked for."""
+    try:
+        experiment, name = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
+    except LunarError as error:
+        raise WorkflowError(f"config: {error}")
+    return f"results/{experiment}/export/{name}"
+
+
 rule export_model:
     """Merge an edit into its model, write both as a folder with a card, and check that it answers the same there."""
     input:
-        model=method_model,
-        edit=method_edit,
+        model=of(Experiment.method_model),
+        edit=of(Experiment.edit),
         facts="results/{experiment}/edits/{method}.json",
         questions="results/{experiment}/data/forget.jsonl",
-        table=table_if_made,
+        table=of(Experiment.table_if_made),
         template="report/templates/card.md.j2",
         code=library("export_model.py"),
     output:
@@ -24,13 +33,13 @@ rule export_model:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        settings=method_entry,
+        settings=of(Experiment.entry),
         base=param("model"),
         finetuned=param("finetune", "enabled"),
         forgotten=param("data", "forget"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
+        prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
         "export | {wildcards.experiment}: {wildcards.method} as a Hugging Face folder"
@@ -39,6 +48,6 @@ rule export_model:
 
 
 rule export:
-    """Target: the folder of the method that --config method=... names."""
+    """Target: the folder of the method that --config export=... names."""
     input:
         export_folder,

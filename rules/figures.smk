@@ -4,30 +4,14 @@
 rule plot_tradeoff:
     """Forgetting against retention, every method a point with its intervals."""
     input:
-        metrics=lambda wildcards: expand(
-            "results/{experiment}/metrics/{method}/none.json",
-            experiment=wildcards.experiment,
-            method=cfg(wildcards.experiment, "compare"),
-        ),
+        metrics=of(Experiment.metric_files),
         template="report/templates/figure.html.j2",
         style="report/templates/style.css",
         code=library("plot_tradeoff.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/tradeoff.svg",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.2 Forgetting against retention"},
-            caption="../report/tradeoff.rst",
-        ),
+        figure=shown("tradeoff", "results/{experiment}/figures/tradeoff.svg"),
         pdf="results/{experiment}/figures/tradeoff.pdf",
-        page=report(
-            "results/{experiment}/figures/tradeoff.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.2 The same, to hover over"},
-            caption="../report/tradeoff.rst",
-        ),
+        page=shown("tradeoff-page", "results/{experiment}/figures/tradeoff.html"),
         numbers="results/{experiment}/figures/tradeoff.rst",
     log:
         "results/{experiment}/logs/plot_tradeoff.log",
@@ -46,20 +30,10 @@ rule plot_tradeoff:
 rule plot_finetune:
     """Learning curves of the fine-tuned models."""
     input:
-        history=lambda wildcards: expand(
-            "results/{experiment}/models/{model}.csv",
-            experiment=wildcards.experiment,
-            model=trained_models(wildcards.experiment),
-        ),
+        history=of(Experiment.histories),
         code=library("plot_finetune.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/finetune.svg",
-            category="2 Fine-tuning",
-            subcategory="{experiment}",
-            labels={"result": "2.1 Learning curves"},
-            caption="../report/finetune.rst",
-        ),
+        figure=shown("finetune", "results/{experiment}/figures/finetune.svg"),
         pdf="results/{experiment}/figures/finetune.pdf",
         numbers="results/{experiment}/figures/finetune.rst",
     log:
@@ -69,7 +43,7 @@ rule plot_finetune:
     conda:
         "../envs/plot.yaml"
     params:
-        models=lambda wildcards: trained_models(wildcards.experiment),
+        models=of(Experiment.trained_models),
         stop_at_loss=param("finetune", "stop_at_loss"),
     message:
         "figures | {wildcards.experiment}: learning curves"
@@ -80,20 +54,10 @@ rule plot_finetune:
 rule plot_mixture:
     """What a model knows by the share of references and general questions that it was fine-tuned with."""
     input:
-        measured=lambda wildcards: expand(
-            "results/{experiment}/mixture/{point}.json",
-            experiment=wildcards.experiment,
-            point=mixture.points(cfg(wildcards.experiment, "mixture")),
-        ),
+        measured=of(Experiment.mixture_files),
         code=library("plot_mixture.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/mixture.svg",
-            category="2 Fine-tuning",
-            subcategory="{experiment}",
-            labels={"result": "2.2 How much of the mixture"},
-            caption="../report/mixture.rst",
-        ),
+        figure=shown("mixture", "results/{experiment}/figures/mixture.svg"),
         pdf="results/{experiment}/figures/mixture.pdf",
         table="results/{experiment}/tables/mixture.csv",
         numbers="results/{experiment}/figures/mixture.rst",
@@ -104,7 +68,7 @@ rule plot_mixture:
     conda:
         "../envs/plot.yaml"
     params:
-        points=lambda wildcards: list(mixture.points(cfg(wildcards.experiment, "mixture"))),
+        points=lambda wildcards: list(of(Experiment.mixture_points)(wildcards)),
         minimum=param("references", "minimum"),
     message:
         "figures | {wildcards.experiment}: how much of the mixture"
@@ -118,13 +82,7 @@ rule plot_layers:
         layers="results/{experiment}/layers.json",
         code=library("plot_layers.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/layers.svg",
-            category="3 Layers",
-            subcategory="{experiment}",
-            labels={"result": "3.1 Layer scores and refusals under steering"},
-            caption="../report/layers.rst",
-        ),
+        figure=shown("layers", "results/{experiment}/figures/layers.svg"),
         pdf="results/{experiment}/figures/layers.pdf",
         numbers="results/{experiment}/figures/layers.rst",
     log:
@@ -144,22 +102,11 @@ rule plot_layers:
 rule plot_edit:
     """Singular values of the edits beside the original weight's, and what the detector reads."""
     input:
-        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
-        edits=lambda wildcards: expand(
-            "results/{experiment}/edits/{method}.{kind}",
-            experiment=wildcards.experiment,
-            method=cfg(wildcards.experiment, "figures", "methods"),
-            kind=["safetensors", "json"],
-        ),
+        model=of(Experiment.full_model),
+        edits=of(Experiment.drawn_edits),
         code=library("plot_edit.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/edit.svg",
-            category="4 The edit",
-            subcategory="{experiment}",
-            labels={"result": "4.1 Singular values and detector scores"},
-            caption="../report/edit.rst",
-        ),
+        figure=shown("edit", "results/{experiment}/figures/edit.svg"),
         pdf="results/{experiment}/figures/edit.pdf",
         numbers="results/{experiment}/figures/edit.rst",
     log:
@@ -181,25 +128,11 @@ rule plot_edit:
 rule plot_entity:
     """The entity edits: settings tried, singular values, and what they move."""
     input:
-        facts=lambda wildcards: expand(
-            "results/{experiment}/edits/{method}.json",
-            experiment=wildcards.experiment,
-            method=entity_methods(wildcards.experiment),
-        ),
-        settings=lambda wildcards: expand(
-            "results/{experiment}/rehearsal/{method}.csv",
-            experiment=wildcards.experiment,
-            method=rehearsed_entities(wildcards.experiment),
-        ),
+        facts=of(Experiment.entity_facts),
+        settings=of(Experiment.entity_rehearsals),
         code=library("plot_entity.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/entity.svg",
-            category="4 The edit",
-            subcategory="{experiment}",
-            labels={"result": "4.4 The entity edit"},
-            caption="../report/entity.rst",
-        ),
+        figure=shown("entity", "results/{experiment}/figures/entity.svg"),
         pdf="results/{experiment}/figures/entity.pdf",
         numbers="results/{experiment}/figures/entity.rst",
     log:
@@ -209,8 +142,8 @@ rule plot_entity:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: entity_methods(wildcards.experiment),
-        rehearsed=lambda wildcards: rehearsed_entities(wildcards.experiment),
+        methods=of(Experiment.entities),
+        rehearsed=of(Experiment.rehearsed_entities),
     message:
         "figures | {wildcards.experiment}: the entity edit"
     script:
@@ -220,17 +153,10 @@ rule plot_entity:
 rule plot_optimisers:
     """What optimisers reach on one objective, by time and by steps, beside its exact minimum."""
     input:
-        runs=lambda wildcards: race_file(wildcards, ".csv"),
-        facts=lambda wildcards: race_file(wildcards, "_cost.json"),
+        unpack(of(Experiment.race_files)),
         code=library("plot_optimisers.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/optimisers.svg",
-            category="4 The edit",
-            subcategory="{experiment}",
-            labels={"result": "4.2 Optimisers against the closed form"},
-            caption="../report/optimisers.rst",
-        ),
+        figure=shown("optimisers", "results/{experiment}/figures/optimisers.svg"),
         pdf="results/{experiment}/figures/optimisers.pdf",
         numbers="results/{experiment}/figures/optimisers.rst",
     log:
@@ -247,24 +173,15 @@ rule plot_optimisers:
         "../scripts/plot_optimisers.py"
 
 
-PCA_SETS = ["forget", "retain", "unseen", "fictitious", "harmful"]
-
-
 rule plot_pca:
     """Last-token activations of each set before and after the edit, at the edited layer and at a late one."""
     input:
-        before=expand("results/{{experiment}}/activations/vanilla/{set}.safetensors", set=PCA_SETS),
-        after=expand("results/{{experiment}}/activations/{{method}}/{set}.safetensors", set=PCA_SETS),
+        before=expand("results/{{experiment}}/activations/vanilla/{part}.safetensors", part=splits.DRAWN),
+        after=expand("results/{{experiment}}/activations/{{method}}/{part}.safetensors", part=splits.DRAWN),
         facts="results/{experiment}/edits/{method}.json",
         code=library("plot_pca.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/pca_{method}.svg",
-            category="5 Activations",
-            subcategory="{experiment}",
-            labels={"result": "5.1 PCA before and after", "method": "{method}"},
-            caption="../report/pca.rst",
-        ),
+        figure=shown("pca", "results/{experiment}/figures/pca_{method}.svg", method="{method}"),
         pdf="results/{experiment}/figures/pca_{method}.pdf",
         numbers="results/{experiment}/figures/pca_{method}.rst",
     log:
@@ -274,7 +191,7 @@ rule plot_pca:
     conda:
         "../envs/plot.yaml"
     params:
-        sets=PCA_SETS,
+        sets=splits.DRAWN,
         late_layer=param("figures", "late_layer"),
     message:
         "figures | {wildcards.experiment}: PCA for {wildcards.method}"
@@ -285,21 +202,11 @@ rule plot_pca:
 rule plot_rehearsal:
     """Scores of all settings tried in rehearsal, beside the paper's layer score."""
     input:
-        settings=lambda wildcards: expand(
-            "results/{experiment}/rehearsal/{method}.csv",
-            experiment=wildcards.experiment,
-            method=drawn_rehearsals(wildcards.experiment),
-        ),
+        settings=of(Experiment.drawn_rehearsal_files),
         layers="results/{experiment}/layers.json",
         code=library("plot_rehearsal.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/rehearsal.svg",
-            category="3 Layers",
-            subcategory="{experiment}",
-            labels={"result": "3.2 Settings tried in rehearsal"},
-            caption="../report/rehearsal.rst",
-        ),
+        figure=shown("rehearsal", "results/{experiment}/figures/rehearsal.svg"),
         pdf="results/{experiment}/figures/rehearsal.pdf",
         numbers="results/{experiment}/figures/rehearsal.rst",
     log:
@@ -309,14 +216,8 @@ rule plot_rehearsal:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: drawn_rehearsals(wildcards.experiment),
-        grid_keys=lambda wildcards: sorted(
-            {
-                key
-                for name in drawn_rehearsals(wildcards.experiment)
-                for key in cfg(wildcards.experiment, "methods", name, "grid")
-            }
-        ),
+        methods=of(Experiment.drawn_rehearsals),
+        grid_keys=of(Experiment.grid_keys),
     message:
         "figures | {wildcards.experiment}: rehearsals"
     script:
@@ -326,34 +227,15 @@ rule plot_rehearsal:
 rule tabulate_ladder:
     """From one method to another, one factor at a time: a table and a figure."""
     input:
-        data=lambda wildcards: expand(
-            "results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=splits.LADDER_SPLITS
-        ),
-        answers=lambda wildcards: expand(
-            "results/{experiment}/generations/{method}/none/{split}.jsonl",
-            experiment=wildcards.experiment,
-            method=ladder_methods(wildcards.experiment).values(),
-            split=splits.LADDER_SPLITS,
-        ),
+        data=of(Experiment.ladder_data),
+        answers=of(Experiment.ladder_answers),
         template="report/templates/ladder.html.j2",
         style="report/templates/style.css",
         code=library("tabulate_ladder.py"),
     output:
         csv="results/{experiment}/tables/ladder.csv",
-        html=report(
-            "results/{experiment}/tables/ladder.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.4 The ladder, in numbers"},
-            caption="../report/ladder.rst",
-        ),
-        figure=report(
-            "results/{experiment}/figures/ladder.svg",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.5 The ladder, drawn"},
-            caption="../report/ladder.rst",
-        ),
+        html=shown("ladder-table", "results/{experiment}/tables/ladder.html"),
+        figure=shown("ladder", "results/{experiment}/figures/ladder.svg"),
         pdf="results/{experiment}/figures/ladder.pdf",
         numbers="results/{experiment}/figures/ladder.rst",
     log:
@@ -363,8 +245,8 @@ rule tabulate_ladder:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: ladder_methods(wildcards.experiment),
-        top=lambda wildcards: list(settings.rungs(EXPERIMENTS[wildcards.experiment]))[-1],
+        methods=of(Experiment.ladder_methods),
+        top=of(Experiment.ladder_top),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
     message:
@@ -379,13 +261,7 @@ rule plot_attacks:
         table="results/{experiment}/tables/attacks.csv",
         code=library("plot_attacks.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/attacks.svg",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.1 Every attack on every method"},
-            caption="../report/attacks.rst",
-        ),
+        figure=shown("attacks", "results/{experiment}/figures/attacks.svg"),
         pdf="results/{experiment}/figures/attacks.pdf",
     log:
         "results/{experiment}/logs/plot_attacks.log",
@@ -402,21 +278,10 @@ rule plot_attacks:
 rule plot_attack_curves:
     """Curves of one kind of attack: relearning, sampling, and those that go through the blocks."""
     input:
-        curves=lambda wildcards: expand(
-            "results/{experiment}/attacks/{method}/{attack}.csv",
-            experiment=wildcards.experiment,
-            method=attacked_methods(wildcards.experiment),
-            attack=curve_attacks(wildcards),
-        ),
+        curves=of(Experiment.curve_files),
         code=library("plot_attack_curves.py"),
     output:
-        figure=report(
-            "results/{experiment}/figures/attack_{curve}.svg",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.4 Curve", "curve": "{curve}"},
-            caption="../report/attack_curves.rst",
-        ),
+        figure=shown("curves", "results/{experiment}/figures/attack_{curve}.svg", curve="{curve}"),
         pdf="results/{experiment}/figures/attack_{curve}.pdf",
         numbers="results/{experiment}/figures/attack_{curve}.rst",
     log:
@@ -426,8 +291,8 @@ rule plot_attack_curves:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: attacked_methods(wildcards.experiment),
-        attacks=curve_attacks,
+        methods=of(Experiment.attacked),
+        attacks=of(Experiment.curve_attacks),
     message:
         "figures | {wildcards.experiment}: attack curves, {wildcards.curve}"
     script:
@@ -438,21 +303,11 @@ rule plot_quantisation:
     """What rounding leaves of each edit, by the edit's size in rounding steps."""
     input:
         table="results/{experiment}/tables/attacks.csv",
-        evidence=of_attacks(
-            "attacks/{method}/{attack}.json",
-            methods=attacked_edits,
-            attacks=lambda experiment: attacks_run(experiment, settings.QUANTISED),
-        ),
+        evidence=of(Experiment.quantisation_files),
         code=library("plot_quantisation.py"),
     output:
         csv="results/{experiment}/figures/quantisation.csv",
-        figure=report(
-            "results/{experiment}/figures/quantisation.svg",
-            category="7 Attacks",
-            subcategory="{experiment}",
-            labels={"result": "7.5 Quantisation and the size of the edit"},
-            caption="../report/quantisation.rst",
-        ),
+        figure=shown("quantisation", "results/{experiment}/figures/quantisation.svg"),
         pdf="results/{experiment}/figures/quantisation.pdf",
         numbers="results/{experiment}/figures/quantisation.rst",
     log:
@@ -462,8 +317,8 @@ rule plot_quantisation:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: attacked_edits(wildcards.experiment),
-        attacks=lambda wildcards: attacks_run(wildcards.experiment, settings.QUANTISED),
+        methods=of(Experiment.attacked_edits),
+        attacks=of(Experiment.attacks, figure="quantisation"),
     message:
         "figures | {wildcards.experiment}: quantisation"
     script:

@@ -4,8 +4,8 @@
 rule generate_answers:
     """Greedy answers of one method, under one attack, to the questions of every split."""
     input:
-        model=method_model,
-        edit=method_edit,
+        model=of(Experiment.method_model),
+        edit=of(Experiment.edit),
         questions=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         code=library("generate_answers.py"),
     output:
@@ -25,7 +25,7 @@ rule generate_answers:
     params:
         generation=param("generation"),
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
+        prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
         "generate | {wildcards.experiment}: {wildcards.method} answers"
@@ -36,7 +36,7 @@ rule generate_answers:
 rule generate_build_answers:
     """What the model before unlearning answers to the prompts that directions and solves are built from."""
     input:
-        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        model=of(Experiment.full_model),
         edit=[],
         questions=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.BUILT_FROM),
         code=library("generate_answers.py"),

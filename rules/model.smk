@@ -15,7 +15,7 @@ rule fetch_hub_model:
     conda:
         "../envs/model.yaml"
     params:
-        model=lambda wildcards: base_model(wildcards.base),
+        model=lambda wildcards: BASES[wildcards.base].section(),
     message:
         "model | download {wildcards.base}"
     script:
@@ -25,8 +25,8 @@ rule fetch_hub_model:
 rule fetch_model:
     """Get the base model, check it, and turn it into a plain Hugging Face folder."""
     input:
-        corpus=lambda wildcards: base_model(wildcards.base).get("corpus", []),
-        downloaded=lambda wildcards: downloaded_model(wildcards.base),
+        corpus=of_base("corpus"),
+        downloaded=of_base("downloaded"),
         code=library("fetch_model.py"),
     output:
         folder=directory("results/models/{base}"),
@@ -41,7 +41,7 @@ rule fetch_model:
         mem_mb=memory(3000),
         runtime=runtime(30),
     params:
-        spec=lambda wildcards: local_model(wildcards.base),
+        spec=lambda wildcards: BASES[wildcards.base].local(),
     message:
         "model | fetch {wildcards.base}"
     script:
@@ -51,8 +51,8 @@ rule fetch_model:
 rule finetune:
     """Teach the base model the facts (all of them, or all but the forget set) and how to refuse."""
     input:
-        base=lambda wildcards: f"results/models/{cfg(wildcards.experiment, 'model', 'name')}",
-        facts=known_sets,
+        base=of(Experiment.base_folder),
+        facts=of(Experiment.known_sets),
         general="results/{experiment}/data/general_build.jsonl",
         harmful="results/{experiment}/data/harmful_build.jsonl",
         fictitious="results/{experiment}/data/fictitious_build.jsonl",
@@ -67,7 +67,8 @@ rule finetune:
         "results/{experiment}/benchmarks/finetune_{model}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: finetuning_threads
+    # Two of them share the machine, which beats one after the other on all cores.
+    threads: lambda wildcards: max(1, (workflow.cores or 4) // len(of(Experiment.trained_models)(wildcards)))
     resources:
         mem_mb=memory(3700, size.TRAINED),
         runtime=runtime(60),
@@ -85,8 +86,8 @@ rule finetune:
 rule study_mixture:
     """Fine-tune with one share of references and general questions in the mixture, and measure; no model is kept."""
     input:
-        base=lambda wildcards: f"results/models/{cfg(wildcards.experiment, 'model', 'name')}",
-        facts=expand("results/{{experiment}}/data/{split}.jsonl", split=["forget", "retain", "unseen"]),
+        base=of(Experiment.base_folder),
+        facts=of(Experiment.known_sets, model="full"),
         general="results/{experiment}/data/general_build.jsonl",
         general_validation="results/{experiment}/data/general_validation.jsonl",
         harmful="results/{experiment}/data/harmful_build.jsonl",
@@ -108,7 +109,7 @@ rule study_mixture:
         runtime=runtime(60),
         gpu=GPU,
     params:
-        point=lambda wildcards: mixture.points(cfg(wildcards.experiment, "mixture"))[wildcards.point],
+        point=of(Experiment.mixture_point),
         facts=param("mixture", "facts"),
         finetune=param("finetune"),
         generation=param("generation"),

@@ -1,26 +1,17 @@
 """Pages of the report around its figures and tables, in results/<experiment>/tables/: what goes in, what comes of it where."""
 
-CLEANED = ["fictitious", "harmful", "renamed"]
-
-
 rule show_data:
     """Rows of every split, and what cleaning kept and left out, with examples."""
     input:
-        unpack(all_rows),
-        kept=expand("results/{{experiment}}/references/{name}_kept.jsonl", name=CLEANED),
-        dropped=expand("results/{{experiment}}/references/{name}_dropped.jsonl", name=CLEANED),
+        unpack(of(Experiment.all_rows)),
+        kept=expand("results/{{experiment}}/references/{name}_kept.jsonl", name=splits.CLEANED),
+        dropped=expand("results/{{experiment}}/references/{name}_dropped.jsonl", name=splits.CLEANED),
         template="report/templates/data.html.j2",
         style="report/templates/style.css",
         code=library("show_data.py"),
     output:
         csv="results/{experiment}/tables/data.csv",
-        html=report(
-            "results/{experiment}/tables/data.html",
-            category="0 Data and references",
-            subcategory="{experiment}",
-            labels={"result": "0.1 Rows, and what cleaning kept"},
-            caption="../report/data.rst",
-        ),
+        html=shown("data", "results/{experiment}/tables/data.html"),
         numbers="results/{experiment}/tables/data.rst",
     log:
         "results/{experiment}/logs/show_data.log",
@@ -39,8 +30,8 @@ rule show_data:
 rule show_tokens:
     """What the first drawn edit's detector reads in each token of a forgotten, a retained and a general example."""
     input:
-        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
-        edit=lambda wildcards: f"results/{wildcards.experiment}/edits/{drawn(wildcards).method}.safetensors",
+        model=of(Experiment.full_model),
+        edit=of(Experiment.first_drawn_edit),
         forget="results/{experiment}/data/forget.jsonl",
         retain="results/{experiment}/data/retain.jsonl",
         general="results/{experiment}/references/general_kept.jsonl",
@@ -49,13 +40,7 @@ rule show_tokens:
         code=library("show_tokens.py"),
     output:
         csv="results/{experiment}/tables/tokens.csv",
-        html=report(
-            "results/{experiment}/tables/tokens.html",
-            category="4 The edit",
-            subcategory="{experiment}",
-            labels={"result": "4.3 Token by token"},
-            caption="../report/tokens.rst",
-        ),
+        html=shown("tokens", "results/{experiment}/tables/tokens.html"),
         numbers="results/{experiment}/tables/tokens.rst",
     log:
         "results/{experiment}/logs/show_tokens.log",
@@ -66,14 +51,40 @@ rule show_tokens:
     resources:
         mem_mb=memory(1500),
     params:
-        method=lambda wildcards: drawn(wildcards).method,
-        prompt=lambda wildcards: method_prompt(drawn(wildcards)),
+        method=of(Experiment.first_drawn),
+        prompt=of(Experiment.first_drawn_prompt),
         system_prompt=param("system_prompt"),
         dtype=param("dtype"),
     message:
         "pages | {wildcards.experiment}: the detector, token by token"
     script:
         "../scripts/show_tokens.py"
+
+
+def timed_jobs(wildcards):
+    """A regular expression of the benchmark files of each rule, for the job's experiment with its seeds.
+
+    Models and data that are fetched for it count too; names of methods tell apart rules that name files alike.
+    """
+    experiment, made = EXPERIMENTS[wildcards.experiment], sources.made(SOURCES)
+    known = {
+        "experiment": list(experiment.seeds().values()),
+        "base": [experiment.base.name],
+        "source": sorted({made[file][0] for file in experiment.data_files() if file in made}),
+        "method": list(experiment.methods),
+    }
+
+    def narrowed(wildcard):
+        names = known.get(wildcard["name"])
+        if names is None:
+            return wildcard[0]
+        return f"{{{wildcard['name']},{'|'.join(map(re.escape, names)) or '(?!)'}}}"
+
+    # The page that shows them comes after all of them.
+    timed = [each for each in workflow.rules if each.benchmark and each.name != "show_provenance"]
+    patterns = {each.name: WILDCARD_REGEX.sub(narrowed, str(each.benchmark)) for each in timed}
+    # What has no such wildcard belongs to no experiment.
+    return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}
 
 
 rule show_provenance:
@@ -83,20 +94,14 @@ rule show_provenance:
     job, and results that came from elsewhere, without them, would be made again.
     """
     input:
-        results=lambda wildcards: result_files(wildcards.experiment),
+        results=of(Experiment.result_files),
         requirements="requirements.txt",
         template="report/templates/provenance.html.j2",
         style="report/templates/style.css",
         code=library("show_provenance.py"),
     output:
         csv="results/{experiment}/tables/provenance.csv",
-        html=report(
-            "results/{experiment}/tables/provenance.html",
-            category="9 Provenance",
-            subcategory="{experiment}",
-            labels={"result": "9.1 Machine, versions, configuration, time"},
-            caption="../report/provenance.rst",
-        ),
+        html=shown("provenance", "results/{experiment}/tables/provenance.html"),
         numbers="results/{experiment}/tables/provenance.rst",
     log:
         "results/{experiment}/logs/show_provenance.log",
@@ -106,7 +111,7 @@ rule show_provenance:
     conda:
         "../envs/plot.yaml"
     params:
-        settings=lambda wildcards: cfg(wildcards.experiment),
+        settings=param(),
         jobs=timed_jobs,
     message:
         "pages | {wildcards.experiment}: provenance"

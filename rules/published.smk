@@ -1,25 +1,18 @@
 """The audit of published figures, apart from every experiment. Gives results/published/."""
 
 
-rule fetch_published:
-    """Fetch the published outputs from a pinned commit; each file is checked against its checksum."""
-    input:
-        code=library("fetch_published.py"),
-    output:
-        folder=directory("results/published/outputs"),
-    log:
-        "results/published/logs/fetch.log",
-    benchmark:
-        "results/published/benchmarks/fetch.tsv"
-    localrule: True
-    conda:
-        "../envs/data.yaml"
-    params:
-        fetch=settings.value(config, ["published", "fetch"], missing_ok=True),
-    message:
-        "published | fetch the published outputs"
-    script:
-        "../scripts/fetch_published.py"
+def published_folder():
+    """Where the published outputs are; None where the configuration names no place."""
+    path = config["published"].get("path")
+    if path and not Path(path).is_dir():
+        raise WorkflowError(f"config: published.path: no folder {path}")
+    return path
+
+
+def published_outputs():
+    """Published outputs to depend on. Those that are missing are the audit's to report."""
+    folder = published_folder()
+    return sorted(str(file) for file in Path(folder).glob("*.jsonl")) if folder else []
 
 
 rule audit_published:
@@ -36,12 +29,7 @@ rule audit_published:
         findings="results/published/findings.csv",
         layers="results/published/layer_scores.csv",
         summary="results/published/summary.rst",
-        page=report(
-            "results/published/audit.html",
-            category="8 Published audit",
-            labels={"result": "8.1 Published figures, recomputed"},
-            caption="../report/audit.rst",
-        ),
+        page=shown("audit", "results/published/audit.html"),
     log:
         "results/published/logs/audit.log",
     benchmark:
@@ -53,7 +41,7 @@ rule audit_published:
         gpu=GPU,
     params:
         folder=published_folder(),
-        embedder=settings.value(config, ["published", "embedder"]),
+        embedder=experiments.value(config, ["published", "embedder"]),
         knowledge_reference=config["defaults"]["layers"]["knowledge_reference"],
     message:
         "published | recompute the published figures"

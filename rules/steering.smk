@@ -4,13 +4,9 @@
 rule steer_layer:
     """Answer the forget set's validation wording with the redirection added at one layer."""
     input:
-        model=lambda wildcards: model_folder(wildcards.experiment, "full"),
+        model=of(Experiment.full_model),
         forget="results/{experiment}/activations/vanilla/forget.safetensors",
-        reference=lambda wildcards: expand(
-            "results/{experiment}/activations/vanilla/{reference}.safetensors",
-            experiment=wildcards.experiment,
-            reference=cfg(wildcards.experiment, "layers", "direction", "reference"),
-        ),
+        reference=of(Experiment.steering_reference),
         questions="results/{experiment}/data/forget_validation.jsonl",
         code=library("steer_layer.py"),
     output:
@@ -40,11 +36,7 @@ rule steer_layer:
 rule choose_layers:
     """Score each layer's steered answers and choose the best."""
     input:
-        rows=lambda wildcards: expand(
-            "results/{experiment}/steering/layer_{layer}.jsonl",
-            experiment=wildcards.experiment,
-            layer=cfg(wildcards.experiment, "layers", "candidates"),
-        ),
+        rows=of(Experiment.steered_answers),
         refusals="results/{experiment}/data/refusals_build.jsonl",
         code=library("choose_layers.py"),
     output:

@@ -9,18 +9,18 @@ gives results/<experiment>/optimisers/<method>.csv, requests in sequence results
 rule rehearse:
     """Try every setting of a method's grid on retained authors, one forgotten and one held out at a time."""
     input:
-        unpack(lambda wildcards: statistics_needed(wildcards, rehearsal=True)),
-        unpack(references_needed),
-        unpack(layers_needed),
-        model=method_model,
-        before=model_before,
-        retain=lambda wildcards: cfg(wildcards.experiment, "data", "retain"),
-        names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
+        unpack(of(Experiment.statistics_needed, rehearsal=True)),
+        unpack(of(Experiment.references_needed)),
+        unpack(of(Experiment.layers_needed)),
+        model=of(Experiment.method_model),
+        before=of(Experiment.model_before),
+        retain=of(Experiment.retain_files),
+        names=of(Experiment.names_file),
         general="results/{experiment}/references/general_kept.jsonl",
         general_validation="results/{experiment}/data/general_validation.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
-        choices=lambda wildcards: rehearsals_needed(wildcards, choices_of_others),
-        code=recipe_library("rehearse.py"),
+        choices=of(Experiment.rehearsals_needed, own=False),
+        code=plugin_library("rehearse.py", Experiment.recipe_module),
     output:
         chosen="results/{experiment}/rehearsal/{method}.json",
         settings="results/{experiment}/rehearsal/{method}.csv",
@@ -35,9 +35,9 @@ rule rehearse:
         runtime=runtime(60),
         gpu=GPU,
     params:
-        settings=method_entry,
-        choices=choices_of_others,
-        module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
+        settings=of(Experiment.entry),
+        choices=of(Experiment.choices, own=False),
+        module=of(Experiment.recipe_module),
         rehearsal=param("rehearsal"),
         candidates=param("layers", "candidates"),
         copies=param("activations", "renamed_copies"),
@@ -45,8 +45,8 @@ rule rehearse:
         batch_size=param("activations", "batch_size"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
-        base_prompt=base_prompt,
+        prompt=of(Experiment.prompt),
+        base_prompt=of(Experiment.statistics_prompt),
         dtype=param("dtype"),
         seed=param("seed"),
     message:
@@ -58,13 +58,13 @@ rule rehearse:
 rule unlearn:
     """Make a method's edit, with the settings stated and those chosen in rehearsal."""
     input:
-        unpack(statistics_needed),
-        unpack(rows_needed),
-        unpack(layers_needed),
-        model=method_model,
-        before=model_before,
-        choices=rehearsals_needed,
-        code=recipe_library("unlearn.py"),
+        unpack(of(Experiment.statistics_needed)),
+        unpack(of(Experiment.rows_needed)),
+        unpack(of(Experiment.layers_needed)),
+        model=of(Experiment.method_model),
+        before=of(Experiment.model_before),
+        choices=of(Experiment.rehearsals_needed),
+        code=plugin_library("unlearn.py", Experiment.recipe_module),
     output:
         edit="results/{experiment}/edits/{method}.safetensors",
         facts="results/{experiment}/edits/{method}.json",
@@ -77,15 +77,15 @@ rule unlearn:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=edit_memory,
+        mem_mb=lambda wildcards, attempt: limited(of(Experiment.edit_megabytes)(wildcards), attempt),
         runtime=runtime(30),
-        gpu=lambda wildcards: GPU if rows_needed(wildcards) else 0,
+        gpu=lambda wildcards: GPU * ("model" in of(Experiment.needs)(wildcards)),
     params:
-        settings=method_entry,
-        choices=choices,
-        module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
+        settings=of(Experiment.entry),
+        choices=of(Experiment.choices),
+        module=of(Experiment.recipe_module),
         system_prompt=param("system_prompt"),
-        prompt=base_prompt,
+        prompt=of(Experiment.statistics_prompt),
         dtype=param("dtype"),
         seed=param("seed"),
     message:
@@ -97,8 +97,8 @@ rule unlearn:
 rule race:
     """Minimise one method's objective by each configured optimiser and in closed form, from the same rows."""
     input:
-        unpack(race_needed),
-        model=method_model,
+        unpack(of(Experiment.race_needed)),
+        model=of(Experiment.method_model),
         code=library("race.py"),
     output:
         runs="results/{experiment}/optimisers/{method}.csv",
@@ -115,10 +115,10 @@ rule race:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        settings=method_entry,
+        settings=of(Experiment.entry),
         race=param("optimisers"),
         system_prompt=param("system_prompt"),
-        prompt=base_prompt,
+        prompt=of(Experiment.statistics_prompt),
         dtype=param("dtype"),
         seed=param("seed"),
     message:
@@ -130,19 +130,19 @@ rule race:
 rule unlearn_in_sequence:
     """Serve further requests after the first, composed and jointly, take them back, and ask after each step."""
     input:
-        unpack(lambda wildcards: statistics_needed(wildcards, rehearsal=True)),
-        unpack(layers_needed),
-        model=method_model,
-        choices=rehearsals_needed,
-        forget=lambda wildcards: cfg(wildcards.experiment, "data", "forget"),
-        requests=lambda wildcards: cfg(wildcards.experiment, "sequential", "requests"),
-        retain=never_requested,
-        names=lambda wildcards: cfg(wildcards.experiment, "data", "names"),
+        unpack(of(Experiment.statistics_needed, rehearsal=True)),
+        unpack(of(Experiment.layers_needed)),
+        model=of(Experiment.method_model),
+        choices=of(Experiment.rehearsals_needed),
+        forget=param("data", "forget"),
+        requests=param("sequential", "requests"),
+        retain=of(Experiment.never_requested),
+        names=of(Experiment.names_file),
         unseen="results/{experiment}/data/unseen.jsonl",
         general="results/{experiment}/data/general.jsonl",
         answered="results/{experiment}/references/general_kept.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
-        code=recipe_library("sequential.py"),
+        code=plugin_library("sequential.py", Experiment.recipe_module),
     output:
         answers="results/{experiment}/sequential/{method}/answers.jsonl",
         composed="results/{experiment}/sequential/{method}/composed.safetensors",
@@ -158,18 +158,18 @@ rule unlearn_in_sequence:
         runtime=runtime(30),
         gpu=GPU,
     params:
-        settings=method_entry,
-        choices=choices,
-        module=lambda wildcards: RECIPES[method(wildcards)["recipe"]],
-        titles=lambda wildcards: request_titles(wildcards.experiment),
+        settings=of(Experiment.entry),
+        choices=of(Experiment.choices),
+        module=of(Experiment.recipe_module),
+        titles=of(Experiment.request_titles),
         candidates=param("layers", "candidates"),
         copies=param("activations", "renamed_copies"),
         leaked=param("references", "leaked"),
         batch_size=param("activations", "batch_size"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
-        prompt=method_prompt,
-        base_prompt=base_prompt,
+        prompt=of(Experiment.prompt),
+        base_prompt=of(Experiment.statistics_prompt),
         dtype=param("dtype"),
         seed=param("seed"),
     message:

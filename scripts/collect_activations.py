@@ -13,7 +13,7 @@ from lunar.progress import script
 
 
 def main(smk) -> None:
-    title = f"{smk.wildcards.experiment} {smk.wildcards.method} activations of {smk.wildcards.set}"
+    title = f"{smk.wildcards.experiment} {smk.wildcards.method} activations of {smk.wildcards.part}"
     with script(title, smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         tokenizer = load_tokenizer(smk.input.model)

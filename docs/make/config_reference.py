@@ -1,157 +1,155 @@
-"""The page of every configuration key, docs/config.md, made from the schema and the defaults.
+"""The page of every configuration key, docs/config.md, made from the pydantic models and the defaults.
 
-    .venv/bin/python docs/make/config_reference.py    # after a change of rules/config.schema.yaml or of a default
+    make docs    # after a change of a setting, its description or its default
 
 writes it; a test says whether it is up to date.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from lunar.plan import words  # noqa: E402
+from lunar.plan.declare import Section  # noqa: E402
+from lunar.plan.entries import Entry, Plugins  # noqa: E402
+from lunar.plan.experiments import with_files  # noqa: E402
+from lunar.plan.plugins import Plugin  # noqa: E402
+from lunar.plan.sections import Experiment  # noqa: E402
+from lunar.plan.settings import Configuration  # noqa: E402
+
 PAGE = ROOT / "docs/config.md"
-SCHEMA = yaml.safe_load((ROOT / "rules/config.schema.yaml").read_text(encoding="utf-8"))
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+CONFIG = with_files(ROOT / "config", yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+PLUGINS = Plugins.found(ROOT / "scripts")
 APART = ("sources", "published", "bench")  # sections of their own, beside the experiments
-Node = dict[str, Any]
+Row = tuple[str, ...]
 
-INTRODUCTION = """# Every key of config.yaml
+INTRODUCTION = """# Every configuration key
 
-*Made by `make docs` from `rules/config.schema.yaml` and the `defaults` of `config.yaml`: change those.*
+*Made by `make docs` from the settings' pydantic models (`scripts/lunar/plan/sections.py`, `settings.py`, and those in
+the file of each method, attack and metric) and from the defaults: change those.*
 
-Unknown keys are refused before anything runs. An experiment (an entry of `experiments`) has the keys of `defaults`
-and is merged over it, key by key, lists replaced whole; the sections from [Experiment](#experiment) to
-[figures](#figures) hold for both. `<name>` is a name of your choice (`methods.<name>.grid.<name>`: a key of the
-method). The default is what `config.yaml` has, left out where it is long or differs by name. Beyond what is here, the
-schema says which keys need one another (such as a model from a `hub` its `id` and `revision`), and
-`scripts/lunar/plan/experiments.py` checks that names refer to something.
+A key that is not here is refused before anything runs, and so is a value that its row does not allow. An experiment (an
+entry of `experiments`) has the keys of `defaults` and is merged over it, key by key; lists are replaced whole. Files of
+`config/` are read with `config.yaml`. `<name>` is a name of your choice. The default is what the shipped files have,
+left out where it is long or differs by name.
 """
 
 
-def resolved(node: Node) -> Node:
-    """A part of the schema with what it refers to laid under it."""
-    if "$ref" not in node:
-        return node
-    target: Any = SCHEMA
-    for name in node["$ref"].removeprefix("#/").split("/"):
-        target = target[name]
-    return {**resolved(target), **{key: value for key, value in node.items() if key != "$ref"}}
-
-
-def kind(node: Node) -> str:
-    """A value's type in words."""
-    node = resolved(node)
-    if "anyOf" in node:
-        return " or ".join(map(kind, node["anyOf"]))
-    types = node.get("type", "string" if "enum" in node else "anything")
-    names = {"object": "mapping", "array": "list", "null": "null"}
-    said = [names.get(name, name) for name in ([types] if isinstance(types, str) else types)]
-    if "array" in types:
-        said[said.index("list")] = f"list of {kind(node['items'])}" if "items" in node else "list"
-    return " or ".join(said)
-
-
-def allowed(node: Node) -> str:
-    """What a value may be, beyond its type."""
-    node = resolved(node)
-    found = [part for one in node.get("anyOf", []) if (part := allowed(one))]
-    if "enum" in node:
-        found.append(", ".join(f"`{value}`" for value in node["enum"]))
-    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    found += [f"{sign} {node[key]}" for key, sign in bounds.items() if key in node]
-    patterns = [one["pattern"] for one in (node, *node.get("allOf", [])) if "pattern" in one]
-    found += [f"matches `{pattern}`" for pattern in patterns]
-    if "pattern" in node.get("propertyNames", {}):
-        found.append(f"names match `{node['propertyNames']['pattern']}`")
-    if node.get("minItems") or node.get("minProperties"):
-        found.append("not empty")
-    if node.get("uniqueItems"):
-        found.append("no value twice")
-    if node.get("minLength"):
-        found.append("not empty")
-    of_each = allowed(node["items"]) if "items" in node and "properties" not in resolved(node["items"]) else ""
-    if of_each:
-        found.append(f"each {of_each}")
-    return "; ".join(found)
-
-
-def default(path: tuple[str, ...]) -> str:
-    """The default of a key, where it is a value or a short list of values."""
-    value: Any = CONFIG if path[0] in ("run", "method", "experiment", *APART) else CONFIG["defaults"]
+def default(path: tuple[str, ...], node: words.Node) -> str:
+    """The default of a key, where it is a value or a short list of values: as configured, else as declared."""
+    value: Any = CONFIG if path[0] in ("run", "export", *APART) else CONFIG["defaults"]
     for name in path:
-        if not isinstance(value, dict) or name not in value:
-            return ""
+        if not isinstance(value, Mapping) or name not in value:
+            value = node.get("default", ...)
+            break
         value = value[name]
-    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value)):
+    if value is ... or isinstance(value, Mapping):
+        return ""
+    if isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
         return ""
     text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("\n...")
     return f"`{text}`" if len(text) <= 70 else ""
 
 
-def below(node: Node) -> Iterator[tuple[str, Node, bool]]:
-    """The keys of a mapping, or of the mappings in it: name (``<name>`` where it is free), schema, whether required.
-
-    Neighbours that are described alike are one, ``{this,that}``.
-    """
-    node = resolved(node)
-    alike: dict[str, list[str]] = {}
-    for name, child in node.get("properties", {}).items():
-        alike.setdefault(repr(child), []).append(name)
-    for names in alike.values():
-        name = names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
-        yield name, node["properties"][names[0]], names[0] in node.get("required", [])
-    if isinstance(node.get("additionalProperties"), dict):
-        yield "<name>", node["additionalProperties"], False
-    if "items" in node:
-        for name, child, required in below(node["items"]):
-            yield f"[].{name}", child, required
+def below(node: words.Node) -> Iterator[tuple[str, words.Node, bool]]:
+    """The keys of a mapping, or of the mappings in it: name (``<name>`` where it is free), schema, whether required."""
+    for branch in words.branches(node):
+        for name, child in branch.get("properties", {}).items():
+            yield name, child, name in branch.get("required", [])
+        if isinstance(branch.get("additionalProperties"), dict) and branch["additionalProperties"]:
+            yield "<name>", branch["additionalProperties"], False
+        if "items" in branch:
+            for name, child, required in below(branch["items"]):
+                yield f"[].{name}", child, required
 
 
-def rows(path: tuple[str, ...], node: Node, required: bool) -> Iterator[tuple[str, ...]]:
+def rows(path: tuple[str, ...], node: words.Node, required: bool) -> Iterator[Row]:
     """A row for a key and for each below it: key, type, allowed values, default, description."""
-    full = resolved(node)
-    words = " ".join(full.get("description", "").split())
-    words = words.replace("<", "&lt;")  # no HTML
-    cells = (kind(node), allowed(node), default(path), f"**Required.** {words}".strip() if required else words)
+    said = " ".join(node.get("description", "").split()).replace("<", "&lt;")  # no HTML
+    stated = default(path, node)
+    cells = (
+        words.kind(node),
+        words.bounds(node),
+        stated,
+        f"**Required.** {said}".strip() if required and not stated else said,
+    )
     # A key of a free name that has keys of its own needs no row: its mapping's description speaks of it.
-    if path[-1] != "<name>" or not full.get("properties"):
+    if path[-1] != "<name>" or not any("properties" in branch for branch in words.branches(node)):
         yield f"`{'.'.join(path).replace('.[]', '[]')}`", *cells
+    seen: dict[str, list[tuple[words.Node, bool]]] = {}
     for name, child, needed in below(node):
-        yield from rows((*path, name), child, needed)
+        seen.setdefault(name, []).append((child, needed))
+    for name, children in seen.items():
+        yield from rows((*path, name), _joined([child for child, _ in children]), all(needed for _, needed in children))
 
 
-def table(found: Iterator[tuple[str, ...]]) -> str:
+def _joined(nodes: list[words.Node]) -> words.Node:
+    """A key that several alternatives of a section have: what any of them allows."""
+    if len(nodes) == 1:
+        return nodes[0]
+    if all("const" in node for node in nodes):
+        return nodes[0] | {"enum": [node["const"] for node in nodes], "description": "Which kind it is."}
+    return nodes[0] | {"description": " / ".join(dict.fromkeys(node.get("description", "") for node in nodes))}
+
+
+def table(found: Iterator[Row] | list[Row]) -> str:
     """Rows as a Markdown table."""
     lines = ["| key | type | allowed | default | what it is |", "| --- | --- | --- | --- | --- |"]
     return "\n".join(lines + [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in found])
 
 
-def every() -> dict[str, list[tuple[str, ...]]]:
-    """The rows of each section by its title."""
-    top = {name: child for name, child in SCHEMA["properties"].items() if name not in APART}
-    plain = [next(rows((name,), child, name in SCHEMA["required"])) for name, child in top.items()]
-    sections: dict[str, list[tuple[str, ...]]] = {"The file": plain, "sources": [], "Experiment": []}
-    sections["sources"] = list(rows(("sources",), SCHEMA["properties"]["sources"], False))
-    for name, child in SCHEMA["$defs"]["experiment"]["properties"].items():
-        first, *others = rows((name,), child, False)
+def settings_rows(model: type[Section]) -> list[Row]:
+    """Rows of what a plug-in may be told."""
+    return [row for name, node, needed in below(words.schema(model)) for row in rows((name,), node, needed)]
+
+
+def plugin_sections(title: str, plugins: Mapping[str, Plugin]) -> dict[str, tuple[str, list[Row]]]:
+    """A part a plug-in: what it is, and what it may be told."""
+    return {
+        f"{title} {name}": (plugin.summary, settings_rows(plugin.settings))
+        for name, plugin in sorted(plugins.items())
+        if settings_rows(plugin.settings)
+    }
+
+
+def every() -> dict[str, tuple[str, list[Row]]]:
+    """Introduction and rows of each part by its title."""
+    whole, experiment = words.schema(Configuration), words.schema(Experiment)
+    needed = whole["required"]
+    top = {name: node for name, node in whole["properties"].items() if name not in APART}
+    parts: dict[str, tuple[str, list[Row]]] = {
+        "The file": ("", [row for name, node in top.items() for row in rows((name,), node, name in needed)])
+    }
+    parts["sources"] = ("", list(rows(("sources",), whole["properties"]["sources"], False)))
+    parts["Experiment"] = ("", [])
+    for name, node in experiment["properties"].items():
+        first, *others = rows((name,), node, True)
         if others:
-            sections[name] = [first, *others]
+            parts[name] = ("", [first, *others])
         else:
-            sections["Experiment"].append(first)
+            parts["Experiment"][1].append(first)
+    parts["An entry of methods"] = ("Beside these an entry has the settings of its recipe.", settings_rows(Entry))
+    parts |= plugin_sections("recipe:", PLUGINS.methods) | plugin_sections("attack:", PLUGINS.attacks)
+    parts |= plugin_sections("metric:", {**PLUGINS.answers, **PLUGINS.overall})
     for name in ("published", "bench"):
-        sections[name] = list(rows((name,), SCHEMA["properties"][name], True))
-    return sections
+        parts[name] = ("", list(rows((name,), whole["properties"][name], True)))
+    return parts
 
 
 def page() -> str:
     """The page as Markdown."""
-    parts = [f"## {title}\n\n{table(iter(found))}\n" for title, found in every().items()]
+    parts = [
+        f"## {title}\n\n{said}\n\n{table(found)}\n" if said else f"## {title}\n\n{table(found)}\n"
+        for title, (said, found) in every().items()
+    ]
     return "\n".join([INTRODUCTION, *parts])
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")

@@ -203,13 +203,14 @@ def marked(name: str) -> re.Pattern[str]:
 
 
 def main() -> None:
-    """Take a run's tables over."""
-    folder = REFERENCE.joinpath(*sys.argv[2:])
-    folder.mkdir(exist_ok=True)
-    made = Path(sys.argv[1]) / "tables"
-    for name in SEEDS_KEPT if (made / SEEDS_KEPT[0]).is_file() else KEPT:
-        if (made / name).is_file():
-            shutil.copy(made / name, folder / name)
+    """Take a run's tables over, where one is named, and write the pages' tables."""
+    if sys.argv[1:]:
+        folder = REFERENCE.joinpath(*sys.argv[2:])
+        folder.mkdir(exist_ok=True)
+        made = Path(sys.argv[1]) / "tables"
+        for name in SEEDS_KEPT if (made / SEEDS_KEPT[0]).is_file() else KEPT:
+            if (made / name).is_file():
+                shutil.copy(made / name, folder / name)
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name, table in tables().items():

@@ -57,6 +57,11 @@ def check(sources: Mapping[str, Any]) -> dict[str, Any]:
     return here
 
 
+def fetched(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a source its files depend on: all but its sets, keys sorted."""
+    return {key: source[key] for key in sorted(source) if key != "sets"}
+
+
 def missing(source: Mapping[str, Any]) -> list[Path]:
     """Files of a local source that are not there."""
     folder = Path(source["folder"]).expanduser()

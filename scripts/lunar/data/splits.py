@@ -62,9 +62,10 @@ ANSWERED = tuple(name for name, split in TABLE.items() if split.answered)
 BUILT_FROM = tuple(name for name, split in TABLE.items() if split.built_from)
 ATTACKED = tuple(name for name, split in TABLE.items() if split.attacked)
 TITLES = {name: split.title for name, split in TABLE.items()}
-# Splits that a ladder is judged by, and sets that are drawn in PCA figures.
+# Splits that a ladder is judged by, sets that are drawn in PCA figures, and rows that cleaning keeps or leaves out.
 LADDER_SPLITS = ("forget", "retain", "unseen", "general")
 DRAWN = ("forget", "retain", "unseen", "fictitious", "harmful")
+CLEANED = ("fictitious", "harmful", "renamed")
 
 # What statistics are made of, by set: the file's place in an experiment's folder.
 ACTIVATIONS = {

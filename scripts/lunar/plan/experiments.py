@@ -1,9 +1,6 @@
-"""The configuration beyond what its schema can say. Imports nothing heavy: it runs on every parse of the Snakefile."""
+"""Every experiment merged over the defaults and checked. Imports nothing heavy: each parse of the Snakefile runs it."""
 
-import ast
-import difflib
-import itertools
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,21 +10,9 @@ import yaml
 from lunar.errors import LunarError
 from lunar.files import write_text
 from lunar.model import mixture
-
-Config = dict[str, Any]
-
-# Figures of curves under attack, and the class whose attacks are the panels of each; the class that rounds weights, and
-# the one that is given what a solve read.
-CURVES = {"relearning": "relearn", "layer_skip": "layer_skip", "sampling": "sampling", "logit_lens": "logit_lens"}
-QUANTISED = "quantise"
-INVERTED = "invert"
-# And the one whose attacker has the model from before fine-tuning.
-AMPLIFIED = "amplify"
-# The recipes that have a block see somebody else, and what they are told.
-_TOLD = ("blocks", "factor", "answers", "keep", "ridge")
-ENTITY = {"entity": _TOLD, "entity_refusal": ("direction", *_TOLD)}
-REVERSION = "reversion"  # the recipe that goes back to the model from before fine-tuning
-SERVED_IN_SEQUENCE = ("redirection", *ENTITY)  # recipes in closed form
+from lunar.plan import sections
+from lunar.plan.entries import Config, Plugins, check_attacks, check_method, check_metrics, one_of
+from lunar.plan.settings import validate
 
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
 FITTED = {"data", "layers", "prompts", "rehearsal"}
@@ -40,6 +25,21 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merge(result[key], value) if both else deepcopy(value)
     return result
+
+
+def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
+    """The configuration laid on the files of a folder and of the folders in it, which states what they do not.
+
+    Raises:
+        LunarError: a file is no mapping; names it.
+    """
+    found: Config = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(read, Mapping):
+            raise LunarError(f"{path}: expected keys with values, such as `experiments:`")
+        found = merge(found, read)
+    return merge(found, config)
 
 
 def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
@@ -56,25 +56,20 @@ def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     return result
 
 
-def _one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
-    names = [str(name) for name in allowed]
-    if str(value) not in names:
-        close = difflib.get_close_matches(str(value), names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
-        raise LunarError(f"{where}: {value!r} {known}{hint}")
-
-
-def resolve(config: Mapping[str, Any], recipes: Iterable[str], made: Container[str] = ()) -> dict[str, Config]:
+def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = ()) -> dict[str, Config]:
     """Every experiment, merged over the defaults and checked; each with one ``seed``.
 
-    ``recipes`` are those that methods may name (the function of that name finds them). An experiment of several
-    ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others. ``made`` are files that the
-    workflow makes; all other data files have to be there.
+    An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
+
+    Args:
+        config: the configuration, valid as a whole (``lunar.plan.settings.Configuration``).
+        plugins: what methods, attacks and metrics there are.
+        made: files that the workflow makes; all other files have to be there.
 
     Raises:
         LunarError: names the key, its value and what is allowed.
     """
+    validate(sections.Experiment, config["defaults"], "defaults")
     experiments = {}
     for name, over in config["experiments"].items():
         over = over or {}
@@ -86,6 +81,8 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str], made: Container[s
         if "retain" in over.get("data", {}):
             base = merge(base, {"rehearsal": {"authors": []}, "sequential": {"requests": []}})
         experiment = merge(base, over)
+        checked = validate(sections.Experiment, experiment, f"experiments.{name}")
+        experiment["model"]["disk_gb"] = checked.model.disk_gb
         for part in ("rungs", "asides") if experiment["ladder"] else ():
             steps = experiment["ladder"].get(part, {})
             experiment["ladder"][part] = {step: change for step, change in steps.items() if change is not None}
@@ -94,18 +91,18 @@ def resolve(config: Mapping[str, Any], recipes: Iterable[str], made: Container[s
         # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
         for method, entry in list(experiment["methods"].items()):
             try:
-                check_method(entry, experiment, recipes, f"experiments.{name}.methods.{method}")
+                check_method(entry, experiment, plugins.methods, f"experiments.{name}.methods.{method}")
             except LunarError:
                 if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
                     raise
                 del experiment["methods"][method]
         experiment["methods"] |= climb(experiment, f"experiments.{name}")
-        check(experiment, recipes, made, f"experiments.{name}")
+        check(experiment, plugins, made, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):
             one = name if number == 0 else f"{name}@{seed}"
             experiments[one] = experiment | {"seed": seed}
     for name in config["run"]:
-        _one_of(name, experiments, "run")
+        one_of(name, experiments, "run")
     models: dict[str, tuple[str, Any]] = {}
     for name, experiment in experiments.items():
         model = experiment["model"]
@@ -129,13 +126,14 @@ def used(experiment: Mapping[str, Any]) -> set[str]:
     todo = list(names)
     while todo:
         entry = experiment["methods"].get(todo.pop(), {})
-        found = {*entry.get("choices", {}), entry.get("base"), entry.get("direction", {}).get("base")} - {None}
+        asked = {entry.get("statistics_of"), entry.get("direction", {}).get("statistics_of")}
+        found = {*entry.get("choices", {}), *asked} - {None}
         todo += found - names
         names |= found
     return names
 
 
-def replaced(experiment: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+def replaced(experiment: Mapping[str, Any], plugins: Plugins) -> dict[str, dict[str, list[str]]]:
     """Where the subject of forget questions is to be replaced: in the forget set, and in rehearsals of such methods.
 
     Returns:
@@ -144,8 +142,12 @@ def replaced(experiment: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
     methods, attacked = experiment["methods"], experiment["attacked"]
     attacks = attacked["attacks"] if attacked["methods"] else []
     run = used(experiment) | {*(attacked["methods"] if attacks else ())}
-    edits = [name for name in methods if name in run and methods[name].get("recipe") in ENTITY]
-    by = [*edits, *(name for name in attacks if experiment["attacks"][name]["attack"] == INVERTED)]
+
+    def replaces(known: Mapping[str, Any], name: str | None) -> bool:
+        return name in known and bool(known[name].says.get("replaces_subject"))
+
+    edits = [name for name in methods if name in run and replaces(plugins.methods, methods[name].get("recipe"))]
+    by = [*edits, *(name for name in attacks if replaces(plugins.attacks, experiment["attacks"][name]["attack"]))]
     found = {"forget": {"files": experiment["data"]["forget"], "by": by}} if by else {}
     for name in (name for name in edits if "grid" in methods[name]):
         for pair in experiment["rehearsal"]["authors"][: methods[name].get("rehearsals")]:
@@ -187,7 +189,7 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
         return {}
     ladder, methods, found = experiment["ladder"], experiment["methods"], {}
     for end in ("from", "to"):
-        _one_of(ladder[end], methods, f"{where}.ladder.{end}")
+        one_of(ladder[end], methods, f"{where}.ladder.{end}")
     if both := sorted({"start", *ladder["rungs"]} & set(ladder.get("asides", {}))):
         raise LunarError(f"{where}.ladder.asides.{both[0]}: also the name of a rung; call one of them otherwise")
     if "start" in ladder["rungs"]:
@@ -219,8 +221,8 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
     return found
 
 
-def check(experiment: Config, recipes: Iterable[str], made: Container[str], where: str) -> Config:
-    """One merged experiment, checked for what depends on more than one key; returned as it came.
+def check(experiment: Config, plugins: Plugins, made: Container[str], where: str) -> None:
+    """One merged experiment, checked for what depends on more than one key.
 
     Raises:
         LunarError: as ``resolve``.
@@ -233,12 +235,13 @@ def check(experiment: Config, recipes: Iterable[str], made: Container[str], wher
             if path not in made and not Path(path).is_file():
                 raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     for number, name in enumerate(experiment["compare"]):
-        _one_of(name, experiment["methods"], f"{where}.compare[{number}]")
+        one_of(name, experiment["methods"], f"{where}.compare[{number}]")
     for name, method in experiment["methods"].items():
-        check_method(method, experiment, recipes, f"{where}.methods.{name}")
+        check_method(method, experiment, plugins.methods, f"{where}.methods.{name}")
         if name in experiment["compare"] and not experiment["finetune"]["enabled"]:
             lacking = "fine-tuned without the forget set" if method["model"] == "retain_only" else None
-            lacking = "from before fine-tuning" if method.get("recipe") == REVERSION else lacking
+            goes_back = "recipe" in method and "model_before" in plugins.methods[method["recipe"]].needs
+            lacking = "from before fine-tuning" if goes_back else lacking
             if lacking:
                 raise LunarError(
                     f"{where}.compare: {name!r} needs a model {lacking}, but finetune.enabled is false; "
@@ -246,7 +249,7 @@ def check(experiment: Config, recipes: Iterable[str], made: Container[str], wher
                 )
     for number, rehearsal in enumerate(experiment["rehearsal"]["authors"]):
         for key in ("forget", "held_out"):
-            _one_of(rehearsal[key], experiment["data"]["retain"], f"{where}.rehearsal.authors[{number}].{key}")
+            one_of(rehearsal[key], experiment["data"]["retain"], f"{where}.rehearsal.authors[{number}].{key}")
         if rehearsal["forget"] == rehearsal["held_out"]:
             raise LunarError(
                 f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file; name two of data.retain"
@@ -257,7 +260,7 @@ def check(experiment: Config, recipes: Iterable[str], made: Container[str], wher
             )
     for number, name in enumerate(experiment["figures"]["methods"]):
         edited = [one for one, method in experiment["methods"].items() if "recipe" in method]
-        _one_of(name, edited, f"{where}.figures.methods[{number}]")
+        one_of(name, edited, f"{where}.figures.methods[{number}]")
     if experiment["mixture"] is not None:
         if not experiment["finetune"]["enabled"]:
             raise LunarError(f"{where}.mixture: a study of fine-tuning, and finetune.enabled is false; set it to null")
@@ -266,17 +269,23 @@ def check(experiment: Config, recipes: Iterable[str], made: Container[str], wher
         except LunarError as error:
             raise LunarError(f"{where}.{error}") from None
     if experiment["optimisers"] is not None:
-        check_optimisers(experiment["optimisers"], experiment["methods"], f"{where}.optimisers")
-    check_sequential(experiment, where)
+        stated = [
+            name
+            for name, entry in experiment["methods"].items()
+            if "direction" in entry and not {"grid", "choices"} & entry.keys()
+        ]
+        one_of(experiment["optimisers"]["method"], stated, f"{where}.optimisers.method")
+    check_sequential(experiment, plugins, where)
+    check_attacks(experiment, plugins.attacks, made, where)
+    check_metrics(experiment, plugins, where)
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(
             f"{where}.layers.top_k: {layers['top_k']} is more than the {len(layers['candidates'])} candidates"
         )
-    return experiment
 
 
-def check_sequential(experiment: Config, where: str) -> None:
+def check_sequential(experiment: Config, plugins: Plugins, where: str) -> None:
     """The requests in sequence of a merged experiment; none of them, and nothing is asked of the rest.
 
     Raises:
@@ -285,194 +294,42 @@ def check_sequential(experiment: Config, where: str) -> None:
     requests, files = experiment["sequential"]["requests"], experiment["data"]
     if not requests:
         return
-    exact = [name for name, method in experiment["methods"].items() if method.get("recipe") in SERVED_IN_SEQUENCE]
+    serving = {name for name, recipe in plugins.methods.items() if recipe.says.get("serves_requests")}
+    exact = [name for name, method in experiment["methods"].items() if method.get("recipe") in serving]
     for number, name in enumerate(experiment["sequential"]["methods"]):
-        _one_of(name, exact, f"{where}.sequential.methods[{number}]")
+        one_of(name, exact, f"{where}.sequential.methods[{number}]")
     for number, request in enumerate(requests):
         if request in files["forget"]:
             raise LunarError(
                 f"{where}.sequential.requests[{number}]: {request} is in data.forget, which is the first request "
                 "already; name files of data.retain, or [] for no requests"
             )
-        _one_of(request, files["retain"], f"{where}.sequential.requests[{number}]")
+        one_of(request, files["retain"], f"{where}.sequential.requests[{number}]")
     if not set(files["retain"]) - set(requests):
         raise LunarError(f"{where}.sequential.requests: name every file of data.retain; leave one to be kept")
-
-
-def check_method(method: Config, experiment: Config, recipes: Iterable[str], where: str) -> None:
-    """One method of a merged experiment.
-
-    Raises:
-        LunarError: as ``resolve``.
-    """
-    if "model" not in method:
-        raise LunarError(f"{where}.model: missing; say which fine-tuned model it starts from")
-    if method.get("prompt") is not None:
-        _one_of(method["prompt"], experiment["prompts"], f"{where}.prompt")
-    for key, base in (("base", method.get("base")), ("direction.base", method.get("direction", {}).get("base"))):
-        if base is not None:
-            references = [name for name, other in experiment["methods"].items() if "recipe" not in other]
-            _one_of(base, references, f"{where}.{key}")
-    if "recipe" not in method:
-        if extra := sorted(set(method) - {"model", "prompt"}):
-            raise LunarError(
-                f"{where}: {extra[0]} says how to edit the model, but there is no recipe; name one or leave it out"
-            )
-        return
-    _one_of(method["recipe"], recipes, f"{where}.recipe")
-    grid = method.get("grid", {})
-    for key in sorted(set(grid) & set(method)):
-        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
-    base = method.get("base", "vanilla")
-    if grid and method.get("direction", {}).get("base", base) != base:
-        raise LunarError(
-            f"{where}.grid: a rehearsal collects the rehearsed author's activations under one prompt, that of {base}; "
-            "leave direction.base out, or state the values instead"
-        )
-    if grid and not experiment["rehearsal"]["authors"]:
-        raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
-    taken: dict[str, str] = {}
-    for other, keys in method.get("choices", {}).items():
-        _one_of(other, experiment["methods"], f"{where}.choices")
-        for key in keys:
-            here = f"{where}.choices.{other}.{key}"
-            _one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
-            # What is chosen would silently take the place of what is stated.
-            for place in [name for name, keys in ((where, method), (f"{where}.grid", grid)) if key in keys]:
-                raise LunarError(f"{here}: also stated as {place}.{key}; leave one of them")
-            if key in taken:
-                raise LunarError(f"{here}: also taken from {taken[key]}; leave one of them")
-            taken[key] = other
-    if method["recipe"] == "redirection_gradient":
-        if "solver" not in method:
-            raise LunarError(f"{where}.solver: missing; the recipe redirection_gradient is told by it how to train")
-        check_solver(method["solver"], f"{where}.solver")
-    if "direction" in method:
-        missing = [key for key in ("coefficient", "redirect", "keep", "ridge", "layers") if key not in told(method)]
-        if missing:
-            raise LunarError(f"{where}: a method with a direction needs {', '.join(missing)} too")
-    needed = ENTITY.get(method["recipe"], ())
-    if missing := [key for key in needed if key not in told(method)]:
-        raise LunarError(f"{where}: the recipe {method['recipe']} needs {', '.join(missing)} too")
-    refused = [name for name in ("fictitious", "harmful") if name in method.get("keep", {})]
-    if method["recipe"] == REVERSION:
-        if missing := [key for key in ("threshold", "keep", "ridge") if key not in told(method)]:
-            raise LunarError(f"{where}: the recipe {REVERSION} needs {', '.join(missing)} too")
-    elif refused:
-        raise LunarError(f"{where}.keep.{refused[0]}: only the recipe {REVERSION} keeps these rows; leave them out")
-    if method["recipe"] == "entity" and "declined" in method.get("keep", {}):
-        raise LunarError(f"{where}.keep.declined: the recipe entity brings no refusal about; leave declined out")
-    places = [(method["layers"], f"{where}.layers")] if "layers" in method else []
-    places += [(layers, f"{where}.grid.layers[{number}]") for number, layers in enumerate(grid.get("layers", []))]
-    for layers, place in places:
-        if isinstance(layers, str):
-            _one_of(layers, ["best", "top_k"], place)
-        elif not isinstance(layers, list):
-            raise LunarError(f"{place}: {layers!r} is no list; each value is best, top_k or a list of blocks")
-        else:
-            for layer in layers:
-                _one_of(layer, experiment["layers"]["candidates"], place)
-
-
-def check_attacks(experiments: Mapping[str, Config], known: Iterable[str]) -> None:
-    """The ``attacks`` and ``attacked`` sections of resolved experiments.
-
-    ``known`` are the attacks that there are classes for.
-
-    Raises:
-        LunarError: as ``resolve``.
-    """
-    for name, experiment in experiments.items():
-        where = f"experiments.{name}"
-        for one, entry in experiment["attacks"].items():
-            if one in ("none", "control"):
-                raise LunarError(f"{where}.attacks.{one}: the name has a meaning of its own; choose another")
-            _one_of(entry.get("attack"), known, f"{where}.attacks.{one}.attack")
-        for number, one in enumerate(experiment["attacked"]["attacks"]):
-            _one_of(one, experiment["attacks"], f"{where}.attacked.attacks[{number}]")
-            if experiment["attacks"][one]["attack"] == AMPLIFIED and not experiment["finetune"]["enabled"]:
-                raise LunarError(
-                    f"{where}.attacked.attacks[{number}]: {one!r} needs a model from before fine-tuning, but "
-                    "finetune.enabled is false; leave it out"
-                )
-        for number, one in enumerate(experiment["attacked"]["methods"]):
-            _one_of(one, experiment["methods"], f"{where}.attacked.methods[{number}]")
-
-
-def check_solver(solver: Config, where: str) -> None:
-    """One ``solver`` section: a key that another one asks for is there.
-
-    Raises:
-        LunarError: as ``resolve``.
-    """
-    needed = ["optimiser", "learning_rate", "batch_size", "epochs", "schedule"]
-    needed += ["momentum"] * (solver.get("optimiser") == "sgd") + ["decay"] * (solver.get("schedule") == "exponential")
-    if missing := [key for key in needed if key not in solver]:
-        raise LunarError(f"{where}.{missing[0]}: missing; a solver needs {', '.join(needed)}")
-
-
-def check_optimisers(section: Config, methods: Mapping[str, Config], where: str) -> None:
-    """The ``optimisers`` section of a merged experiment.
-
-    Raises:
-        LunarError: as ``resolve``.
-    """
-    stated = [
-        name for name, entry in methods.items() if "direction" in entry and not {"grid", "choices"} & entry.keys()
-    ]
-    _one_of(section["method"], stated, f"{where}.method")
-    for name, solver in section["solvers"].items():
-        check_solver(solver, f"{where}.solvers.{name}")
 
 
 def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tuple[str, str]:
     """The experiment and the method that target ``export`` is asked for.
 
     Args:
-        config: its ``method``, and its ``experiment`` or else the first of ``run``.
+        config: its ``export`` section: ``method``, and ``experiment`` or else the first of ``run``.
         experiments: as ``resolve`` gives them.
 
     Raises:
         LunarError: no method is named, or one, or an experiment, that is not there; says what is.
     """
-    experiment = config.get("experiment") or config["run"][0]
-    _one_of(experiment, experiments, "experiment")
+    asked = config.get("export") or {}
+    experiment = asked.get("experiment") or config["run"][0]
+    one_of(experiment, experiments, "export.experiment")
     edited = [name for name, method in experiments[experiment]["methods"].items() if "recipe" in method]
-    if not config.get("method"):
+    if not asked.get("method"):
         raise LunarError(
-            "method: say which one to export, such as `snakemake --cores all export --config method=lunar`; "
+            "export.method: say which one, such as `snakemake --cores all export --config export='{method: lunar}'`; "
             f"{experiment} has {', '.join(edited)}"
         )
-    _one_of(config["method"], edited, "method")
-    return experiment, config["method"]
-
-
-def told(entry: Mapping[str, Any]) -> set[str]:
-    """The keys that a method has a value for: stated, in its grid, or taken from another method's rehearsal."""
-    return {*entry, *entry.get("grid", {}), *itertools.chain(*entry.get("choices", {}).values())}
-
-
-def recipes(folder: Path, package: str = "methods", decorator: str = "method") -> dict[str, str]:
-    """Recipes by name, with the module that defines each: classes under ``@method("name")`` in ``lunar/methods``.
-
-    Or those under another decorator in another package, such as attacks. The files are read, not imported: they need
-    torch, which is not to be loaded while the Snakefile is parsed.
-
-    Raises:
-        LunarError: one name is defined twice.
-    """
-    found: dict[str, str] = {}
-    for path in sorted((folder / "lunar" / package).glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            for call in node.decorator_list if isinstance(node, ast.ClassDef) else []:
-                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == decorator:
-                    name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
-                    if not isinstance(name, str):
-                        raise LunarError(f"{path}:{call.lineno}: @{decorator} takes a name, as a literal text")
-                    if name in found:
-                        raise LunarError(f"{path}:{call.lineno}: the {decorator} {name!r} is also in {found[name]}")
-                    found[name] = f"lunar.{package}.{path.stem}"
-    return found
+    one_of(asked["method"], edited, "export.method")
+    return experiment, asked["method"]
 
 
 def value(settings: Mapping[str, Any], keys: Sequence[str], missing_ok: bool = False) -> Any:

@@ -1,24 +1,25 @@
 """What an experiment on a user's own model or data need not say. For the workflow, not for its jobs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lunar.data import sources
 from lunar.plan import experiments as settings
+from lunar.plan.entries import Plugins
 from lunar.plan.experiments import Config, merge
 from lunar.plan.size import sizes
 
 METHOD = "lunar"
 
 
-def resolve(config: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, Config]:
+def resolve(config: Mapping[str, Any], plugins: Plugins) -> dict[str, Config]:
     """As ``lunar.plan.experiments.resolve``, of a configuration completed first, with files that its sources will give.
 
     Raises:
         LunarError: as there.
     """
-    return settings.resolve(complete(config), recipes, sources.made(config.get("sources", {})))
+    return settings.resolve(complete(config), plugins, sources.made(config.get("sources", {})))
 
 
 def complete(config: Mapping[str, Any]) -> Config:

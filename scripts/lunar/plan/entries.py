@@ -1,0 +1,208 @@
+"""Entries of methods, attacks and metrics, checked against what their files declare and against one another."""
+
+import itertools
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from lunar.errors import LunarError
+from lunar.plan import words
+from lunar.plan.declare import Count, Section
+from lunar.plan.plugins import Plugin, plugins
+from lunar.plan.settings import mistake, nearest, validate
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """All plug-ins by kind and name."""
+
+    methods: Mapping[str, Plugin]
+    attacks: Mapping[str, Plugin]
+    answers: Mapping[str, Plugin]
+    overall: Mapping[str, Plugin]
+
+    @classmethod
+    def found(cls, scripts: Path) -> "Plugins":
+        """Those of the library in a folder.
+
+        Raises:
+            LunarError: as ``lunar.plan.plugins.plugins``.
+        """
+        kinds = (("methods", "method"), ("attacks", "attack"), ("metrics", "metric"), ("metrics", "overall"))
+        return cls(*(plugins(scripts, package, decorator) for package, decorator in kinds))
+
+
+class Entry(Section):
+    """What an entry under `methods` may say besides the settings that its recipe declares."""
+
+    model: Literal["full", "retain_only"] = Field(description="Fine-tuned model to start from.")
+    prompt: str | None = Field(None, description="Entry of `prompts` to put questions in; null: the chat template.")
+    recipe: str | None = Field(
+        None, description="Method of scripts/lunar/methods that makes the edit; absent: no edit."
+    )
+    base: str | None = Field(
+        None, description="`statistics_of`: method without a recipe whose activations the solve sees (vanilla)."
+    )
+    grid: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
+        None, description="Values to choose from in rehearsal, by setting."
+    )
+    choices: dict[str, Annotated[list[str], Field(min_length=1)]] | None = Field(
+        None, description="Settings whose values are those chosen for another method, by that method."
+    )
+    rehearsals: Count | None = Field(
+        None, description="On how many of rehearsal.authors, from the first, the grid is tried; absent: on all."
+    )
+
+
+ENTRY = tuple(Entry.model_fields)
+
+
+def one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
+    """Refuse a name that is not there.
+
+    Raises:
+        LunarError: names the key, the value, what there is and the nearest of it.
+    """
+    names = [str(name) for name in allowed]
+    if str(value) not in names:
+        known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
+        raise LunarError(f"{where}: {value!r} {known}{nearest(value, names)}")
+
+
+def told(entry: Mapping[str, Any]) -> set[str]:
+    """The keys that a method has a value for: stated, in its grid, or taken from another method's rehearsal."""
+    return {*entry, *(entry.get("grid") or {}), *itertools.chain(*(entry.get("choices") or {}).values())}
+
+
+def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin], where: str) -> None:
+    """One method of a merged experiment.
+
+    Raises:
+        LunarError: names the key, its value and what is allowed.
+    """
+    own = {key: value for key, value in entry.items() if key in ENTRY or "recipe" not in entry}
+    validate(Entry, own, where)
+    if entry.get("prompt") is not None:
+        one_of(entry["prompt"], experiment["prompts"], f"{where}.prompt")
+    for key, section in (("statistics_of", entry), ("direction.statistics_of", entry.get("direction", {}))):
+        if section.get("statistics_of") is not None:
+            unedited = [name for name, other in experiment["methods"].items() if "recipe" not in other]
+            one_of(section["statistics_of"], unedited, f"{where}.{key}")
+    if "recipe" not in entry:
+        if extra := sorted(set(entry) - {"model", "prompt"}):
+            raise LunarError(f"{where}.{extra[0]}: says how to edit the model, but no recipe is named; leave it out")
+        return
+    one_of(entry["recipe"], recipes, f"{where}.recipe")
+    _check_sources(entry, experiment, where)
+    _check_settings(entry, experiment, recipes[entry["recipe"]], where)
+
+
+def _check_sources(entry: Config, experiment: Config, where: str) -> None:
+    """Where a method's values come from: each is stated, in its grid, or chosen for another, and only one of these.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    grid = entry.get("grid", {})
+    for key in sorted(set(grid) & set(entry)):
+        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
+    asked = entry.get("statistics_of", "vanilla")
+    if grid and entry.get("direction", {}).get("statistics_of", asked) != asked:
+        raise LunarError(
+            f"{where}.grid: a rehearsal collects the rehearsed author's activations under one prompt, that of {asked}; "
+            "leave direction.statistics_of out, or state the values instead"
+        )
+    if grid and not experiment["rehearsal"]["authors"]:
+        raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
+    taken: dict[str, str] = {}
+    for other, keys in entry.get("choices", {}).items():
+        one_of(other, experiment["methods"], f"{where}.choices")
+        for key in keys:
+            here = f"{where}.choices.{other}.{key}"
+            one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
+            # What is chosen would silently take the place of what is stated.
+            for place in [name for name, keys in ((where, entry), (f"{where}.grid", grid)) if key in keys]:
+                raise LunarError(f"{here}: also stated as {place}.{key}; leave one of them")
+            if key in taken:
+                raise LunarError(f"{here}: also taken from {taken[key]}; leave one of them")
+            taken[key] = other
+
+
+def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: str) -> None:
+    """A method's settings by what its recipe declares, with each value of its grid in turn.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    grid, methods = entry.get("grid", {}), experiment["methods"]
+    stated = {key: value for key, value in entry.items() if key not in ENTRY}
+    stated |= {key: methods[other]["grid"][key][0] for other, keys in entry.get("choices", {}).items() for key in keys}
+    tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
+    for key, number, value in tried or [("", 0, None)]:
+        found = stated | {name: values[0] for name, values in grid.items()} | ({key: value} if key else {})
+        places = {name: f"{where}.grid.{name}[0]" for name in grid} | {key: f"{where}.grid.{key}[{number}]"}
+        try:
+            recipe.settings.model_validate(found)
+        except ValidationError as error:
+            raise LunarError(mistake(recipe.settings, found, where, error, places)) from None
+        for layer in found["layers"] if isinstance(found.get("layers"), list) and "layers" in recipe.needs else ():
+            one_of(layer, experiment["layers"]["candidates"], places.get("layers", f"{where}.layers"))
+
+
+def check_attacks(experiment: Config, known: Mapping[str, Plugin], made: Container[str], where: str) -> None:
+    """The ``attacks`` and ``attacked`` sections of a merged experiment.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    for name, entry in experiment["attacks"].items():
+        place = f"{where}.attacks.{name}"
+        if name in ("none", "control"):
+            raise LunarError(f"{place}: the name has a meaning of its own; choose another")
+        one_of(entry.get("attack"), known, f"{place}.attack")
+        settings = known[entry["attack"]].settings
+        stated = {key: value for key, value in entry.items() if key != "attack"}
+        validate(settings, stated, place)
+        for key in input_files(settings):
+            if stated.get(key) is not None and stated[key] not in made and not Path(stated[key]).is_file():
+                raise LunarError(f"{place}.{key}: no file {stated[key]} (paths are relative to the work folder)")
+    attacked = experiment["attacked"]
+    for number, name in enumerate(attacked["attacks"]):
+        place = f"{where}.attacked.attacks[{number}]"
+        one_of(name, experiment["attacks"], place)
+        needs = known[experiment["attacks"][name]["attack"]].needs
+        if "model_before" in needs and not experiment["finetune"]["enabled"]:
+            raise LunarError(
+                f"{place}: {name!r} needs a model from before fine-tuning, but finetune.enabled is false; leave it out"
+            )
+    for number, name in enumerate(attacked["methods"]):
+        one_of(name, experiment["methods"], f"{where}.attacked.methods[{number}]")
+
+
+def input_files(settings: type[Section]) -> list[str]:
+    """The settings that name a file which is to be an input of the job."""
+    return [key for key, node in words.schema(settings).get("properties", {}).items() if _names_a_file(node)]
+
+
+def _names_a_file(node: words.Node) -> bool:
+    return any(branch.get("input_file") for branch in (node, *words.branches(node)))
+
+
+def check_metrics(experiment: Config, known: Plugins, where: str) -> None:
+    """The ``metrics`` section of a merged experiment.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    for part, plugins_ in (("answers", known.answers), ("methods", known.overall)):
+        for name, entry in experiment["metrics"][part].items():
+            place = f"{where}.metrics.{part}.{name}"
+            if name not in plugins_:
+                there = ", ".join(plugins_)
+                raise LunarError(f"{place}: there is no such metric{nearest(name, plugins_)}; there are {there}")
+            validate(plugins_[name].settings, entry, place)

