@@ -166,12 +166,12 @@ class Invert(Attack):
         A redirection alone keeps only copies about others.
         """
         alone = "direction" in target.settings and "blocks" not in target.settings
-        rows = dict(target.rows)
-        rows |= {"retain": rows["retain_all"], "renamed": rows["renamed_kept" if alone else "renamed"]}
+        given = target.rows
+        rows = {**given, "retain": given["retain_all"], "renamed": given["renamed_kept" if alone else "renamed"]}
         if said:
             rows |= {name: [row | {"answer": said[row["id"]]} for row in rows[name]] for name in ("forget", "short")}
         if "declined" in target.settings.get("keep", {}):
-            rows["declined"] = with_refusals(rows["forget"], rows["refusals"], "knowledge")
+            rows["declined"] = with_refusals(rows["forget"], given["refusals"], "knowledge")
         job = Job(target.folder, rows=rows)
         job.__dict__ |= {"model": target.model, "chat": target.chat}
         return job
