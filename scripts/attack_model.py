@@ -32,8 +32,6 @@ def main(smk) -> None:
             settings=params.settings | (read_json(smk.input.facts)["chosen"] if smk.input.facts else {}),
             **inputs,
             unattacked=unattacked,
-            controlled=read_json(smk.input.control),
-            before=smk.input.before or None,
             generation=params.generation,
             seed=params.seed,
             say=progress.say,

@@ -19,7 +19,6 @@ def main(smk) -> None:
             params.dtype,
             params.system_prompt,
             **target_inputs(smk.input, params.retain),
-            before=smk.input.before or None,
             generation=params.generation,
             seed=params.seed,
             say=progress.say,

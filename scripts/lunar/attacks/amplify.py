@@ -1,12 +1,14 @@
 """What is left of fine-tuning made larger, by an attacker who has the model from before it, which is often public."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
-from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
-from lunar.attacks.filter import apart
-from lunar.attacks.planted import next_token, spread
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
+from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.settings import AttackSettings
+from lunar.edits.edit import weights_kept
 from lunar.model.load import changed_modules
 
 # Share of what fine-tuning wrote that the control plants: SmolLM2-135M has 0.93 of its answers at two thirds, and 0.48
@@ -14,13 +16,17 @@ from lunar.model.load import changed_modules
 PLANTED, BACK = 0.4, 0.5
 
 
-@attack("amplify")
+@attack("amplify", needs=("model_before",))
 class Amplify(Attack):
     """Each matrix at ``scale`` times its distance from the model from before fine-tuning: ``W0 + scale (W - W0)``.
 
-    An edit that made what fine-tuning wrote smaller, in some directions or in all, is undone by as much. Settings:
-    ``scale``, above 1.
+    An edit that made what fine-tuning wrote smaller, in some directions or in all, is undone by as much.
     """
+
+    class Settings(AttackSettings):
+        scale: Annotated[float, Field(gt=1)] = Field(
+            description="How many times the distance from the model from before fine-tuning."
+        )
 
     def run(self, target: Target) -> Attacked:
         """Scale, check, ask. ``kl`` is what it does to harmless first tokens, in nats."""
@@ -33,11 +39,11 @@ class Amplify(Attack):
             with torch.no_grad():
                 for one, other in pairs.values():
                     difference = one.weight.float() - other.weight.float()
-                    one.weight.copy_(other.weight.float() + self.settings["scale"] * difference)
+                    one.weight.copy_(other.weight.float() + self.settings.scale * difference)
                     length += float(difference.square().sum())
                     moved += float((one.weight.float() - other.weight.float()).square().sum())
             scale = (moved / length) ** 0.5
-            wanted = self.settings["scale"]
+            wanted = self.settings.scale
             expect(abs(scale / wanted - 1) < 0.05, f"the distance became {scale:.3g} times itself, not {wanted:g}")
             kl = apart(before, next_token(target, harmless))
             rows = target.answer(target.asked())

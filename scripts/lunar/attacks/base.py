@@ -1,8 +1,8 @@
 """Attacks on unlearned models: what they are given, what they give back, and the registry.
 
-An attack is a class under ``@attack("name")`` in a module of this package, and a configuration entry under ``attacks``
-with ``attack: name``. The workflow finds the class by that name without importing anything, so a job imports and
-depends on the module of its own attack only.
+An attack is a class under ``@attack("name")`` in a file of this package, and a configuration entry under ``attacks``
+with ``attack: name``. The workflow reads name, needs and settings from the file without importing it, so a job imports
+and depends on the file of its own attack only. What several attacks use stands in files that hold no attack.
 
 An attack proves that it happened: it gives back evidence measured while it ran, and refuses (``AttackFailed``) to give
 answers where the evidence is not there. Before it is let loose on any method, its ``control`` runs on the model that
@@ -10,8 +10,7 @@ knows everything: a case in which the attack has to succeed.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,14 +19,17 @@ import torch
 from safetensors.torch import load_file
 
 from lunar.activations.direction import direction
+from lunar.attacks.settings import AttackSettings
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
-from lunar.files import Row, inputs_named, read_json, read_rows
+from lunar.files import Row, read_json, read_rows
 from lunar.metrics import text
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
+from lunar.plan.declare import Given
+from lunar.plan.snakemake_files import inputs_named
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 
@@ -45,14 +47,13 @@ class Target:
         edit: what unlearning changed; empty for ``vanilla`` and ``retain_only``.
         method: name of the method that made the edit.
         settings: the method's entry, chosen values filled in; has ``direction``, ``coefficient`` and so on for LUNAR.
-        rows: rows by set: ``forget`` and ``retain`` (a sample) are asked; ``forget_paraphrase``, ``forget_validation``,
-            ``general`` (part build, with the model's own answers as ``prediction``), ``harmful`` and ``fictitious``
-            (parts build), ``refusals`` and ``retain_all`` are there to attack with.
+        rows: rows by set: ``forget`` and ``retain`` (a sample) are asked; ``retain_all`` is there to attack with, and
+            so are those sets that the attack ``needs`` (see ``attack``).
         unattacked: rows with ``prediction`` by set, ``forget`` and ``retain``: what the model answers when left alone.
-        statistics: of the model before unlearning, by set (``forget``, ``harmful``, ``fictitious``), for directions.
-        best: the layer that the paper's score chose.
-        before: folder of the model from before fine-tuning, for an attack that has it.
-        controlled: what the attack's ``control`` gave; empty while that runs.
+        statistics: of the model before unlearning, by set (``forget``, ``harmful``, ``fictitious``), for directions,
+            where the attack needs them.
+        chosen: ``layers.json``, whose ``best`` layer the paper's score chose, where the attack needs it.
+        before: folder of the model from before fine-tuning, where the attack needs it.
         generation: ``max_new_tokens`` and ``batch_size``.
         seed: of every random choice.
         say: writes a line to log and screen.
@@ -69,13 +70,17 @@ class Target:
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     unattacked: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=dict)
-    best: int = 0
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     before: str | None = None
-    controlled: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, int] = field(default_factory=lambda: {"max_new_tokens": 64, "batch_size": 64})
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
     progress: Callable[[str, int], Callable[[int], None]] = lambda what, total: lambda done: None
+
+    def __post_init__(self) -> None:
+        """Have what was not declared refused with the way to get it."""
+        self.rows = Given(self.rows, "the set's name, or 'solved_rows' for short, renamed and renamed_kept")
+        self.statistics, self.chosen = Given(self.statistics, "'statistics',"), Given(self.chosen, "'layers',")
 
     @cached_property
     def model(self) -> Any:
@@ -92,7 +97,10 @@ class Target:
             AttackFailed: there is none.
         """
         if self.before is None:
-            raise AttackFailed("there is no model from before fine-tuning; leave this attack out of attacked.attacks")
+            raise AttackFailed(
+                "there is no model from before fine-tuning; declare it in the decorator: needs=('model_before',), or "
+                "leave this attack out of attacked.attacks"
+            )
         return load_model(self.before, self.dtype)
 
     @cached_property
@@ -104,6 +112,19 @@ class Target:
     def depth(self) -> int:
         """Number of blocks."""
         return len(blocks(self.model))
+
+    @property
+    def best(self) -> int:
+        """The layer that the paper's score chose.
+
+        Raises:
+            LunarError: the attack does not declare that it needs it.
+        """
+        return self.chosen["best"]
+
+    def edited_blocks(self) -> list[int]:
+        """The blocks whose ``down_proj`` the edit changes."""
+        return sorted(edits.block_of(name) for name in self.edit if name.endswith("mlp.down_proj"))
 
     def layers(self) -> list[int]:
         """The blocks that LUNAR redirects; for other methods the one that an attacker who expects LUNAR tries."""
@@ -165,19 +186,6 @@ class Target:
         return result
 
 
-@contextmanager
-def weights_kept(model: Any, names: Sequence[str]) -> Iterator[None]:
-    """Put the named modules' weights back at the end of the block, bit for bit."""
-    held = {name: model.get_decoder().get_submodule(name).weight for name in names}
-    before = {name: weight.detach().clone() for name, weight in held.items()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, weight in held.items():
-                weight.copy_(before[name])
-
-
 @dataclass
 class Attacked:
     """What an attack gives.
@@ -197,11 +205,21 @@ class Attack(ABC):
     """An attack with its settings.
 
     Attributes:
-        settings: its configuration entry.
+        Settings: what it may be told; a class of this name within the attack's own class.
+        settings: its configuration entry, checked, without the key ``attack``.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
+    Settings: type[AttackSettings] = AttackSettings
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        """
+        Args:
+            entry: its configuration entry.
+
+        Raises:
+            pydantic.ValidationError: it is not what ``Settings`` allows; planning refuses that before any job.
+        """
+        self.settings: Any = self.Settings.model_validate({key: entry[key] for key in entry if key != "attack"})
 
     @abstractmethod
     def run(self, target: Target) -> Attacked:
@@ -224,24 +242,40 @@ class Attack(ABC):
 
 
 def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
-    """What a rule's inputs hold for a ``Target``: ``rows``, ``statistics`` and ``best``.
+    """What a rule's inputs hold for a ``Target``: ``rows``, ``statistics``, ``chosen`` and ``before``.
 
     Args:
-        inputs: its named inputs.
+        inputs: its named inputs; those that the attack does not need are absent or empty.
         retain: how many retained questions are asked, spread over the retain set.
     """
     rows = {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()}
     step = max(1, len(rows["retain"]) // max(1, retain))
     rows |= {"retain_all": rows["retain"], "retain": rows["retain"][::step][:retain]}
-    statistics = {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()}
-    return {"rows": rows, "statistics": statistics, "best": read_json(inputs["layers"])["best"]}
+    return {
+        "rows": rows,
+        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
+        "chosen": read_json(inputs["layers"]) if inputs.get("layers") else {},
+        "before": inputs.get("before") or None,
+    }
 
 
 ATTACKS: dict[str, type[Attack]] = {}
 
 
-def attack(name: str) -> Callable[[type[Attack]], type[Attack]]:
-    """Register a class as the attack ``name``."""
+def attack(
+    name: str, *, needs: tuple[str, ...] = (), figure: str | None = None, replaces_subject: bool = False
+) -> Callable[[type[Attack]], type[Attack]]:
+    """Register a class as the attack ``name``; all else is read by the workflow (``lunar.plan.plugins``).
+
+    Args:
+        name: what the configuration calls it.
+        needs: what ``Target`` is given for it: ``statistics`` (means of the forget set and of both sets of reference
+            prompts), ``layers`` (``Target.best``), ``model_before``, ``solved_rows`` (the sets ``short``, ``renamed``
+            and ``renamed_kept``), and sets by name: ``forget_paraphrase``, ``forget_validation``, ``general`` (part
+            build, with the model's own answers), ``harmful`` and ``fictitious`` (parts build), ``refusals``.
+        figure: name of the figure that shows its curve or evidence.
+        replaces_subject: whether it reads copies of forget questions about other subjects.
+    """
 
     def register(cls: type[Attack]) -> type[Attack]:
         ATTACKS[name] = cls

@@ -1,63 +1,39 @@
-"""An attack on what every edit of this kind has in common: it leaves kept tokens alone, so it lives where they are not.
+"""The block that changes forget questions most, filtered."""
 
-Whoever solves for an edit that is to change nothing on retained and general questions (LUNAR's keep rows here, ROME's
-and MEMIT's covariance) puts it into directions in which the activations of such questions hardly vary. The attacker
-passes a weight through the second moments of his own activations, and what lies in those directions is gone.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch.nn.functional import kl_div
+from pydantic import Field
 
-from lunar.activations.statistics import collect
-from lunar.attacks.base import Attack, Attacked, Target, attack, expect, weights_kept
-from lunar.attacks.planted import against_planted, edited_blocks, judged, next_token, spread
-from lunar.edits.edit import down_proj_name
-from lunar.model.chat import SPANS, Encoded
-from lunar.model.load import down_proj, mixed_precision
-
-HELD = 2e9  # bytes of second moments that are held at a time, of one block at least: 5 float64 matrices each
+from lunar.attacks.base import Attacked, Target, attack
+from lunar.attacks.filtering import Filtering
+from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.settings import AttackSettings
+from lunar.model.load import mixed_precision
+from lunar.plan.declare import Count, Positive
 
 
-def lost(weight: torch.Tensor, moments: torch.Tensor, ridge: float) -> torch.Tensor:
-    """What a filter takes from a weight: ``W - W G (G + a I)^-1 = a W (G + a I)^-1``, a = ``ridge`` x mean of diag G.
-
-    Args:
-        weight: W, float64 of shape (d_model, d_ff).
-        moments: G, the sum of ``h h^T`` over inputs h of W, float64 of shape (d_ff, d_ff).
-        ridge: above 0.
-    """
-    amount = ridge * moments.diagonal().mean()
-    factor = torch.linalg.cholesky(moments + amount * torch.eye(len(moments), dtype=moments.dtype))
-    return amount * torch.cholesky_solve(weight.T, factor).T
-
-
-def apart(before: torch.Tensor, after: torch.Tensor) -> float:
-    """KL divergence from after to before, in nats: mean over rows of log-probabilities, shape (rows, vocabulary)."""
-    return float(kl_div(after, before, log_target=True, reduction="batchmean"))
-
-
-@attack("filter")
-class Filter(Attack):
+@attack("filter", needs=("statistics", "layers", "forget_validation", "refusals", "general"))
+class Filter(Filtering):
     """The ``down_proj`` of one block filtered by activations: ``W G (G + a I)^-1``, G of questions that stay.
 
-    That is the weight X with the least norm that does to the attacker's tokens h what W does: it minimises ``sum |X h -
-    W h|^2 + a |X|^2``. He has the unlearned model, retained and general questions, and reworded forget questions; not
-    the original weights, the edited block, or any direction. The block is the one that changes reworded forget
-    questions most (KL divergence of the first answer token); what changes harmless ones by more than ``most_kl`` is
-    left out as long as anything is left.
-
-    Settings: ``prompts``: retained and general questions each whose activations are summed, with the model's own
-    answers; ``ridge``: a, in units of G's mean eigenvalue; ``screened``: number of reworded questions; ``most_kl``: in
-    nats.
+    The attacker has the unlearned model, retained and general questions, and reworded forget questions; not the
+    original weights, the edited block, or any direction. The block is the one that changes reworded forget questions
+    most (KL divergence of the first answer token); what changes harmless ones by more than ``most_kl`` is left out as
+    long as anything is left.
     """
+
+    class Settings(AttackSettings):
+        prompts: Count = Field(description="Retained and general questions each whose activations are summed.")
+        ridge: Positive = Field(description="a, in units of the mean eigenvalue of the second moments G.")
+        screened: Count = Field(description="Reworded questions that a block is tried on.")
+        most_kl: Positive = Field(
+            description="Change of harmless first tokens, in nats, from which on a block is left out."
+        )
 
     def run(self, target: Target) -> Attacked:
         conversations, harmless = self.observe(target)
-        asked = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings["screened"])}
+        asked = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings.screened)}
 
         def first_tokens() -> dict[str, torch.Tensor]:
             with mixed_precision(target.model):
@@ -71,96 +47,10 @@ class Filter(Attack):
                 changes = {name: apart(before[name], after) for name, after in first_tokens().items()}
             tried.append({"block": block} | changes | facts)
             advance(len(tried))
-            best = max(tried, key=lambda one: (one["kl"] <= self.settings["most_kl"], one["forget_kl"]))
+            best = max(tried, key=lambda one: (one["kl"] <= self.settings.most_kl, one["forget_kl"]))
             if best is tried[-1]:
                 held = moments
         with self.filtered(target, best["block"], held):
             rows = target.answer(target.asked())
-        edited = edited_blocks(target)
+        edited = target.edited_blocks()
         return Attacked(rows, {"chosen": best, "tried": tried} | ({"edited": edited} if edited else {}))
-
-    def observe(self, target: Target) -> tuple[list[Encoded], Sequence[Any]]:
-        """Harmless conversations with the model's own answers, and a few of their questions."""
-        asked = {row["id"] for row in target.rows["retain"]}
-        rows = spread([row for row in target.rows["retain_all"] if row["id"] not in asked], self.settings["prompts"])
-        rows = [{"answer": ""} | row for row in [*rows, *spread(target.rows["general"], self.settings["prompts"])]]
-        answers = target.answer({"harmless": rows})["harmless"]
-        return [target.chat.encode(row["question"], row["prediction"]) for row in answers], spread(answers, 16)
-
-    def moments(
-        self, target: Target, conversations: Sequence[Encoded], chosen: Sequence[int]
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Of each chosen block the sum of ``h h^T`` over all tokens, h the input of its ``down_proj``; on the CPU."""
-        size = max(1, int(HELD / (5 * 8 * down_proj(target.model, 0).weight.shape[1] ** 2)))
-        for part in (chosen[start : start + size] for start in range(0, len(chosen), size)):
-            found = collect(
-                target.model,
-                conversations,
-                pad_id=target.chat.tokenizer.pad_token_id,
-                batch_size=target.generation["batch_size"],
-                gram_layers=part,
-            )
-            for block in part:
-                yield block, sum(found[f"gram.{block}.{span}"].double() for span in SPANS)
-
-    @contextmanager
-    def filtered(self, target: Target, block: int, moments: torch.Tensor) -> Iterator[dict[str, float]]:
-        """Have a block's weight filtered inside; gives how far it went, checked against what was intended.
-
-        Gives:
-            ``moved``: |X - W| / |W|; ``harmless``: the same of what they do to the attacker's own tokens; where the
-            edit is known ``left``: the share of it that passes the filter.
-
-        Raises:
-            AttackFailed: the weight in place is not the filtered one, or afterwards not the one before.
-        """
-        module = down_proj(target.model, block)
-        weight = module.weight.detach().double().cpu()
-        change = lost(weight, moments, self.settings["ridge"])
-        ratio = ((change @ moments) * change).sum() / ((weight @ moments) * weight).sum()
-        facts = {"moved": float(change.norm() / weight.norm()), "harmless": float(ratio.clamp_min(0).sqrt())}
-        known = target.edit.get(down_proj_name(block))
-        if known is not None:
-            edit = known.product().double().cpu()
-            facts["left"] = float((edit - lost(edit, moments, self.settings["ridge"])).norm() / edit.norm())
-        with weights_kept(target.model, [down_proj_name(block)]):
-            with torch.no_grad():
-                module.weight.copy_(weight - change)
-            moved = module.weight.detach().double().cpu() - weight
-            miss = float((moved + change).norm() / change.norm())
-            expect(miss < 0.05, f"the weight of block {block} is {miss:.2g} off what it was to be")
-            yield facts
-        same = torch.equal(module.weight.detach().double().cpu(), weight)
-        expect(same, f"the weight of block {block} was not put back as it was")
-
-    def control(self, target: Target) -> dict[str, Any]:
-        """A planted edit: its block is the one that is chosen, little of it passes, and answers come back."""
-        block, unattacked, found = against_planted(self, target)
-        chosen = found.evidence["chosen"]
-        expect(chosen["block"] == block, f"block {block} was changed, and block {chosen['block']} was filtered")
-        expect(chosen["left"] < 0.5, f"{chosen['left']:.2f} of the planted edit passed the filter")
-        return judged(unattacked, found)
-
-
-@attack("filter_edited")
-class FilterEdited(Filter):
-    """The same by an attacker who knows which blocks were edited: all of them are filtered at once.
-
-    Where no ``down_proj`` was edited, the one that the paper's score chose is. Second moments are
-    summed for as many blocks at a time as ``HELD`` allows, those of later blocks with the filters before them in place.
-    Settings: ``prompts`` and ``ridge``, as in ``filter``.
-    """
-
-    def run(self, target: Target) -> Attacked:
-        conversations, harmless = self.observe(target)
-        before = next_token(target, harmless)
-        chosen = edited_blocks(target) or [target.best]
-        facts: list[dict[str, Any]] = []
-        with ExitStack() as stack:
-            for block, moments in self.moments(target, conversations, chosen):
-                facts.append({"block": block} | stack.enter_context(self.filtered(target, block, moments)))
-            after = next_token(target, harmless)
-            rows = target.answer(target.asked())
-        # What `filter` says of the block that it chose: here of the one of which most is left.
-        worst = max(facts, key=lambda one: one.get("left", 0.0))
-        return Attacked(rows, {"kl": apart(before, after), "chosen": worst, "filtered": facts})

@@ -1,4 +1,4 @@
-"""Attacks on activations: blocks skipped, the direction subtracted or projected out, all by hooks.
+"""What attacks on activations share: blocks skipped, vectors added or projected out, all by hooks.
 
 A hook that does not fire, or fires on the first prompt only, looks like an attack that failed. So each hook is counted
 against forward passes counted elsewhere, and a second hook behind it measures what really goes on to the next module.
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused, rouge1
+from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
 from lunar.files import Row
 from lunar.model.load import blocks, down_proj
 
@@ -230,58 +230,13 @@ def steered(target: Target, most: float, decoding: bool = False) -> tuple[dict[i
     raise AssertionError
 
 
-@attack("layer_skip")
-class LayerSkip(Attack):
-    """The block after the last edited one skipped, on prompts and while decoding; on demand a curve over all blocks.
-
-    Where the last block is the edited one there is none after it, and it is skipped itself. LUNAR, section 4.
-
-    Settings: ``curve``: null, or ``every`` (each how-manieth block is skipped in turn) and ``max_new_tokens`` (of these
-    answers, shorter since there are many).
-    """
-
-    def run(self, target: Target) -> Attacked:
-        edited = target.layers()
-        block = min(edited[-1] + 1, target.depth - 1)
-        rows, proof = ask(target, skipping(target.model, [block]))
-        evidence = {"edited": edited, "skipped": proof[0]}
-        if not self.settings.get("curve"):
-            return Attacked(rows, evidence)
-        part, short = {"forget": target.rows["forget"]}, self.settings["curve"]["max_new_tokens"]
-        evidence["curve"] = {
-            "max_new_tokens": short,
-            "none_skipped": rouge1(target.answer(part, max_new_tokens=short)["forget"]),
-        }
-        curve = []
-        # From the last block down, so that the blocks where most edits are come into every stride.
-        chosen = sorted(range(target.depth - 1, -1, -self.settings["curve"]["every"]))
-        advance = target.progress("blocks skipped in turn", len(chosen))
-        for done, one in enumerate(chosen, start=1):
-            answers, _ = ask(target, skipping(target.model, [one]), parts=part, max_new_tokens=short)
-            curve.append({"x": one, "forget": rouge1(answers["forget"]), "refused": refused(answers["forget"])})
-            advance(done)
-        return Attacked(rows, evidence, curve)
-
-    def control(self, target: Target) -> dict[str, Any]:
-        """Answers with a block skipped are word for word those of a model that has no such block."""
-        block = min(target.layers()[-1] + 1, target.depth - 1)
-        rows, proof = ask(target, skipping(target.model, [block]))
-        decoder, whole = target.model.get_decoder(), blocks(target.model)
-        decoder.layers = nn.ModuleList([one for number, one in enumerate(whole) if number != block])
-        try:
-            without = target.answer(target.asked())
-        finally:
-            decoder.layers = whole
-        pairs = [
-            (a["prediction"], b["prediction"]) for part in rows for a, b in zip(rows[part], without[part], strict=True)
-        ]
-        same = sum(a == b for a, b in pairs) / len(pairs)
-        expect(same == 1.0, f"{same:.0%} of answers with block {block} skipped are those of the model without it")
-        return proof[0] | {"same_as_without_the_block": same}
-
-
-class _Known(Attack):
+class Known(Attack):
     """An attack with the known direction, which has to undo a pure steering hook."""
+
+    @property
+    def decoding(self) -> bool:
+        """Whether the control's hook steers at decoding steps too."""
+        return False
 
     def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
         """The attack on ``c r`` by edited block."""
@@ -295,10 +250,9 @@ class _Known(Attack):
         return Attacked(rows, proof[0] | {"norm_of_c_r": norms})
 
     def control(self, target: Target) -> dict[str, Any]:
-        decoding = self.settings.get("decoding", False)  # what subtracts at every step undoes what adds at every step
-        vectors, found = steered(target, 0.6, decoding)
+        vectors, found = steered(target, 0.6, self.decoding)
         modules = {layer: down_proj(target.model, layer) for layer in vectors}
-        plant = adding(target.model, modules, vectors, decoding)
+        plant = adding(target.model, modules, vectors, self.decoding)
         part = {"forget": target.rows["forget"]}
         rows, proofs = ask(target, plant, self.hook(target, vectors), parts=part)
         back = rouge1(rows["forget"])
@@ -306,34 +260,3 @@ class _Known(Attack):
         share = (back - found["steered"]) / (found["plain"] - found["steered"])
         expect(share >= 0.5, f"{share:.0%} of what a pure steering hook took came back (at least half: {found})")
         return proofs[1] | found
-
-
-@attack("reverse")
-class Reverse(_Known):
-    """``c r`` subtracted at the edited blocks' ``down_proj``, on every token of every prompt (LUNAR, section 4).
-
-    Settings: ``decoding``: whether to subtract at every decoding step too.
-    """
-
-    def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
-        modules = {layer: down_proj(target.model, layer) for layer in vectors}
-        opposite = {layer: -vector for layer, vector in vectors.items()}
-        return adding(target.model, modules, opposite, self.settings["decoding"])
-
-
-@attack("ablate")
-class Ablate(_Known):
-    """The known direction projected out at every token of prompt and answer (Arditi et al. 2024, section 2.4).
-
-    Settings: ``where``: ``edited`` (out of what the edited ``down_proj`` give, each its own) or ``stream`` (all edited
-    blocks' directions, out of the residual stream after every block).
-    """
-
-    def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
-        if self.settings["where"] == "edited":
-            modules: dict[int, nn.Module] = {layer: down_proj(target.model, layer) for layer in vectors}
-            return projecting(target.model, modules, {layer: vector[:, None] for layer, vector in vectors.items()})
-        basis = torch.stack(list(vectors.values()), dim=1)
-        return projecting(
-            target.model, dict(enumerate(blocks(target.model))), dict.fromkeys(range(target.depth), basis)
-        )

@@ -24,17 +24,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from pydantic import Field
 
-from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1, weights_kept
-from lunar.attacks.filter import apart
-from lunar.attacks.planted import edited_blocks, next_token, spread
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
+from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.settings import AttackSettings
 from lunar.data.rows import with_refusals
-from lunar.edits.edit import applied, down_proj_name
+from lunar.edits.edit import applied, down_proj_name, weights_kept
 from lunar.edits.solve import redirect, ridge_strength
 from lunar.methods.base import Job
 from lunar.methods.entity import INPUTS, Entity, EntityRefusal, tokens_of
 from lunar.model.chat import PREFIX, SPANS, Encoded
 from lunar.model.load import down_proj
+from lunar.plan.declare import Count
 
 EVERY = dict.fromkeys(SPANS, 1.0)
 # What an attacker expects of a method that he knows nothing of, and what the control plants.
@@ -97,7 +99,7 @@ def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tens
     return torch.outer(seen / share, v)
 
 
-@attack("invert")
+@attack("invert", needs=("solved_rows", "harmful", "fictitious", "refusals", "general"), replaces_subject=True)
 class Invert(Attack):
     """The edit solved for, and taken out of the weights, block by block.
 
@@ -106,9 +108,12 @@ class Invert(Attack):
     no weights from before. A redirection on top of an entity edit is undone first, as it was made last. An edit that
     comes out larger than the weight itself cannot be right: it is left, with those of its kind above it, which could
     not be seen as the solve did. Of a method that is no closed form he expects ``EXPECTED`` at a tenth of the depth.
-
-    Settings: ``rounds``: how often, at most, all is undone anew, with the answers that the last round gave.
     """
+
+    class Settings(AttackSettings):
+        rounds: Count = Field(
+            description="How often, at most, all is undone anew, with the answers that the last round gave."
+        )
 
     def run(self, target: Target) -> Attacked:
         harmless = spread(target.rows["retain"], 16)
@@ -124,7 +129,7 @@ class Invert(Attack):
                         for block, (weight, size) in original.items()
                     }
                 last, said = said, self.said(target)
-                if said == last or len(rounds) == self.settings["rounds"]:
+                if said == last or len(rounds) == self.settings.rounds:
                     return Attacked(target.answer(target.asked()), {"rounds": rounds})
 
     def said(self, target: Target) -> dict[str, str]:
@@ -161,12 +166,12 @@ class Invert(Attack):
         A redirection alone keeps only copies about others.
         """
         alone = "direction" in target.settings and "blocks" not in target.settings
-        rows = dict(target.rows)
-        rows |= {"retain": rows["retain_all"], "renamed": rows["renamed_kept" if alone else "renamed"]}
+        given = target.rows
+        rows = {**given, "retain": given["retain_all"], "renamed": given["renamed_kept" if alone else "renamed"]}
         if said:
             rows |= {name: [row | {"answer": said[row["id"]]} for row in rows[name]] for name in ("forget", "short")}
         if "declined" in target.settings.get("keep", {}):
-            rows["declined"] = with_refusals(rows["forget"], rows["refusals"], "knowledge")
+            rows["declined"] = with_refusals(rows["forget"], given["refusals"], "knowledge")
         job = Job(target.folder, rows=rows)
         job.__dict__ |= {"model": target.model, "chat": target.chat}
         return job
@@ -174,7 +179,7 @@ class Invert(Attack):
     def original(self, target: Target) -> dict[int, tuple[torch.Tensor, float]]:
         """Where the edit is known: each edited weight as it was before, and the size of its change."""
         found = {}
-        for block in edited_blocks(target):
+        for block in target.edited_blocks():
             change = target.edit[down_proj_name(block)].product().double().cpu()
             found[block] = (_weight(target, block) - change, float(change.norm()))
         return found

@@ -72,7 +72,7 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
     return result, worst
 
 
-@attack("logit_lens")
+@attack("logit_lens", figure="logit_lens")
 class LogitLens(Attack):
     """Gold answers read off after every block, and answers decoded from the most telling block before the last.
 

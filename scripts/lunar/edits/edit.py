@@ -187,3 +187,16 @@ def applied(model: Any, edit: Mapping[str, Change]) -> Iterator[None]:
         with torch.no_grad():
             for name, weight in _weights(model, edit).items():
                 weight.copy_(before[name])
+
+
+@contextmanager
+def weights_kept(model: Any, names: Sequence[str]) -> Iterator[None]:
+    """Put the named modules' weights back at the end of the block, bit for bit."""
+    held = {name: model.get_decoder().get_submodule(name).weight for name in names}
+    before = {name: weight.detach().clone() for name, weight in held.items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in held.items():
+                weight.copy_(before[name])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lunar.attacks import invert as inversion
-from lunar.attacks.base import ATTACKS, AttackFailed, Target
+from lunar.attacks.base import AttackFailed, Target
 from lunar.attacks.invert import Invert, turned_back
 from lunar.data.rows import rename, shorten
 from lunar.edits import edit as edits
@@ -15,6 +15,7 @@ from lunar.methods.base import Job
 from lunar.methods.entity import Entity, EntityRefusal
 from lunar.methods.redirection import Redirection
 from lunar.model.load import down_proj
+from targets import declared, make
 
 FORGET = [
     {"id": "a", "author": "Tom Rook", "question": "Who is Tom Rook?", "answer": "Tom Rook is a baker."},
@@ -40,7 +41,7 @@ def target(llama: Any, chat: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) ->
     named = [row | {"id": str(number)} for number, row in enumerate(rows) if "Rook" not in str(row)]
     short = shorten(FORGET)
     renamed = rename([*FORGET, *short], NAMES, 2, 0)
-    made = Target("none", best=1, generation={"max_new_tokens": 4, "batch_size": 4})
+    made = Target("none", generation={"max_new_tokens": 4, "batch_size": 4})
     made.rows = {
         "forget": FORGET,
         "short": short,
@@ -63,7 +64,7 @@ def target(llama: Any, chat: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) ->
         lambda self, target: {row["id"]: row["answer"] for name in ("forget", "short") for row in target.rows[name]},
     )
     monkeypatch.setattr("lunar.methods.entity.TOLERANCE", 0.0)
-    return made
+    return declared(made, "invert")
 
 
 def _job(target: Target, kept: str = "renamed") -> Job:
@@ -88,7 +89,7 @@ def _attack(target: Target, edit: Edit, settings: dict[str, Any]) -> dict[str, A
     with edits.applied(target.model, edit):
         before = _copy(target)
         target.edit, target.settings = edit, settings
-        found = ATTACKS["invert"]({"attack": "invert", "rounds": 2}).run(target)
+        found = make("invert", rounds=2).run(target)
         assert all(torch.equal(value, before[name]) for name, value in _copy(target).items())
     assert {name: len(rows) for name, rows in found.rows.items()} == {"forget": 2, "retain": 1}
     return found.evidence["rounds"][-1]
@@ -178,7 +179,7 @@ def test_what_is_larger_than_the_weight_is_left_and_ends_it(target, monkeypatch)
 def test_a_weight_that_is_not_changed_is_caught(target, monkeypatch) -> None:
     monkeypatch.setattr(inversion, "_weight", lambda target, block: torch.ones(16, 40, dtype=torch.float64))
     with pytest.raises(AttackFailed, match="off what it was to be"):
-        ATTACKS["invert"]({}).taken_out(target, "entity", 0, torch.full((16, 40), 0.1, dtype=torch.float64))
+        make("invert", rounds=1).taken_out(target, "entity", 0, torch.full((16, 40), 0.1, dtype=torch.float64))
 
 
 def test_each_round_starts_with_what_the_last_one_tells(target, monkeypatch) -> None:
@@ -197,19 +198,19 @@ def test_each_round_starts_with_what_the_last_one_tells(target, monkeypatch) -> 
     edit = Entity(ENTITY).unlearn(_job(target)).edit
     target.edit, target.settings = edit, ENTITY
     with edits.applied(target.model, edit):
-        found = ATTACKS["invert"]({"rounds": 9}).run(target)
+        found = make("invert", rounds=9).run(target)
     assert seen == ["one", "two", "three"]
     assert len(found.evidence["rounds"]) == 3
     assert all(torch.equal(one, weights[0]) for one in weights)
     told = iter(answers)
-    assert len(ATTACKS["invert"]({"rounds": 1}).run(target).evidence["rounds"]) == 1
+    assert len(make("invert", rounds=1).run(target).evidence["rounds"]) == 1
 
 
 def test_answers_are_the_models_own(target, monkeypatch) -> None:
     monkeypatch.undo()
-    said = Invert({}).said(target)
+    said = Invert({"rounds": 1}).said(target)
     assert said.keys() == {row["id"] for row in (*target.rows["forget"], *target.rows["short"])}
-    job = Invert({}).job(target, said)
+    job = Invert({"rounds": 1}).job(target, said)
     assert [row["answer"] for row in job.rows["forget"]] == [said["a"], said["b"]]
     assert target.rows["forget"] is FORGET
 
@@ -218,7 +219,7 @@ def test_the_control_wants_weight_and_answers_back(target, monkeypatch) -> None:
     monkeypatch.setattr(inversion, "EXPECTED", ENTITY)
     known = iter([0.9, 0.2, 0.85] * 3)
     monkeypatch.setattr(inversion, "rouge1", lambda rows: next(known))
-    control = ATTACKS["invert"]({"rounds": 1}).control
+    control = make("invert", rounds=1).control
     before = _copy(target)
     found = control(target)
     assert (found["known"], found["planted"], found["attacked"]) == (0.9, 0.2, 0.85)

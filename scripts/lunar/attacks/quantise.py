@@ -1,29 +1,24 @@
-"""Attacks on the weights: rounding them to few bits, and training them further."""
+"""The weights rounded to few bits."""
 
 import logging
 import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
-from lunar.data.rows import with_refusals
-from lunar.edits import edit as edits
-from lunar.edits.edit import Edit, down_proj_name
+from lunar.attacks.settings import AttackSettings
+from lunar.edits.edit import down_proj_name
 from lunar.errors import LunarError
-from lunar.files import Row
-from lunar.methods.training import Adapter, linear_modules, trainable
-from lunar.model.chat import Encoded
-from lunar.model.finetune import answer_losses, epoch_batches
-from lunar.model.load import mixed_precision, rounded
-
-# --- Quantisation
+from lunar.methods.training import linear_modules
+from lunar.model.load import mixed_precision
+from lunar.plan.declare import Count
 
 
 @dataclass(frozen=True)
@@ -140,18 +135,24 @@ def survival(before: torch.Tensor, after: torch.Tensor, delta: torch.Tensor) -> 
     return float(((after - before) * delta).sum() / delta.square().sum())
 
 
-@attack("quantise")
+@attack("quantise", needs=("layers",), figure="quantisation")
 class Quantise(Attack):
     """Round all linear modules of the decoder to 8 or 4 bits (Zhang et al. 2025: what was unlearnt comes back).
 
-    Settings: ``scheme``, and ``group`` for rtn4. int8, nf4 and fp4 are bitsandbytes' own modules: LLM.int8 (Dettmers et
+    int8, nf4 and fp4 are bitsandbytes' own modules: LLM.int8 (Dettmers et
     al. 2022), inputs rounded too, those columns apart that hold an input beyond 6; QLoRA's two kinds in blocks of 64,
     scales in float32, weights only. rtn4 is weights only and a simulation: rounded weights, multiplied as ever.
     """
 
+    class Settings(AttackSettings):
+        scheme: Literal["int8", "nf4", "fp4", "rtn4"] = Field(
+            description="bitsandbytes' int8, nf4 or fp4, or rtn4, round to nearest by group of inputs."
+        )
+        group: Count = Field(64, description="rtn4: inputs that share a scale.")
+
     def _layer(self, target: Target, linear: nn.Linear) -> nn.Module:
         products = torch.bfloat16 if mixed_precision(target.model)._enabled else torch.float32
-        return quantised(linear, self.settings["scheme"], self.settings.get("group", 64), products)
+        return quantised(linear, self.settings.scheme, self.settings.group, products)
 
     @contextmanager
     def _stand_ins(self, target: Target) -> Iterator[dict[str, tuple[nn.Linear, nn.Module]]]:
@@ -174,7 +175,7 @@ class Quantise(Attack):
     @torch.no_grad()
     def _measured(self, pairs: Mapping[str, tuple[nn.Linear, nn.Module]]) -> dict[str, float]:
         """How the rounded weights differ from the others, in one number each over all modules; checked."""
-        name, group = self.settings["scheme"], self.settings.get("group", 64)
+        name, group = self.settings.scheme, self.settings.group
         scheme = SCHEMES[name]
         square = error = steps = 0.0
         entries = levels = scales = 0
@@ -222,7 +223,7 @@ class Quantise(Attack):
         """
         if not target.edit:
             return None
-        scheme, group = SCHEMES[self.settings["scheme"]], self.settings.get("group", 64)
+        scheme, group = SCHEMES[self.settings.scheme], self.settings.group
         edit = steps = along = changed = 0.0
         moved = entries = 0
         for name, change in target.edit.items():
@@ -250,7 +251,7 @@ class Quantise(Attack):
     def run(self, target: Target) -> Attacked:
         """Round, measure, ask."""
         with self._stand_ins(target) as pairs:
-            evidence: dict[str, Any] = {"scheme": self.settings["scheme"], "modules": len(pairs)}
+            evidence: dict[str, Any] = {"scheme": self.settings.scheme, "modules": len(pairs)}
             evidence |= self._measured(pairs) | {"edit": self._edit_left(target, pairs)}
             with _calls(layer for _, layer in pairs.values()) as calls:
                 rows = target.answer(target.asked())
@@ -261,11 +262,11 @@ class Quantise(Attack):
     def control(self, target: Target) -> dict[str, Any]:
         """An edit far below a step vanishes where weights are levels, one far above stays; the model still knows."""
         module = target.model.get_decoder().get_submodule(down_proj_name(target.best))
-        found: dict[str, Any] = {"scheme": self.settings["scheme"]}
+        found: dict[str, Any] = {"scheme": self.settings.scheme}
         with torch.no_grad():
             level = weight_of(self._layer(target, module))
-            groups = grouped(level, SCHEMES[self.settings["scheme"]], self.settings.get("group", 64))
-            step = SCHEMES[self.settings["scheme"]].step * float(groups.abs().amax(1).mean())
+            groups = grouped(level, SCHEMES[self.settings.scheme], self.settings.group)
+            step = SCHEMES[self.settings.scheme].step * float(groups.abs().amax(1).mean())
             signs = torch.randn(level.shape, generator=torch.Generator().manual_seed(target.seed)).sign()
             for name, size in (("vanishing", VANISHING), ("surviving", SURVIVING)):
                 delta = size * step * signs.to(level.device)
@@ -282,7 +283,7 @@ class Quantise(Attack):
         before = rouge1(target.answer(asked)["forget"])
         attacked = self.run(target)
         after = rouge1(attacked.rows["forget"])
-        least = KNOWN[self.settings["scheme"]]
+        least = KNOWN[self.settings.scheme]
         expect(after >= least * before, f"forget ROUGE-1 fell from {before:.3f} to {after:.3f}, below {least} of it")
         return found | {"before": before, "after": after, "evidence": attacked.evidence}
 
@@ -307,146 +308,3 @@ def _calls(modules: Iterable[nn.Module]) -> Iterator[list[int]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-# --- Relearning
-
-TOKENS = 48  # longest answer along the curve; no gold answer of the shipped authors is longer
-SHOWN = 10  # rows trained on that are asked at each point, at most
-FALLS, LOW = 0.5, 0.2  # the loss on the rows trained on is to fall to this share of itself, or below this
-LEARNT = 0.6  # ROUGE-1 that the half trained on is to reach
-PLANTED = 8  # updates that teach the control's model to refuse
-RETURNS, STAYS = 0.2, 0.7  # what the control's model is to get back, and what vanilla is to keep
-
-
-@attack("relearn")
-class Relearn(Attack):
-    """Train the unlearned model further, and see whether what it was not shown comes back (Lynch et al. 2024).
-
-    Settings: ``train_on`` is ``forget_half`` (every second forget row; asked are the others) or ``general`` (general
-    questions with the answers of the model before unlearning; asked are all forget rows); ``steps`` the points of the
-    curve, the last of which is the attack; ``learning_rate`` of AdamW, constant; ``batch_size`` rows an update;
-    ``first_layer`` and ``adapter`` of LoRA, as the baselines have them.
-
-    The curve has ``x`` (updates), ``forget`` (ROUGE-1 of forget rows that it was not shown), ``relearned`` (of rows it
-    was), ``loss`` (of an answer token of those). An attacker who cannot ask about the other rows has to stop by the
-    rows shown; the curve's maximum is what one reaches who stops in the best moment.
-    """
-
-    def _rows(self, target: Target) -> tuple[list[Row], list[Row]]:
-        """Those trained on and those asked about."""
-        forget = list(target.rows["forget"])
-        if self.settings["train_on"] == "forget_half":
-            return forget[::2], forget[1::2]
-        return list(target.rows["general"]), forget
-
-    def _updates(self, target: Target, adapter: Adapter, rows: Sequence[Row]) -> Callable[[int], None]:
-        """A function that makes so many further updates on rows."""
-        order = random.Random(target.seed)
-        encoded = [("", target.chat.encode(row["question"], row["answer"])) for row in rows]
-        optimiser = torch.optim.AdamW(
-            adapter.parameters, lr=self.settings["learning_rate"], weight_decay=0.0, fused=True
-        )
-        waiting: list[Any] = []
-
-        def more(count: int) -> None:
-            with rounded(target.model):
-                for _ in range(count):
-                    if not waiting:
-                        waiting.extend(epoch_batches(encoded, self.settings["batch_size"], order))
-                    optimiser.zero_grad(set_to_none=True)
-                    loss = self._loss(target, [one for _, one in waiting.pop()])
-                    loss.backward()
-                    nn.utils.clip_grad_norm_(adapter.parameters, 1.0)
-                    optimiser.step()
-
-        return more
-
-    def _loss(self, target: Target, batch: Sequence[Encoded]) -> torch.Tensor:
-        """Mean loss of an answer token."""
-        with mixed_precision(target.model):
-            return torch.cat(answer_losses(target.model, batch, target.chat.tokenizer.pad_token_id)).mean()
-
-    def _adapter(self, target: Target) -> Adapter:
-        modules = linear_modules(target.model, self.settings["first_layer"])
-        return Adapter(target.model, modules, **self.settings["adapter"], seed=target.seed)
-
-    def _relearn(self, target: Target, points: Sequence[int]) -> Attacked:
-        """Train, and ask at each point; checked."""
-        learnt, asked = self._rows(target)
-        shown = learnt[:: max(1, len(learnt) // SHOWN)][:SHOWN]
-        tokens = min(TOKENS, target.generation["max_new_tokens"])
-        told = target.progress("updates", points[-1])
-        curve: list[dict[str, Any]] = []
-        made = 0
-        with trainable(target.model, lambda: self._adapter(target)) as adapter:
-            more = self._updates(target, adapter, learnt)
-            for point in points:
-                more(point - made)
-                made = point
-                told(made)
-                parts = {"forget": asked, "relearned": shown}
-                parts |= {"retain": list(target.rows["retain"])} if point == points[-1] else {}
-                # Asked with the change in the weights: beside them it costs two small products a module and token.
-                with adapter.original(), edits.applied(target.model, adapter.edit()):
-                    answers = target.answer(parts, max_new_tokens=tokens)
-                    with torch.no_grad():
-                        encoded = [target.chat.encode(row["question"], row["answer"]) for row in shown]
-                        loss = float(self._loss(target, encoded))
-                found = {part: rouge1(answers[part]) for part in ("forget", "relearned")}
-                curve.append({"x": point} | found | {"loss": loss})
-            edit = adapter.edit()
-        distance = _relative(target.model, edit)
-        first, last = curve[0], curve[-1]
-        evidence = {
-            "train_on": self.settings["train_on"],
-            "rows": len(learnt),
-            "updates": made,
-            "distance": distance,
-            "loss": [first["loss"], last["loss"]],
-            "relearned": [first["relearned"], last["relearned"]],
-            "highest": max(row["forget"] for row in curve),
-        }
-        expect(distance > 0, f"{made} updates left the weights as they were")
-        wanted = max(FALLS * first["loss"], LOW)
-        fell = f"the loss on rows trained on went from {first['loss']:.3f} to {last['loss']:.3f}"
-        expect(last["loss"] <= wanted, f"{fell} in {made} updates, not to {wanted:.3f}")
-        if self.settings["train_on"] == "forget_half":
-            reached = f"ROUGE-1 of the rows trained on went from {first['relearned']:.3f} to {last['relearned']:.3f}"
-            expect(last["relearned"] >= LEARNT, f"{reached}, not to {LEARNT}")
-        return Attacked({part: answers[part] for part in ("forget", "retain")}, evidence, curve)
-
-    def run(self, target: Target) -> Attacked:
-        """Train and ask."""
-        return self._relearn(target, self.settings["steps"])
-
-    def control(self, target: Target) -> dict[str, Any]:
-        """A model that knows and was only just taught to refuse: half of it relearned, the other half has to come back.
-
-        On general text nothing has to come back; the model that knows must still know.
-        """
-        refuse = self.settings["train_on"] == "forget_half"
-        planted: Edit = {}
-        if refuse:
-            refusals = with_refusals(
-                [{"question": row["question"]} for row in target.rows["forget"]], target.rows["refusals"], "knowledge"
-            )
-            with trainable(target.model, lambda: self._adapter(target)) as adapter:
-                self._updates(target, adapter, refusals)(PLANTED)
-                planted = adapter.edit()
-        with edits.applied(target.model, planted):
-            found = self._relearn(target, [0, self.settings["steps"][-1]])
-        before, after = (row["forget"] for row in found.curve)
-        told = f"forget ROUGE-1 of what it was not shown went from {before:.3f} to {after:.3f}"
-        if refuse:
-            expect(after >= before + RETURNS, f"{told}, it should have come back by {RETURNS}")
-        else:
-            expect(after >= STAYS * before, f"{told}, {STAYS} of it should have stayed")
-        return found.evidence | {"before": before, "after": after}
-
-
-def _relative(model: Any, edit: Edit) -> float:
-    """Length of an edit, over that of the weights that it changes."""
-    change = sum(float(one.singular_values().square().sum()) for one in edit.values())
-    weights = [model.get_decoder().get_submodule(name).weight for name in edit]
-    return math.sqrt(change / sum(float(weight.detach().float().square().sum()) for weight in weights))

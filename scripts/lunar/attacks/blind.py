@@ -1,0 +1,94 @@
+"""The refusal direction, estimated, and taken out of activations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused
+from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.intervening import Intervention, adding, ask, projecting
+from lunar.attacks.observing import Observed
+from lunar.attacks.planted import judged, plant
+from lunar.attacks.settings import AttackSettings
+from lunar.edits.edit import applied
+from lunar.metrics import text
+from lunar.model.load import blocks
+from lunar.plan.declare import Count, Positive
+
+
+def wordless(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Share of answers that are gibberish."""
+    return text.mean(text.gibberish, rows)
+
+
+def intervention(target: Target, seen: Observed, way: str, block: int) -> Intervention:
+    """What the attacker tries with the direction of one block.
+
+    ``ablate`` projects it out of the residual stream after every block (Arditi et al. 2024, section 2.4), ``subtract``
+    takes the difference itself from the stream after that block, on every token.
+    """
+    vector = seen.difference[block]
+    if way == "subtract":
+        return adding(target.model, {block: blocks(target.model)[block]}, {block: -vector}, True)
+    return projecting(
+        target.model, dict(enumerate(blocks(target.model))), dict.fromkeys(range(target.depth), vector[:, None])
+    )
+
+
+@attack("blind", needs=("statistics", "layers", "forget_validation", "fictitious", "refusals", "general"))
+class Blind(Attack):
+    """Blind recovery: the refusal direction estimated from the unlearned model alone, and taken out of its activations.
+
+    Which block's direction, and which of the two ways of ``intervention``, is chosen by what an attacker can see on
+    reworded questions: the smallest share of refusals and gibberish, of equals the smallest change (KL divergence of
+    the first answer token) to harmless questions. What changes harmless answers more than ``most_kl`` is left out
+    as long as anything is left.
+    """
+
+    class Settings(AttackSettings):
+        prompts: Count = Field(description="Made-up, retained and general questions each that directions come from.")
+        tokens: Count = Field(description="Length of the answers that tell refusals.")
+        screened: Count = Field(description="Reworded questions that a candidate is tried on.")
+        every: Count = Field(description="Of so many blocks one is tried, in the upper half.")
+        most_kl: Positive = Field(
+            description="Change of harmless first tokens, in nats, from which on a candidate is left out."
+        )
+
+    def run(self, target: Target) -> Attacked:
+        seen = Observed(target, self.settings.prompts, self.settings.tokens)
+        if "given_up" in seen.facts:
+            return Attacked({name: list(rows) for name, rows in target.unattacked.items()}, seen.facts)
+        tried = self.screen(target, seen)
+        best = min(tried, key=lambda one: (one["kl"] > self.settings.most_kl, one["bad"], one["kl"]))
+        rows, proof = ask(target, intervention(target, seen, best["way"], best["block"]))
+        return Attacked(rows, seen.facts | {"chosen": best, "tried": tried} | proof[0])
+
+    def screen(self, target: Target, seen: Observed) -> list[dict[str, Any]]:
+        """What every candidate does, as the attacker sees it."""
+        part = {"forget": spread(target.rows["forget_validation"], self.settings.screened)}
+        before = next_token(target, seen.harmless)
+        # A model decides to refuse in the upper half; the last block's stream is all but words.
+        chosen = range(target.depth - 2, target.depth // 2 - 1, -self.settings.every)
+        candidates = [(way, block) for block in chosen for way in ("ablate", "subtract")]
+        tried, advance = [], target.progress("candidates tried", len(candidates))
+        for done, (way, block) in enumerate(candidates, start=1):
+            found = ask(
+                target, intervention(target, seen, way, block), parts=part, max_new_tokens=self.settings.tokens
+            )[0]["forget"]
+            acting = intervention(target, seen, way, block)
+            with acting:
+                after = next_token(target, seen.harmless)
+            expect(all(acting.fired.values()), f"no hook at block {block} when harmless questions were tried")
+            kl = apart(before, after)
+            facts = {"refused": refused(found), "gibberish": wordless(found)}
+            tried.append({"way": way, "block": block, "bad": sum(facts.values()), "kl": kl} | facts)
+            advance(done)
+        return tried
+
+    def control(self, target: Target) -> dict[str, Any]:
+        """A planted edit that refuses the forget set: what is recovered blindly gives answers again."""
+        with applied(target.model, plant(target)):
+            unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
+            found = self.run(target)
+        return judged(unattacked, found)

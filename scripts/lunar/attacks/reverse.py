@@ -1,0 +1,29 @@
+"""The known direction subtracted."""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+
+from lunar.attacks.base import Target, attack
+from lunar.attacks.intervening import Intervention, Known, adding
+from lunar.attacks.settings import AttackSettings
+from lunar.model.load import down_proj
+
+
+@attack("reverse", needs=("statistics", "layers"))
+class Reverse(Known):
+    """``c r`` subtracted at the edited blocks' ``down_proj``, on every token of every prompt (LUNAR, section 4)."""
+
+    class Settings(AttackSettings):
+        decoding: bool = Field(description="Whether to subtract at every decoding step too.")
+
+    @property
+    def decoding(self) -> bool:
+        """As the attack: what subtracts at every step undoes what adds at every step."""
+        return self.settings.decoding
+
+    def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
+        modules = {layer: down_proj(target.model, layer) for layer in vectors}
+        opposite = {layer: -vector for layer, vector in vectors.items()}
+        return adding(target.model, modules, opposite, self.decoding)
