@@ -23,11 +23,12 @@ from lunar.activations.direction import direction
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
-from lunar.files import Row, inputs_named, read_json, read_rows
+from lunar.files import Row, read_json, read_rows
 from lunar.metrics import text
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
+from lunar.plan.snakemake_files import inputs_named
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.data.rows import with_refusals
 from lunar.edits import edit as edits
+from lunar.edits.adapter import Adapter, linear_modules, trainable
 from lunar.edits.edit import Edit, down_proj_name
 from lunar.errors import LunarError
 from lunar.files import Row
-from lunar.methods.training import Adapter, linear_modules, trainable
 from lunar.model.chat import Encoded
-from lunar.model.finetune import answer_losses, epoch_batches
 from lunar.model.load import mixed_precision, rounded
+from lunar.model.train import answer_losses, epoch_batches
 
 # --- Quantisation
 
