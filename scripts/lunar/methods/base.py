@@ -92,7 +92,8 @@ class Job:
         """
         if self.before is None:
             raise LunarError(
-                "the model from before fine-tuning was not given; declare it in the decorator: needs=('model_before',)"
+                "this method goes back to the model from before fine-tuning, and there is none; declare it in the "
+                "decorator: needs=('model_before',)"
             )
         return load_model(self.before, self.dtype)
 

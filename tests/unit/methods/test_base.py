@@ -180,7 +180,7 @@ def test_what_was_not_given_is_refused(model_folder) -> None:
         lent.directions["forget"]
     with pytest.raises(LunarError, match=r"'best' was not given, only nothing; .* needs=\('layers',\)"):
         lent.chosen["best"]
-    with pytest.raises(LunarError, match=r"from before fine-tuning was not given; .* needs=\('model_before',\)"):
+    with pytest.raises(LunarError, match=r"from before fine-tuning, and there is none; .* needs=\('model_before',\)"):
         lent.model_before  # noqa: B018
     before = Job("a", before=str(model_folder)).model_before
     assert len(blocks(before)) == 3
