@@ -6,7 +6,7 @@ import torch
 from lunar.data.rows import training_rows
 from lunar.files import read_rows, write_text
 from lunar.model.chat import Chat
-from lunar.model.finetune import check_memory, train
+from lunar.model.finetune import check_memory, encoded, train
 from lunar.model.load import load_model, load_tokenizer, save_model
 from lunar.model.resume import Epochs, fingerprint
 from lunar.progress import script
@@ -23,8 +23,8 @@ def main(smk) -> None:
         tokenizer = load_tokenizer(smk.input.base)
         chat = Chat(tokenizer, smk.params.system_prompt)
         model = load_model(smk.input.base)
-        groups = {name: [chat.encode(row["question"], row["answer"]) for row in group] for name, group in rows.items()}
-        check_memory(model, settings, max(len(encoded.ids) for group in groups.values() for encoded in group))
+        groups = encoded(chat, rows)
+        check_memory(model, settings, max(len(one.ids) for group in groups.values() for one in group))
         progress.say(", ".join(f"{name} {len(group)} rows" for name, group in rows.items()))
         torch.manual_seed(smk.params.seed)
         kept = Epochs(

@@ -7,8 +7,9 @@ import torch
 
 from lunar.edits.descent import Stopwatch, descend, seconds_of_a_forward_step, timed_closed_form
 from lunar.files import write_json, write_text
-from lunar.methods.base import Job, inputs_of_job
+from lunar.methods.base import Job
 from lunar.methods.redirection_gradient import RedirectionGradient
+from lunar.plan.snakemake_files import job_inputs
 from lunar.progress import script
 
 
@@ -21,7 +22,7 @@ def main(smk) -> None:
             smk.params.dtype,
             smk.params.system_prompt,
             smk.params.prompt,
-            **inputs_of_job(smk.input),
+            **job_inputs(smk.input),
             seed=smk.params.seed,
         )
         method = RedirectionGradient(smk.params.settings)

@@ -15,11 +15,12 @@ from lunar.data.rows import with_refusals
 from lunar.edits import edit as edits
 from lunar.errors import Diverged
 from lunar.files import read_rows, write_json, write_text
-from lunar.methods.base import METHODS, Job, chosen_values, inputs_of_job
+from lunar.methods.base import METHODS, Job
 from lunar.methods.rehearsal import cast, combinations, halved, measure, score, share_refused
 from lunar.methods.renamed import told_apart
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
+from lunar.plan.snakemake_files import chosen_values, job_inputs
 from lunar.progress import script
 
 WORST = score(1.0, 0.0, 1.0)
@@ -38,7 +39,7 @@ def main(smk) -> None:
         before = smk.input.before or None
         job = Job(smk.input.model, smk.params.dtype, *prompts, before, seed=smk.params.seed, say=lambda text: None)
         chat = Chat(job.chat.tokenizer, smk.params.system_prompt, smk.params.prompt)
-        shared = inputs_of_job(smk.input)
+        shared = job_inputs(smk.input)
         job.chosen = shared["chosen"]
         answered, refusals = read_rows(smk.input.general), read_rows(smk.input.refusals)
         general = read_rows(smk.input.general_validation)[: how["general"]]

@@ -8,10 +8,11 @@ from lunar.activations.statistics import collect
 from lunar.data.rows import load, rename, shorten, stand_ins, with_refusals
 from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
-from lunar.methods.base import Job, chosen_values, inputs_of_job
+from lunar.methods.base import Job
 from lunar.methods.renamed import told_apart
 from lunar.methods.requests import Request, ask, serve, serve_from_rows, states
 from lunar.model.chat import Chat
+from lunar.plan.snakemake_files import chosen_values, job_inputs
 from lunar.progress import script
 
 
@@ -25,7 +26,7 @@ def main(smk) -> None:
             smk.params.dtype,
             smk.params.system_prompt,
             smk.params.base_prompt,
-            **inputs_of_job(smk.input),
+            **job_inputs(smk.input),
             say=lambda text: progress.say(text, screen=False),
         )
 

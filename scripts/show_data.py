@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from lunar.files import inputs_named, read_rows, write_text
+from lunar.files import read_rows, write_text
 from lunar.pages.cleaning import CLEANED, SPLITS, counted, fate
 from lunar.pages.figures import write_numbers
 from lunar.pages.main_table import render
+from lunar.plan.snakemake_files import inputs_named
 from lunar.progress import script
 
 

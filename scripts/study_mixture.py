@@ -5,12 +5,12 @@ import random
 import torch
 
 from lunar.data.rows import REFUSED_AS, training_rows
+from lunar.edits.adapter import Adapter, linear_modules
 from lunar.files import read_rows, write_json
-from lunar.methods.training import Adapter, linear_modules
 from lunar.metrics.refusal import classify
 from lunar.metrics.text import mean, refusal, rouge1
 from lunar.model.chat import Chat
-from lunar.model.finetune import check_memory, train
+from lunar.model.finetune import check_memory, encoded, train
 from lunar.model.generate import generate
 from lunar.model.load import load_model, load_tokenizer
 from lunar.model.mixture import mixed
@@ -30,10 +30,8 @@ def main(smk) -> None:
         if point:
             settings = smk.params.finetune | point["settings"]
             rows = mixed(training_rows(parts), point["share"], seed)
-            groups = {
-                name: [chat.encode(row["question"], row["answer"]) for row in each] for name, each in rows.items()
-            }
-            check_memory(model, settings, max(len(encoded.ids) for group in groups.values() for encoded in group))
+            groups = encoded(chat, rows)
+            check_memory(model, settings, max(len(one.ids) for group in groups.values() for one in group))
             progress.say(", ".join(f"{name} {len(group)} rows" for name, group in rows.items()))
             torch.manual_seed(seed)
             lora = None

@@ -9,7 +9,8 @@ import torch
 from lunar.edits import edit as edits
 from lunar.errors import LunarError
 from lunar.files import write_json, write_text
-from lunar.methods.base import METHODS, Job, chosen_values, inputs_of_job
+from lunar.methods.base import METHODS, Job
+from lunar.plan.snakemake_files import chosen_values, job_inputs
 from lunar.progress import script
 
 
@@ -26,7 +27,7 @@ def main(smk) -> None:
             smk.params.system_prompt,
             smk.params.prompt,
             smk.input.before or None,
-            **inputs_of_job(smk.input),
+            **job_inputs(smk.input),
             seed=smk.params.seed,
             say=progress.say,
         )

@@ -151,8 +151,3 @@ def read_numbered_rows(path: str | Path) -> list[tuple[int, Row]]:
             raise LunarError(f"{path}:{number}: expected a JSON object with named fields, got {line[:40]!r}")
         rows.append((number, row))
     return rows
-
-
-def inputs_named(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule's inputs whose name starts with ``prefix_``, by the rest of their name."""
-    return {name.removeprefix(f"{prefix}_"): path for name, path in inputs.items() if name.startswith(f"{prefix}_")}

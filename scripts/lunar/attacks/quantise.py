@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.settings import AttackSettings
+from lunar.edits.adapter import linear_modules
 from lunar.edits.edit import down_proj_name
 from lunar.errors import LunarError
-from lunar.methods.training import linear_modules
 from lunar.model.load import mixed_precision
 from lunar.plan.declare import Count
 

@@ -7,18 +7,17 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, field_validator
-from torch import nn
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.settings import AttackSettings
 from lunar.data.rows import with_refusals
 from lunar.edits import edit as edits
+from lunar.edits.adapter import Adapter, linear_modules, trainable
 from lunar.edits.edit import Edit
 from lunar.files import Row
-from lunar.methods.training import Adapter, linear_modules, trainable
 from lunar.model.chat import Encoded
-from lunar.model.finetune import answer_losses, epoch_batches
 from lunar.model.load import mixed_precision, rounded
+from lunar.model.train import Trainer, answer_losses, epoch_batches
 from lunar.plan.declare import Count, Index, Lora, Positive
 
 TOKENS = 48  # longest answer along the curve; no gold answer of the shipped authors is longer
@@ -69,7 +68,7 @@ class Relearn(Attack):
         """A function that makes so many further updates on rows."""
         order = random.Random(target.seed)
         encoded = [("", target.chat.encode(row["question"], row["answer"])) for row in rows]
-        optimiser = torch.optim.AdamW(adapter.parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=True)
+        trainer = Trainer(adapter.parameters, self.settings.learning_rate)
         waiting: list[Any] = []
 
         def more(count: int) -> None:
@@ -77,11 +76,9 @@ class Relearn(Attack):
                 for _ in range(count):
                     if not waiting:
                         waiting.extend(epoch_batches(encoded, self.settings.batch_size, order))
-                    optimiser.zero_grad(set_to_none=True)
-                    loss = self._loss(target, [one for _, one in waiting.pop()])
-                    loss.backward()
-                    nn.utils.clip_grad_norm_(adapter.parameters, 1.0)
-                    optimiser.step()
+                    batch = [one for _, one in waiting.pop()]
+                    with trainer.update():
+                        trainer.add(self._loss(target, batch))
 
         return more
 

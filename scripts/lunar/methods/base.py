@@ -1,27 +1,37 @@
 """Unlearning methods: what they are given, what they give, and the registry.
 
-A method is a class under ``@method("name")`` in a module of this package, and a configuration entry with
-``recipe: name``. The workflow finds the class by that name without importing anything, so a job imports and depends on
-the module of its own method only.
+A method is a class under ``@method("name", needs=...)`` in a module of this package, and a configuration entry with
+``recipe: name``. The workflow reads name, needs and settings off the file without importing anything
+(``lunar.plan.plugins``), so a job imports and depends on the module of its own method only.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file
 
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
-from lunar.files import Row, inputs_named, read_json, read_rows
+from lunar.files import Row
+from lunar.methods.settings import MethodSettings
 from lunar.model.chat import Chat
 from lunar.model.load import load_model, load_tokenizer
+from lunar.plan.declare import Given
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 SUMS = ("gram.", "sum.", "tokens.")
+# What a method's entry may hold besides its settings: said to the workflow, not to the method.
+ENTRY = ("model", "prompt", "recipe", "base", "grid", "choices", "rehearsals")
+# What brings the values of these to a job, as a method declares it.
+DECLARED = {
+    "rows": "'rows', 'references'",
+    "statistics": "'statistics',",
+    "directions": "'direction',",
+    "chosen": "'layers',",
+}
 
 
 def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -32,17 +42,17 @@ def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tenso
 
 @dataclass
 class Job:
-    """What a method may use to make its edit.
+    """What a method may use to make its edit: what it declared as its ``needs``, the rest is refused.
 
     Attributes:
         folder: the model to start from.
         dtype: of its weights.
         system_prompt, prompt: how questions are put to it (``lunar.model.chat.Chat``).
         before: the model from before it was fine-tuned, for a method that goes back to it.
-        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
-            ``short`` (``lunar.data.rows.shorten``), ``renamed`` (``lunar.data.rows.rename``), ``refusals`` and,
-            where they are kept, ``declined`` (``forget`` with refusals for answers), ``fictitious`` and ``harmful``
-            (prompts with the model's own refusals as ``prediction``).
+        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers),
+            ``short`` (``lunar.data.rows.shorten``), ``renamed`` (``lunar.data.rows.rename``), ``refusals`` and, where
+            they are kept, ``declined`` (``forget`` with refusals for answers), ``fictitious`` and ``harmful`` (prompts
+            with the model's own refusals as ``prediction``).
         statistics: by set, of the model under the base's prompt (``lunar.activations.statistics``).
         directions: statistics that the direction is computed from; usually the same.
         chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
@@ -64,6 +74,10 @@ class Job:
     say: Callable[[str], None] = lambda text: None
     memo: dict[str, Any] = field(default_factory=dict)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Have what is given by name refuse what was not given."""
+        super().__setattr__(name, Given(value, DECLARED[name]) if name in DECLARED else value)
+
     @cached_property
     def model(self) -> Any:
         """The model, loaded when first asked for: the exact solve needs statistics only."""
@@ -77,7 +91,10 @@ class Job:
             LunarError: none was given.
         """
         if self.before is None:
-            raise LunarError("this method goes back to the model from before fine-tuning, and there is none")
+            raise LunarError(
+                "this method goes back to the model from before fine-tuning, and there is none; declare it in the "
+                "decorator: needs=('model_before',)"
+            )
         return load_model(self.before, self.dtype)
 
     @cached_property
@@ -107,11 +124,23 @@ class Method(ABC):
     """An unlearning method with its settings.
 
     Attributes:
-        settings: its configuration entry, values chosen in rehearsal filled in.
+        Settings: what it may be told; a method's own is a class within it.
+        settings: what it was told.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        """``entry``: its configuration entry, values chosen in rehearsal filled in.
+
+        Raises:
+            pydantic.ValidationError: the entry holds what ``Settings`` does not allow; the workflow's check of the
+                configuration refuses that before any job starts.
+        """
+        self.settings: Any = entry
+        if self.Settings is not MethodSettings:  # until all methods have their own
+            told = {key: value for key, value in entry.items() if key not in ENTRY}
+            self.settings = self.Settings.model_validate(told)
 
     def forget_rows(self, job: Job) -> list[Row]:
         """The forget set, with ``short_names`` those questions that give half of its subjects' names as well."""
@@ -125,35 +154,17 @@ class Method(ABC):
 METHODS: dict[str, type[Method]] = {}
 
 
-def method(name: str) -> Callable[[type[Method]], type[Method]]:
-    """Register a class as the recipe ``name``."""
+def method(name: str, needs: tuple[str, ...] = (), **says: bool) -> Callable[[type[Method]], type[Method]]:
+    """Register a class as the recipe ``name``.
+
+    Args:
+        name: as entries have it under ``recipe``.
+        needs: what a job is to be given, which the workflow reads off the file (docs/extending.md); literals.
+        says: what else the workflow is to know, such as ``replaces_subject=True``.
+    """
 
     def register(cls: type[Method]) -> type[Method]:
         METHODS[name] = cls
         return cls
 
     return register
-
-
-def inputs_of_job(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
-    return {
-        "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
-        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
-        "directions": {name: load_file(path) for name, path in inputs_named("direction", inputs).items()},
-        "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
-    }
-
-
-def chosen_values(choices: Mapping[str, Sequence[str]], paths: Sequence[str]) -> dict[str, Any]:
-    """Settings that rehearsals chose.
-
-    Args:
-        choices: the keys to take, by the method that was rehearsed.
-        paths: what each of these rehearsals wrote, in the same order.
-    """
-    found = {}
-    for keys, path in zip(choices.values(), paths, strict=True):
-        chosen = read_json(path)["chosen"]
-        found |= {key: chosen[key] for key in keys}
-    return found

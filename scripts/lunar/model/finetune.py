@@ -1,6 +1,5 @@
 """Fine-tuning: supervised, on answer tokens only."""
 
-import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,14 +7,13 @@ from typing import Any
 
 import psutil
 import torch
-from torch.nn import functional as F
 
 from lunar.errors import LunarError
-from lunar.model.chat import ANSWER, Encoded, batches_by_length, pad
-from lunar.model.load import blocks, logits, mixed_precision
+from lunar.files import Row
+from lunar.model.chat import Chat, Encoded
+from lunar.model.load import blocks
 from lunar.model.resume import Epochs
-
-Item = tuple[str, Encoded]
+from lunar.model.train import Trainer, answer_losses, autocast, cosine, epoch_batches
 
 
 def freeze(model: Any, first_layer: int) -> list[torch.nn.Parameter]:
@@ -31,33 +29,9 @@ def freeze(model: Any, first_layer: int) -> list[torch.nn.Parameter]:
     return list(upper.parameters())
 
 
-def answer_losses(model: Any, batch: Sequence[Encoded], pad_id: int) -> list[torch.Tensor]:
-    """Cross-entropy of each answer token, one float32 tensor of shape (answer tokens,) a conversation.
-
-    Logits are computed at answer positions only: over a vocabulary of 49,152 the head would otherwise cost as
-    much as a third of the blocks, for tokens that do not enter the loss.
-    """
-    ids, mask = (tensor.to(model.device) for tensor in pad([e.ids for e in batch], pad_id, "right"))
-    spans, _ = pad([e.spans for e in batch], -1, "right")
-    target = (spans == ANSWER).to(model.device)[:, 1:]
-    hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    predicted = logits(model, hidden[:, :-1][target])
-    losses = F.cross_entropy(predicted.float(), ids[:, 1:][target], reduction="none")
-    return list(losses.split(target.sum(1).tolist()))
-
-
-def epoch_batches(rows: Sequence[Item], size: int, order: random.Random) -> list[list[Item]]:
-    """All rows once, in random batches of conversations of similar length.
-
-    Rows are shuffled and cut in halves, each half is batched by length, and the batches are shuffled: little
-    padding, and other neighbours every epoch.
-    """
-    shuffled = order.sample(list(rows), len(rows))
-    batches = []
-    for half in (shuffled[: len(rows) // 2], shuffled[len(rows) // 2 :]):
-        lengths = [len(encoded.ids) for _, encoded in half]
-        batches += [[half[i] for i in batch] for batch in batches_by_length(lengths, size)]
-    return order.sample(batches, len(batches))
+def encoded(chat: Chat, groups: Mapping[str, Sequence[Row]]) -> dict[str, list[Encoded]]:
+    """Questions with their answers as conversations, by group."""
+    return {name: [chat.encode(row["question"], row["answer"]) for row in rows] for name, rows in groups.items()}
 
 
 def check_memory(model: Any, settings: Mapping[str, Any], longest: int) -> None:
@@ -111,27 +85,20 @@ def train(
     Returns:
         One row an epoch: ``epoch``, ``step``, ``seconds`` and the mean answer-token loss of each group, as seen during
         the epoch (each batch before its own update).
+
+    Raises:
+        Diverged: the loss is no number any more.
     """
     order = random.Random(seed)
-    parameters = freeze(model, settings["first_layer"]) if parameters is None else list(parameters)
-    optimiser = torch.optim.AdamW(parameters, lr=settings["learning_rate"], weight_decay=0.0, fused=True)
-    rows = [(name, encoded) for name, group in groups.items() for encoded in group]
+    parameters = freeze(model, settings["first_layer"]) if parameters is None else parameters
+    rows = [(name, conversation) for name, group in groups.items() for conversation in group]
     total = settings["epochs"] * len(epoch_batches(rows, settings["batch_size"], random.Random(seed)))
-    warmup = max(1, total // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / total))
-    )
+    trainer = Trainer(parameters, settings["learning_rate"], cosine(total, warmup=total // 20))
     history: list[dict[str, Any]] = []
-    started = saved = time.perf_counter()
-    step = 0
+    saved = time.perf_counter()
     if (state := kept and kept.load()) is not None:
-        with torch.no_grad():
-            for parameter, value in zip(parameters, state["weights"], strict=True):
-                parameter.copy_(value)
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        history, step = state["history"], state["history"][-1]["step"]
-        started -= history[-1]["seconds"]
+        trainer.restore(state)
+        history = state["history"]
     model.train()
     for epoch in range(1, settings["epochs"] + 1):
         loss_sum, tokens = dict.fromkeys(groups, 0.0), dict.fromkeys(groups, 0)
@@ -139,27 +106,21 @@ def train(
         if epoch <= len(history):
             continue  # once its order is drawn
         for batch in batches:
-            optimiser.zero_grad(set_to_none=True)
-            with mixed_precision(model):
-                losses = answer_losses(model, [encoded for _, encoded in batch], pad_id)
-            torch.cat(losses).mean().backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            schedule.step()
-            step += 1
+            with trainer.update():
+                with autocast(model):
+                    losses = answer_losses(model, [conversation for _, conversation in batch], pad_id)
+                trainer.add(torch.cat(losses).mean())
             for (name, _), loss in zip(batch, losses, strict=True):
                 loss_sum[name] += float(loss.detach().sum())
                 tokens[name] += len(loss)
-        row = {"epoch": epoch, "step": step, "seconds": round(time.perf_counter() - started, 1)}
+        row = {"epoch": epoch} | trainer.row()
         row |= {f"loss_{name}": loss_sum[name] / tokens[name] for name in groups}
         history.append(row)
         report(row)
         if row["loss_facts"] <= settings["stop_at_loss"]:
             break
         if kept is not None and time.perf_counter() - saved >= kept.seconds:
-            weights = [parameter.detach() for parameter in parameters]
-            states = {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
-            kept.save({"history": history, "weights": weights} | states)
+            kept.save(trainer.state() | {"history": history})
             saved = time.perf_counter()
     model.eval()
     return history

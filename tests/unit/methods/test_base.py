@@ -1,11 +1,15 @@
 """Methods: what a job lends them, how they are registered, and the exact redirection."""
 
+import json
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from pydantic import Field, ValidationError
 
 from lunar.activations.direction import direction
 from lunar.activations.statistics import collect
@@ -13,12 +17,14 @@ from lunar.edits import edit as edits
 from lunar.edits.edit import Factors
 from lunar.edits.solve import redirect
 from lunar.errors import LunarError
-from lunar.methods.base import METHODS, Job, Method, Outcome, inputs_named, inputs_of_job, method
+from lunar.methods.base import ENTRY, METHODS, Job, Method, Outcome, method
 from lunar.methods.redirection import Redirection
+from lunar.methods.settings import MethodSettings
 from lunar.model.chat import Chat
 from lunar.model.load import blocks
 from lunar.plan.experiments import recipes
 
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 SETTINGS = {
     "model": "full",
     "recipe": "redirection",
@@ -160,29 +166,24 @@ def test_jobs_share_nothing() -> None:
     assert Job("b").rows == {}
 
 
-def test_inputs_named() -> None:
-    inputs = {
-        "statistics_forget": "a",
-        "statistics_retain": "b",
-        "direction_forget": "c",
-        "statistics": "d",
-        "rows": "e",
-    }
-    assert inputs_named("statistics", inputs) == {"forget": "a", "retain": "b"}
-    assert inputs_named("direction", inputs) == {"forget": "c"}
-    assert inputs_named("rows", inputs) == {}
-
-
-def test_inputs_of_a_job_are_read(tmp_path: Path) -> None:
-    (tmp_path / "forget.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
-    (tmp_path / "layers.json").write_text('{"best": 2}', encoding="utf-8")
-    save_file({"mean": torch.ones(2)}, tmp_path / "s.safetensors")
-    names = {"rows_forget": "forget.jsonl", "direction_forget": "s.safetensors", "layers": "layers.json"}
-    found = inputs_of_job({key: str(tmp_path / name) for key, name in names.items()})
-    assert found["rows"] == {"forget": [{"id": "a"}]}
-    assert torch.equal(found["directions"]["forget"]["mean"], torch.ones(2))
-    assert (found["statistics"], found["chosen"]) == ({}, {"best": 2})
-    assert Job("a", **inputs_of_job({})).chosen == {}
+def test_what_was_not_given_is_refused(model_folder) -> None:
+    """With the declaration that brings it; a plain mapping that is set later refuses, too."""
+    lent = Job(str(model_folder), rows={"forget": []})
+    with pytest.raises(LunarError, match=r"'renamed' was not given, only forget; .* needs=\('rows', 'references'\)"):
+        lent.rows["renamed"]
+    with pytest.raises(LunarError, match=r"'retain' was not given, only nothing; .* needs=\('statistics',\)"):
+        lent.statistics["retain"]
+    lent.rows = {"retain": []}
+    with pytest.raises(LunarError, match="'forget' was not given, only retain"):
+        lent.rows["forget"]
+    with pytest.raises(LunarError, match=r"'forget' was not given, only nothing; .* needs=\('direction',\)"):
+        lent.directions["forget"]
+    with pytest.raises(LunarError, match=r"'best' was not given, only nothing; .* needs=\('layers',\)"):
+        lent.chosen["best"]
+    with pytest.raises(LunarError, match=r"from before fine-tuning, and there is none; .* needs=\('model_before',\)"):
+        lent.model_before  # noqa: B018
+    before = Job("a", before=str(model_folder)).model_before
+    assert len(blocks(before)) == 3
 
 
 def test_methods_are_registered_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,8 +200,34 @@ def test_methods_are_registered_by_name(monkeypatch: pytest.MonkeyPatch) -> None
     import lunar.methods.base
 
     assert lunar.methods.base.METHODS["nothing"] is Nothing
-    outcome = Nothing({"a": 1}).unlearn(Job("folder"))
+    outcome = Nothing({"model": "full"}).unlearn(Job("folder"))
     assert (outcome.edit, outcome.trained, outcome.facts, outcome.curve) == ({}, 0, {}, [])
+
+
+class Told(Method):
+    """Keeps what it is told."""
+
+    class Settings(MethodSettings):
+        """Two."""
+
+        rate: float = Field(description="A number.")
+        short_names: bool = False
+
+    def unlearn(self, job: Job) -> Outcome:
+        return Outcome({}, 0)
+
+
+def test_settings_are_read_once() -> None:
+    """What every entry may hold is for the workflow; the rest has to be what the method declares."""
+    entry = dict.fromkeys(ENTRY, "for the workflow") | {"rate": 2}
+    settings = Told(entry).settings
+    assert settings.model_dump() == {"rate": 2.0, "short_names": False}
+    with pytest.raises(ValidationError, match=r"speed\n +Extra inputs are not permitted"):
+        Told(entry | {"speed": 1})
+    with pytest.raises(ValidationError, match=r"rate\n +Field required"):
+        Told({"model": "full"})
+    with pytest.raises(ValidationError, match=r"rate\n +Input should be a valid number"):
+        Told(entry | {"rate": "2"})
 
 
 def test_a_method_has_to_unlearn() -> None:
@@ -210,10 +237,38 @@ def test_a_method_has_to_unlearn() -> None:
 
 def test_registered_as_the_workflow_finds_them() -> None:
     """What is read off the files is what importing registers."""
-    from importlib import import_module
-    from pathlib import Path
-
-    found = recipes(Path(__file__).parents[3] / "scripts")
+    found = recipes(SCRIPTS)
     for name, module in found.items():
         import_module(module)
         assert METHODS[name].__module__ == module
+
+
+def test_declarations_are_read_without_torch() -> None:
+    """Names, needs and settings of all methods, as planning reads them; each is what importing gives, too."""
+    program = (
+        "import json, sys; from pathlib import Path; from lunar.plan.plugins import plugins; "
+        f"found = plugins(Path({str(SCRIPTS)!r}), 'methods', 'method'); "
+        "said = {name: [one.module, sorted(one.needs), sorted(one.settings.model_fields), one.summary] "
+        "for name, one in found.items()}; print(json.dumps([said, 'torch' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    said, torch_imported = json.loads(done.stdout)
+    assert not torch_imported
+    assert {name: module for name, (module, *_) in said.items()} == recipes(SCRIPTS)
+    shared = {"first_layer", "adapter", "learning_rate", "epochs", "batch_size"}
+    own = {
+        "gradient_ascent": set(),
+        "gradient_difference": {"retain_weight"},
+        "kl": {"retain_weight"},
+        "idk": {"retain_weight"},
+        "dpo": {"retain_weight", "beta"},
+        "npo": {"retain_weight", "beta"},
+        "simnpo": {"retain_weight", "beta", "gamma"},
+        "rmu": {"retain_weight", "coefficient", "layer"},
+    }
+    for name, settings in own.items():
+        module, needs, fields, summary = said[name]
+        import_module(module)
+        assert needs == ["model", "rows"]
+        assert set(fields) == shared | settings == set(METHODS[name].Settings.model_fields)
+        assert summary == METHODS[name].__doc__.partition("\n")[0]

@@ -1,25 +1,23 @@
-"""Fine-tuning: what the loss is, what moves, and that it learns."""
+"""Fine-tuning: what moves, and that it learns."""
 
-import random
-from collections import Counter
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
-from lunar.errors import LunarError
-from lunar.methods.training import Adapter, linear_modules
-from lunar.model.chat import ANSWER
-from lunar.model.finetune import answer_losses, check_memory, epoch_batches, freeze, train
+from lunar.edits.adapter import Adapter, linear_modules
+from lunar.errors import Diverged, LunarError
+from lunar.model.finetune import check_memory, encoded, freeze, train
 from lunar.model.generate import generate
+from lunar.model.train import answer_losses
 
 SETTINGS = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 4, "epochs": 2, "stop_at_loss": 0.0}
 
 
 @pytest.fixture
 def conversations(chat, rows):
-    return [chat.encode(row["question"], row["answer"]) for row in rows]
+    return encoded(chat, {"facts": rows})["facts"]
 
 
 def _weights(model) -> dict[str, torch.Tensor]:
@@ -30,48 +28,6 @@ def _train(model, groups, seed: int = 0, **settings) -> list[dict]:
     parameters = settings.pop("parameters", None)
     how = {"settings": SETTINGS | settings, "seed": seed, "parameters": parameters}
     return train(model, groups, pad_id=1, **how, report=lambda row: None)
-
-
-@torch.no_grad()
-def test_answer_losses_by_hand(make_model, family: str, conversations) -> None:
-    model = make_model(family)
-    found = answer_losses(model, conversations, pad_id=1)
-    for encoded, losses in zip(conversations, found, strict=True):
-        scores = model(torch.tensor([encoded.ids])).logits[0].log_softmax(-1)
-        expected = [-float(scores[t - 1, token]) for t, token in enumerate(encoded.ids) if encoded.spans[t] == ANSWER]
-        assert losses.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
-        assert len(losses) == len(encoded.ids) - encoded.prompt_length > 0
-
-
-def test_answer_losses_reach_only_what_came_before(llama, conversations) -> None:
-    """Padding and the other conversations of a batch do not enter: the gradient of a loss tells."""
-    embedding = llama.get_input_embeddings()
-    embedding.weight.requires_grad_(True)
-    answer_losses(llama, conversations, pad_id=3)[1].sum().backward()
-    touched = set(embedding.weight.grad.abs().sum(1).nonzero()[:, 0].tolist())
-    padding = {embedding.padding_idx}  # never has a gradient, although it ends turns as well
-    assert touched == set(conversations[1].ids[:-1]) - padding
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 50])
-@pytest.mark.parametrize("count", [1, 2, 5, 12])
-def test_epoch_batches_cover_all_once(conversations, size: int, count: int) -> None:
-    rows = [(f"row {i}", conversations[i % len(conversations)]) for i in range(count)]
-    order = random.Random(7)
-    for _ in range(3):
-        batches = epoch_batches(rows, size, order)
-        assert Counter(name for batch in batches for name, _ in batch) == Counter(name for name, _ in rows)
-        assert all(0 < len(batch) <= size for batch in batches)
-        assert len(batches) == len(epoch_batches(rows, size, random.Random(0)))  # the schedule counts on it
-
-
-def test_epoch_batches_are_drawn_from_the_seed(conversations) -> None:
-    rows = [(f"row {i}", conversations[i % len(conversations)]) for i in range(12)]
-    order = random.Random(7)
-    first, second = epoch_batches(rows, 3, order), epoch_batches(rows, 3, order)
-    assert first == epoch_batches(rows, 3, random.Random(7))
-    assert first != second
-    assert first != epoch_batches(rows, 3, random.Random(8))
 
 
 def test_overfits(make_model, chat, rows, conversations) -> None:
@@ -163,6 +119,17 @@ def test_same_seed_same_weights(make_model, conversations) -> None:
     one, two, other = map(_weights, models)
     assert all(torch.equal(value, two[name]) for name, value in one.items())
     assert not all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_conversations_keep_their_groups(chat, rows) -> None:
+    expected = [chat.encode(row["question"], row["answer"]) for row in rows]
+    assert encoded(chat, {"facts": rows[:2], "general": rows[2:]}) == {"facts": expected[:2], "general": expected[2:]}
+
+
+def test_divergence_is_an_error(llama, conversations) -> None:
+    """A model of numbers that are none is not written."""
+    with pytest.raises(Diverged, match=r"after \d+ updates \(nan\); lower learning_rate"):
+        _train(llama, {"facts": conversations}, learning_rate=1e30, epochs=5)
 
 
 def test_check_memory(llama) -> None:

@@ -649,7 +649,7 @@ def test_imports_of_the_shipped_scripts() -> None:
     assert not {"edits/solve", "activations/direction", "methods/redirection"} & names("unlearn.py")
     found = names("unlearn.py", RECIPES["redirection"])
     assert {"edits/edit", "model/load", "edits/solve", "activations/direction", "methods/redirection"} <= found
-    own = {"methods/__init__", "methods/base", "methods/redirection"}
+    own = {f"methods/{name}" for name in ("__init__", "base", "redirection", "settings")}
     assert {name for name in found if name.startswith("methods/")} == own
     # The checks of the data must run where torch is not installed, and not again when the model code changes.
     data = {"data/__init__", "data/rows", "data/subjects", "files"}

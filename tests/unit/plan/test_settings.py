@@ -48,7 +48,11 @@ MISTAKES = [
     ("model.source", "ftp", "model.source: 'ftp' is not allowed; allowed is wheel, hub, path, random"),
     ("model.version", GONE, "model.version: missing; Exact version"),
     ("model.source", GONE, "model.source: missing"),
-    ("model.foldr", "x", "model.foldr: no such key; its keys are name, disk_gb, source, package, version, sha256, file"),
+    (
+        "model.foldr",
+        "x",
+        "model.foldr: no such key; its keys are name, disk_gb, source, package, version, sha256, file",
+    ),
     ("prompts.plain", "Say it.", "prompts.plain: 'Say it.' is not allowed; allowed is text, matches [{]question[}]"),
     ("ladder.rungs", {}, "ladder.rungs: {} is not allowed; allowed is mapping"),
     ("ladder.top", 1, "ladder.top: no such key; did you mean 'to'?"),

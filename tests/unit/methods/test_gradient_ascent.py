@@ -1,0 +1,12 @@
+"""Gradient ascent: its loss."""
+
+import pytest
+import torch
+
+from trained import moved
+
+
+def test_losses_on_the_model(job) -> None:
+    found = moved(job, "gradient_ascent")
+    assert found.forget == pytest.approx(float(torch.cat(found.gold(found.after)).mean()), rel=1e-4)
+    assert found.retain == pytest.approx(found.kept(), rel=1e-4)
