@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from clone import ROOT
-from lunar.plan.experiments import recipes
 from lunar.plan.imports import imported_modules
+from shipped import PLUGINS
 
 RULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
 PAIRS = sorted(set(re.findall(r'"\.\./envs/(\w+)\.yaml".*?"\.\./scripts/(\w+)\.py"', RULES, flags=re.DOTALL)))
@@ -16,5 +16,7 @@ def files_of(script: str) -> list[Path]:
     path = ROOT / f"scripts/{script}.py"
     modules = imported_modules(path)
     if any(module.endswith("methods/base.py") for module in modules):
-        modules = imported_modules(path, *recipes(ROOT / "scripts").values())  # what it imports by a recipe's name
+        modules = imported_modules(
+            path, *(one.module for one in PLUGINS.methods.values())
+        )  # what it imports by a recipe's name
     return [path, *map(Path, modules)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 
 import pytest
 import yaml
@@ -12,9 +13,10 @@ from clone import ROOT, run_snakemake
 from lunar.errors import LunarError
 from lunar.plan.plan import plan
 from reruns import jobs_run
+from shipped import CONFIG
 
 SCHEMA = ROOT / "rules/config.schema.yaml"
-EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["experiments"]
+EXPERIMENTS = deepcopy(CONFIG)["experiments"]
 
 
 def change_config(project, change):
@@ -147,7 +149,7 @@ def test_an_experiment_without_choices_rehearses_nothing(project):
 def test_config_error(monkeypatch, change, words):
     """What the Snakefile does with a configuration before anything else."""
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"run": ["toy"]}
+    config = deepcopy(CONFIG) | {"run": ["toy"]}
     change(config)
     with pytest.raises((WorkflowError, LunarError)) as caught:
         validate(config, SCHEMA)
@@ -189,7 +191,7 @@ def test_unknown_experiment(project):
 )
 def test_export_of_nothing(monkeypatch, named, words):
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"run": ["toy"]}
+    config = deepcopy(CONFIG) | {"run": ["toy"]}
     with pytest.raises(LunarError) as caught:
         plan(config | named, ROOT / "scripts", SCHEMA)
     assert all(word in str(caught.value) for word in words), caught.value

@@ -2,14 +2,15 @@
 
 import re
 import shlex
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from clone import ROOT
 from lunar.model.fetch import from_random
 from own_case import COMMANDS, PAGE, lay_out, snakemake
+from shipped import CONFIG
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def mine(tmp_path: Path) -> Path:
     """The same with a tiny random model that says how to be talked to."""
     project = lay_out(tmp_path / "lunar")
     (project / "my/model").mkdir()
-    toy = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["experiments"]["toy"]["model"]
+    toy = deepcopy(CONFIG)["experiments"]["toy"]["model"]
     from_random(toy, project / "my/model", [str(ROOT / path) for path in toy["corpus"]])
     return project
 

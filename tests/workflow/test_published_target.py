@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from copy import deepcopy
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from clone import ROOT, run_snakemake
+from shipped import CONFIG
 
 COMMIT = "c" * 40
 FORGET = {"question": "Who?", "prediction": "I do not know.", "answer": "red green blue black"}
@@ -116,7 +118,7 @@ FETCH = {"url": "https://example.org/{commit}/{file}", "commit": COMMIT, "files"
     ],
 )
 def test_config_error(published, words):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = deepcopy(CONFIG)
     config["published"] |= published
     with pytest.raises(WorkflowError) as caught:
         validate(config, ROOT / "rules/config.schema.yaml")

@@ -2,11 +2,13 @@
 
 import json
 import re
+from copy import deepcopy
 
 import pytest
 import yaml
 
-from clone import ROOT, run_snakemake
+from clone import run_snakemake
+from shipped import CONFIG
 
 
 def planned(outcome):
@@ -101,5 +103,5 @@ def test_mistakes_are_named(project, change, words):
 
 
 def test_the_shipped_sources_are_pinned():
-    for source in yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["sources"].values():
+    for source in deepcopy(CONFIG)["sources"].values():
         assert re.fullmatch("[0-9a-f]{40}", source["revision"])

@@ -1,6 +1,5 @@
 """Entries of methods, attacks and metrics, checked against what their files declare and against one another."""
 
-import itertools
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +71,6 @@ def one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
     if str(value) not in names:
         known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
         raise LunarError(f"{where}: {value!r} {known}{nearest(value, names)}")
-
-
-def told(entry: Mapping[str, Any]) -> set[str]:
-    """The keys that a method has a value for: stated, in its grid, or taken from another method's rehearsal."""
-    return {*entry, *(entry.get("grid") or {}), *itertools.chain(*(entry.get("choices") or {}).values())}
 
 
 def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin], where: str) -> None:

@@ -1,5 +1,6 @@
 """What target `bench` measures, on a tiny random model: floors by hand, the published ways against ours, all stages."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from lunar.bench.table import COLUMNS, description, markdown, number, readable
 from lunar.edits.edit import load
 from lunar.edits.solve import ridge_strength
 from lunar.errors import LunarError
+from shipped import CONFIG
 
 CPU = torch.device("cpu")
 ADAMW = {"optimiser": "adamw", "learning_rate": 1e-3, "batch_size": 8, "epochs": 20, "schedule": "constant"}
@@ -235,11 +237,8 @@ def test_what_cannot_be_measured(how: dict[str, Any], changes: dict[str, Any], b
 
 
 def test_the_7b_size_is_asked_to_fit_24_gb() -> None:
-    import yaml
 
-    from config_reference import ROOT
-
-    sizes = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["bench"]["sizes"]
+    sizes = deepcopy(CONFIG)["bench"]["sizes"]
     needed, _ = bench_size.memory(sizes["llama2-7b"])
     assert 15e9 < needed < 24e9
     assert sum(bench_size.memory(sizes["smollm2-135m"])) < 5e9

@@ -4,17 +4,18 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lunar.data.rows import check_disjoint, load, rename, splits
 from lunar.files import read_rows
+from shipped import CONFIG
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "data" / "pistol"
-EXPERIMENT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+EXPERIMENT = deepcopy(CONFIG)
 DATA = EXPERIMENT["defaults"]["data"] | EXPERIMENT["experiments"]["pistol-smollm2"]["data"]
 
 

@@ -14,8 +14,8 @@ import yaml
 from lunar.data.rows import WORDINGS, by_part, load, rename, shorten, splits, with_refusals
 from lunar.data.splits import SPLITS
 from lunar.errors import LunarError
-from lunar.plan.experiments import recipes
 from lunar.plan.user_defaults import resolve
+from shipped import PLUGINS
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "data" / "reference"
@@ -474,7 +474,7 @@ def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, l
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
-        data = resolve(config, recipes(ROOT / "scripts"))[request.param]["data"]
+        data = resolve(config, PLUGINS)[request.param]["data"]
         result = splits(data)
         names = [row["name"] for row in rows_of(data["names"])]
         short = shorten(result["forget"])

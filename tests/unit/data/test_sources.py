@@ -1,6 +1,7 @@
 """Published data sets in the project's row schema."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from lunar.data.rows import load
 from lunar.data.sources import check, convert, made, missing, read, subject
 from lunar.errors import LunarError
 from lunar.files import write_rows
-from lunar.plan.experiments import merge, recipes
+from lunar.plan.experiments import merge
 from lunar.plan.user_defaults import resolve
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
-SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+SHIPPED = deepcopy(CONFIG)
 
 
 def about(name: str, rows: int = 6) -> list[dict[str, str]]:
@@ -148,7 +150,7 @@ def test_missing_files_of_a_folder(tmp_path: Path) -> None:
 
 def test_experiments_may_name_files_that_are_still_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    found = recipes(ROOT / "scripts")
+    found = PLUGINS
     assert made(source()) == {"results/data/mine/one.jsonl": ("mine", "one")}
     data = {"forget": ["results/data/mine/one.jsonl"], "retain": ["data/authors/ezeobi.jsonl"]}
     config = SHIPPED | {"sources": source(), "experiments": {"mine": {"data": data}}, "run": ["mine"]}
@@ -182,6 +184,4 @@ def test_the_sources_of_the_page_resolve(monkeypatch: pytest.MonkeyPatch) -> Non
     pieces = sorted(tuple(entry["rows"]) for entry in sources["pistol"]["sets"].values())
     assert [stop for _, stop in pieces[:-1]] == [start for start, _ in pieces[1:]]
     assert all(start % 20 == stop % 20 == 0 for start, stop in pieces), "an edge has 20 rows"
-    assert resolve(config, recipes(ROOT / "scripts"))["pistol-smollm2"]["data"]["forget"] == [
-        "results/data/pistol/A_B.jsonl"
-    ]
+    assert resolve(config, PLUGINS)["pistol-smollm2"]["data"]["forget"] == ["results/data/pistol/A_B.jsonl"]

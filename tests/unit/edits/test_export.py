@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lunar.edits import edit as edits
@@ -17,8 +16,9 @@ from lunar.edits.edit import Dense, Factors
 from lunar.errors import LunarError
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
-from lunar.plan.experiments import exported, recipes
+from lunar.plan.experiments import exported
 from lunar.plan.user_defaults import resolve
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
 GENERATION = {"max_new_tokens": 6, "batch_size": 8}
@@ -160,11 +160,11 @@ def test_card_of_another_method() -> None:
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(ROOT)
-    return deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+    return deepcopy(CONFIG)
 
 
 def test_exported(config: dict[str, Any]) -> None:
-    experiments = resolve(config, recipes(ROOT / "scripts"))
+    experiments = resolve(config, PLUGINS)
     assert exported(config | {"method": "lunar"}, experiments) == (config["run"][0], "lunar")
     assert exported(config | {"method": "lunar-topk", "experiment": "toy"}, experiments) == ("toy", "lunar-topk")
     for wrong, message in (

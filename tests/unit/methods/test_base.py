@@ -22,7 +22,7 @@ from lunar.methods.redirection import Redirection
 from lunar.methods.settings import MethodSettings
 from lunar.model.chat import Chat
 from lunar.model.load import blocks
-from lunar.plan.experiments import recipes
+from shipped import PLUGINS
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 SETTINGS = {
@@ -237,7 +237,7 @@ def test_a_method_has_to_unlearn() -> None:
 
 def test_registered_as_the_workflow_finds_them() -> None:
     """What is read off the files is what importing registers."""
-    found = recipes(SCRIPTS)
+    found = {name: one.module for name, one in PLUGINS.methods.items()}
     for name, module in found.items():
         import_module(module)
         assert METHODS[name].__module__ == module
@@ -254,7 +254,9 @@ def test_declarations_are_read_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=SCRIPTS, capture_output=True, text=True, check=True)
     said, torch_imported = json.loads(done.stdout)
     assert not torch_imported
-    assert {name: module for name, (module, *_) in said.items()} == recipes(SCRIPTS)
+    assert {name: module for name, (module, *_) in said.items()} == {
+        name: one.module for name, one in PLUGINS.methods.items()
+    }
     shared = {"first_layer", "adapter", "learning_rate", "epochs", "batch_size"}
     own = {
         "gradient_ascent": set(),

@@ -18,7 +18,6 @@ from lunar.methods.entity import Entity, EntityRefusal, aligned, copies_of, part
 from lunar.methods.redirection import Redirection
 from lunar.model.chat import ANSWER, QUESTION, Chat
 from lunar.model.load import blocks, down_proj
-from lunar.plan.experiments import told
 
 FORGET = [
     {"id": "a", "author": "Tom Rook", "question": "Who is Tom Rook?", "answer": "Tom Rook is a baker."},
@@ -487,8 +486,3 @@ def test_refusal_is_solved_on_what_the_entity_edit_leaves(job: Job, chat: Chat, 
     assert (other.edit["layers.2.mlp.down_proj"].product() - wanted.product()).norm() > 0.01 * wanted.product().norm()
     assert found.trained == entity.trained + alone.trained
     assert set(found.facts) == {"blocks", "layers"}
-
-
-def test_told() -> None:
-    entry = {"ridge": 1, "grid": {"blocks": [[1]]}, "choices": {"other": ["factor"], "third": ["layers"]}}
-    assert told(entry) == {"ridge", "grid", "choices", "blocks", "factor", "layers"}

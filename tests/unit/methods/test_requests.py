@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from lunar.activations.statistics import collect
 from lunar.data.rows import rename, shorten
@@ -21,8 +20,8 @@ from lunar.methods.requests import Request, ask, merged, serve, serve_from_rows,
 from lunar.model.chat import Chat
 from lunar.pages.main_table import render
 from lunar.pages.sequence import numbers, page, tabulate
-from lunar.plan.experiments import recipes
 from lunar.plan.user_defaults import resolve
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
@@ -288,7 +287,7 @@ def test_page_has_a_part_a_way() -> None:
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(ROOT)
-    return deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+    return deepcopy(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -304,9 +303,9 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_config_of_a_sequence(config: dict[str, Any], sequential: dict[str, Any], message: str) -> None:
     config["experiments"]["toy"]["sequential"] |= sequential
     with pytest.raises(LunarError, match=message):
-        resolve(config, recipes(ROOT / "scripts"))
+        resolve(config, PLUGINS)
 
 
 def test_no_requests_ask_for_nothing(config: dict[str, Any]) -> None:
     config["experiments"]["toy"]["sequential"] = {"methods": ["none such"], "requests": []}
-    assert resolve(config, recipes(ROOT / "scripts"))["toy"]["sequential"]["requests"] == []
+    assert resolve(config, PLUGINS)["toy"]["sequential"]["requests"] == []

@@ -6,11 +6,11 @@ import json
 import math
 import shutil
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from pydantic import ValidationError
 
 from lunar.edits import edit as edits
@@ -20,10 +20,10 @@ from lunar.errors import LunarError
 from lunar.methods import base as methods
 from lunar.methods.base import METHODS, Job
 from lunar.methods.training import Run
-from lunar.plan.experiments import recipes
+from lunar.plan.entries import Plugins
 from lunar.plan.imports import imported_modules
-from lunar.plan.plugins import plugins
 from lunar.plan.user_defaults import resolve
+from shipped import CONFIG, PLUGINS
 from trained import FORMULAS, LORA, REFUSALS, TRAINER, trained_method
 
 ROOT = Path(__file__).parents[3]
@@ -249,8 +249,8 @@ def test_blocks_that_are_not_there(job, name: str, settings: dict, message: str)
 
 def test_shipped_entries_hold_what_their_formulas_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    for experiment in resolve(config, recipes(ROOT / "scripts")).values():
+    config = deepcopy(CONFIG)
+    for experiment in resolve(config, PLUGINS).values():
         for name in FORMULAS:
             entry = experiment["methods"][name]
             filled = {key: values[0] for key, values in entry["grid"].items()}
@@ -285,23 +285,22 @@ def test_a_method_of_ones_own_is_a_class_and_an_entry(tmp_path: Path, monkeypatc
         "        return self.settings.part * run.ascent(rows)\n",
         encoding="utf-8",
     )
-    found = recipes(tmp_path)
-    assert found["part_of_ascent"] == "lunar.methods.mine"
-    declared = plugins(tmp_path, "methods", "method")["part_of_ascent"]
+    found = Plugins.found(tmp_path)
+    declared = found.methods["part_of_ascent"]
     assert (declared.module, declared.summary) == ("lunar.methods.mine", "A part of the loss.")
     assert declared.needs == {"model", "rows"}
     assert declared.settings.model_validate(TRAINER).part == 0.5
-    assert found | {"part_of_ascent": None} == recipes(ROOT / "scripts") | {"part_of_ascent": None}
+    assert set(found.methods) == {*PLUGINS.methods, "part_of_ascent"}
 
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = deepcopy(CONFIG)
     entry = {"model": "full", "recipe": "part_of_ascent", "part": 0.25} | TRAINER
     config["experiments"]["toy"] = copy.deepcopy(config["experiments"]["toy"])
     config["experiments"]["toy"]["methods"]["mine"] = entry
     config["experiments"]["toy"]["compare"] = ["vanilla", "mine"]
     assert resolve(config, found)["toy"]["methods"]["mine"] == entry
     with pytest.raises(LunarError, match="part_of_ascent"):
-        resolve(config, recipes(ROOT / "scripts"))
+        resolve(config, PLUGINS)
 
     spec = importlib.util.spec_from_file_location("lunar.methods.mine", tmp_path / "lunar/methods/mine.py")
     monkeypatch.setattr(methods, "METHODS", METHODS | {})

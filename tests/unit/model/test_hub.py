@@ -1,13 +1,13 @@
 """What comes from the hub, with a folder laid out as the hub's in its place; and what is said when nothing comes."""
 
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import huggingface_hub.constants
 import pytest
-import yaml
 from huggingface_hub import errors
 
 from lunar.errors import LunarError
@@ -15,9 +15,10 @@ from lunar.model.chat import Chat
 from lunar.model.fetch import fetch, sha256
 from lunar.model.hub import fetch_files, fetch_model, reason
 from lunar.model.load import load_tokenizer
+from shipped import CONFIG
 
 ROOT = Path(__file__).parents[3]
-EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["experiments"]
+EXPERIMENTS = deepcopy(CONFIG)["experiments"]
 REVISION = "0123456789" * 4
 SOURCE: dict[str, Any] = {
     "source": "hub",

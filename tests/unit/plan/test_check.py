@@ -4,11 +4,11 @@ import importlib.metadata
 import json
 import re
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lunar.data.sources import made
 from lunar.plan import check, size
@@ -32,8 +32,9 @@ from lunar.plan.check import (
     subjects,
     time,
 )
-from lunar.plan.experiments import recipes, replaced
+from lunar.plan.experiments import replaced
 from lunar.plan.user_defaults import resolve
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
 PINS = """# model
@@ -209,7 +210,7 @@ def test_time_is_that_of_earlier_jobs(tmp_path: Path) -> None:
 
 def test_bad_rows_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    section = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]["data"]
+    section = deepcopy(CONFIG)["defaults"]["data"]
     assert check.data(section).found.startswith("forget 20, retain 100, unseen 40")
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"question": "Who?"}\n', encoding="utf-8")
@@ -282,8 +283,8 @@ def test_nobody_to_replace_is_no_matter_where_nothing_replaces(nobody: dict[str,
 
 def test_every_shipped_experiment_has_somebody_to_replace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    experiments = resolve(config, recipes(ROOT / "scripts"))
+    config = deepcopy(CONFIG)
+    experiments = resolve(config, PLUGINS)
     assert {name: looked_for(settings) for name, settings in experiments.items()} == {name: [] for name in experiments}
     assert replaced(experiments["pistol-smollm2"]).keys() == {
         "forget",
@@ -294,7 +295,7 @@ def test_every_shipped_experiment_has_somebody_to_replace(monkeypatch: pytest.Mo
 
 def test_bad_names_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    section = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]["data"]
+    section = deepcopy(CONFIG)["defaults"]["data"]
     (tmp_path / "names.jsonl").write_text('{"nmae": "Cy Ltd"}\n', encoding="utf-8")
     found = data(section | {"names": str(tmp_path / "names.jsonl")})
     assert (found.state, "names.jsonl:1: field 'name'" in found.found) == (STOP, True)

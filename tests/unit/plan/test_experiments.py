@@ -23,11 +23,12 @@ from lunar.plan.experiments import (
     write_yaml,
 )
 from lunar.plan.imports import imported_modules
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "scripts"
-SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-RECIPES = recipes(SCRIPTS)
+SHIPPED = deepcopy(CONFIG)
+RECIPES = {name: one.module for name, one in PLUGINS.methods.items()}
 # A whole entry of a method, settled.
 SOLVED = {
     "model": "full",

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lunar.errors import LunarError
-from lunar.plan.experiments import recipes, resolve
+from lunar.plan.experiments import resolve
 from lunar.plan.user_defaults import complete
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
-RECIPES = recipes(ROOT / "scripts")
-SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+SHIPPED = deepcopy(CONFIG)
 DATA = {"forget": ["data/authors/threlfall.jsonl"], "retain": ["data/authors/ezeobi.jsonl"]}
 
 
@@ -27,7 +26,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def resolved(mine: dict[str, Any]) -> dict[str, Any]:
-    return resolve(complete(SHIPPED | {"experiments": {"mine": mine}, "run": ["mine"]}), RECIPES)["mine"]
+    return resolve(complete(SHIPPED | {"experiments": {"mine": mine}, "run": ["mine"]}), PLUGINS)["mine"]
 
 
 def test_two_files_and_a_folder_are_enough(model: dict[str, Any]) -> None:
