@@ -1,4 +1,4 @@
-"""What the figure of the entity edits shows: settings tried in rehearsal, singular values, and its caption's numbers."""
+"""What the figure of the entity edits shows: settings tried, singular values, and the numbers of its caption."""
 
 import ast
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the figure of optimisers shows: how near each comes to the optimum and in which time, and its caption's numbers."""
+"""What the figure of optimisers shows: how near each comes to the optimum, how fast, and its caption's numbers."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the figure of rehearsals shows: scores by setting, the paper's layer score beside them, its caption's numbers."""
+"""What the figure of rehearsals shows: scores by setting, the paper's layer score, and its caption's numbers."""
 
 import ast
 from collections.abc import Mapping, Sequence

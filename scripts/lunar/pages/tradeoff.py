@@ -1,4 +1,4 @@
-"""What the figure of forgetting against retention shows: points with their intervals, and what hovering says of them."""
+"""What the figure of forgetting against retention shows: points with intervals, and the text on hovering."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -34,8 +34,14 @@ def test_a_ratio_in_words(ratio: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0724, "0.072 s"), (1.25, "1.2 s"), (119.0, "119.0 s"), (120.0, "2.0 minutes"), (9000, "2.5 hours")]
-    + [(172800, "2.0 days")],
+    [
+        (0.0724, "0.072 s"),
+        (1.25, "1.2 s"),
+        (119.0, "119.0 s"),
+        (120.0, "2.0 minutes"),
+        (9000, "2.5 hours"),
+        (172800, "2.0 days"),
+    ],
 )
 def test_a_time_has_the_unit_that_suits_it(seconds: float, text: str) -> None:
     assert duration(seconds) == text
