@@ -615,21 +615,17 @@ def result_files(experiment):
 
 
 def published_folder():
-    """Where the published outputs are, or will be once fetched; None where the configuration names no place."""
-    path, fetch = (config["published"].get(key) for key in ("path", "fetch"))
-    if path and fetch:
-        raise WorkflowError("config: published: path and fetch are both set; leave one of them null")
+    """Where the published outputs are; None where the configuration names no place."""
+    path = config["published"].get("path")
     if path and not Path(path).is_dir():
         raise WorkflowError(f"config: published.path: no folder {path}")
-    return "results/published/outputs" if fetch else path
+    return path
 
 
 def published_outputs():
     """Published outputs to depend on. Those that are missing are the audit's to report."""
     folder = published_folder()
-    if folder is None or config["published"].get("fetch"):
-        return folder or []
-    return sorted(str(file) for file in Path(folder).glob("*.jsonl"))
+    return sorted(map(str, Path(folder).glob("*.jsonl"))) if folder else []
 
 
 def bench_settings(wildcards):

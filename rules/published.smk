@@ -1,27 +1,6 @@
 """The audit of published figures, apart from every experiment. Gives results/published/."""
 
 
-rule fetch_published:
-    """Fetch the published outputs from a pinned commit; each file is checked against its checksum."""
-    input:
-        code=library("fetch_published.py"),
-    output:
-        folder=directory("results/published/outputs"),
-    log:
-        "results/published/logs/fetch.log",
-    benchmark:
-        "results/published/benchmarks/fetch.tsv"
-    localrule: True
-    conda:
-        "../envs/data.yaml"
-    params:
-        fetch=settings.value(config, ["published", "fetch"], missing_ok=True),
-    message:
-        "published | fetch the published outputs"
-    script:
-        "../scripts/fetch_published.py"
-
-
 rule audit_published:
     """Recompute each published figure from the published outputs that are there; the others are reported."""
     input:
