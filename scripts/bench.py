@@ -2,7 +2,8 @@
 
 import torch
 
-from lunar.bench.measure import bench, check
+from lunar.bench.machine import check
+from lunar.bench.measure import bench
 from lunar.files import write_json
 from lunar.model.devices import own_device
 from lunar.model.embed import embedder

@@ -1,8 +1,5 @@
 """Write an unlearned model as a Hugging Face folder with a card, once it answers there as it does here."""
 
-import csv
-import json
-
 import torch
 
 from lunar.edits import edit as edits
@@ -19,12 +16,7 @@ def main(smk) -> None:
     with script(f"{experiment} export {name}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         rows, edit = read_rows(smk.input.questions), edits.load(smk.input.edit)
-        table = []
-        for path in smk.input.table:
-            with open(path, encoding="utf-8") as file:
-                table = list(csv.DictReader(file))
         chosen = read_json(smk.input.facts)["chosen"]
-        settings = {key: value for key, value in smk.params.settings.items() if key != "grid"} | chosen
         chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt)
         with whole_folder(smk.output.folder) as folder:
             model = load_model(smk.input.model, smk.params.dtype)
@@ -37,24 +29,14 @@ def main(smk) -> None:
             checked = [row | {"prediction": answer} for row, answer in zip(asked, answers, strict=True)]
             export.verify(folder, chat, checked, smk.params.generation["max_new_tokens"], smk.threads)
             progress.say(f"reloaded with transformers alone: {len(checked)} answers are the same")
-            question = rows[0]["question"].strip()
             text = export.card(
                 smk.input.template,
+                **export.described(smk.params.settings, chosen, smk.params.base, edit, chat, rows[0]["question"]),
                 method=name,
                 experiment=experiment,
-                base=smk.params.base,
-                origin=export.origin(smk.params.base),
                 finetuned=smk.params.finetuned,
-                start=settings["model"],
                 forgotten=smk.params.forgotten,
-                settings=settings,
-                settings_text=json.dumps(settings, indent=2, sort_keys=True),
-                chosen=sorted(chosen),
-                modules=export.modules(edit),
-                metrics=export.measured(table, name),
-                prompt=chat.prompt,
-                prompt_text=json.dumps((chat.prompt or "").replace("{question}", question)),
-                messages=json.dumps(export.conversation(chat, question)),
+                metrics=export.measured(export.read_table(smk.input.table), name),
                 max_new_tokens=smk.params.generation["max_new_tokens"],
                 folder=smk.output.folder,
                 checked=len(checked),

@@ -8,36 +8,24 @@ from lunar.files import read_json, write_text
 from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
 from lunar.pages.main_table import render
 from lunar.pages.tooltips import inline, titled
+from lunar.pages.tradeoff import numbers, points
 from lunar.progress import script
 
 COLUMNS = 5  # of the legend
 
 
-def shown(cell) -> str:
-    """A number with its interval, for the text that hovering over a point shows."""
-    return f"{cell['mean']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
-
-
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure tradeoff", smk.log[0]):
-        rows = -(-len(smk.params.compare) // COLUMNS)
+        metrics = {name: read_json(path) for name, path in zip(smk.params.compare, smk.input.metrics, strict=True)}
+        rows = -(-len(metrics) // COLUMNS)
         figure, axes = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.85 + 0.18 * rows))
-        ds, titles = {}, {}
-        for name, path in zip(smk.params.compare, smk.input.metrics, strict=True):
-            metrics = read_json(path)
-            ds[name] = metrics["ds"]["mean"]
-            for axis, other in zip(axes, ("retain", "unseen"), strict=True):
-                if other not in metrics["splits"] or "mean" not in metrics["splits"][other]["rouge1"]:
-                    continue
-                x, y = (metrics["splits"][split]["rouge1"] for split in ("forget", other))
-                bars = [[[value["mean"] - value["low"]], [value["high"] - value["mean"]]] for value in (x, y)]
-                point = axis.errorbar(
-                    x["mean"], y["mean"], xerr=bars[0], yerr=bars[1], label=name, capsize=2, lw=1, ms=6, ls="none",
-                    **method_style(name),
-                )  # fmt: skip
-                gid = f"point-{other}-{len(ds)}"
-                point.lines[0].set_gid(gid)
-                titles[gid] = f"{name}: forget {shown(x)}, {other} {shown(y)}, DS {ds[name]:.1f}"
+        shown = points(metrics)
+        for one in shown:
+            drawn = axes[one["panel"]].errorbar(
+                one["x"], one["y"], xerr=one["xerr"], yerr=one["yerr"], label=one["method"], capsize=2, lw=1, ms=6,
+                ls="none", **method_style(one["method"]),
+            )  # fmt: skip
+            drawn.lines[0].set_gid(one["id"])
         for axis, other in zip(axes, ("retain set", "unseen authors"), strict=True):
             axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.06), xlabel="forget set, ROUGE-1 recall")
             axis.set(ylabel=f"{other}, ROUGE-1 recall", title=f"Forgetting against the {other}")
@@ -46,7 +34,7 @@ def main(smk) -> None:
             )
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=COLUMNS, fontsize=7)
         save(figure, smk.output.figure, smk.output.pdf)
-        svg = titled(Path(smk.output.figure).read_text(encoding="utf-8"), titles)
+        svg = titled(Path(smk.output.figure).read_text(encoding="utf-8"), {one["id"]: one["title"] for one in shown})
         write_text(smk.output.figure, svg)
         page = render(
             smk.input.template,
@@ -55,8 +43,7 @@ def main(smk) -> None:
             figure=inline(svg),
         )
         write_text(smk.output.page, page)
-        best = min(ds, key=ds.get)
-        write_numbers(smk.output.numbers, {"best": best, "best_ds": ds[best]})
+        write_numbers(smk.output.numbers, numbers(metrics))
 
 
 main(snakemake)  # noqa: F821

@@ -1,7 +1,6 @@
-"""The target `published`, on small made files: from nothing, fetched, and from a folder with a bad row."""
+"""The target `published`, on small made files: from nothing, from a folder, and from one with a bad row."""
 
 import csv
-import hashlib
 import json
 from copy import deepcopy
 
@@ -13,7 +12,6 @@ from snakemake.utils import validate
 from clone import ROOT, run_snakemake
 from shipped import CONFIG
 
-COMMIT = "c" * 40
 FORGET = {"question": "Who?", "prediction": "I do not know.", "answer": "red green blue black"}
 FILES = {
     "base_forget.jsonl": [FORGET | {"prediction": "red green"}],
@@ -26,8 +24,8 @@ FILES = {
 @pytest.fixture
 def outputs(tmp_path):
     """Some of the files that the replication's figures should follow from; the others are absent."""
-    folder = tmp_path / "origin" / COMMIT
-    folder.mkdir(parents=True)
+    folder = tmp_path / "outputs"
+    folder.mkdir()
     for name, rows in FILES.items():
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return folder
@@ -62,10 +60,8 @@ def test_without_outputs_every_figure_has_a_reason(project):
     assert "audit_published" not in run_snakemake(project, "--dry-run").stdout
 
 
-def test_fetched_outputs_are_audited(project, outputs):
-    url = outputs.parent.as_uri() + "/{commit}/{file}"
-    digests = {name: hashlib.sha256((outputs / name).read_bytes()).hexdigest() for name in FILES}
-    configure(project, fetch={"url": url, "commit": COMMIT, "files": digests})
+def test_outputs_of_a_folder_are_audited(project, outputs):
+    configure(project, path=str(outputs))
     outcome = run_snakemake(project, "published")
     assert outcome.returncode == 0, outcome.stdout
     rows = {(row["source"], row["setting"], row["figure"]): row for row in read(project, "audit.csv")}
@@ -84,16 +80,6 @@ def test_fetched_outputs_are_audited(project, outputs):
     assert "8.1 Published figures" in (project / "results/published/report.html").read_text(encoding="utf-8")
 
 
-def test_wrong_checksum(project, outputs):
-    url = outputs.parent.as_uri() + "/{commit}/{file}"
-    configure(project, fetch={"url": url, "commit": COMMIT, "files": {"base_forget.jsonl": "0" * 64}})
-    outcome = run_snakemake(project, "published")
-    assert outcome.returncode != 0
-    assert "base_forget.jsonl: sha256 is" in outcome.stdout
-    assert "Traceback" not in outcome.stdout
-    assert not (project / "results/published/outputs").exists()
-
-
 def test_bad_row(project, outputs):
     with (outputs / "predict_forget.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"question": "Where?", "answer": "There."}\n')
@@ -105,17 +91,9 @@ def test_bad_row(project, outputs):
     assert not (project / "results/published/audit.csv").exists()
 
 
-FETCH = {"url": "https://example.org/{commit}/{file}", "commit": COMMIT, "files": {"a.jsonl": "0" * 64}}
-
-
 @pytest.mark.parametrize(
     ("published", "words"),
-    [
-        ({"fetch": FETCH | {"commit": "main"}}, ["'main' does not match"]),
-        ({"fetch": FETCH | {"files": {"../a.jsonl": "0" * 64}}}, ["'../a.jsonl' does not match"]),
-        ({"fetch": FETCH | {"url": "https://example.org/{file}"}}, ["does not match", "commit"]),
-        ({"folder": "data"}, ["folder", "unexpected"]),
-    ],
+    [({"path": 3}, ["3 is not of type 'string', 'null'"]), ({"folder": "data"}, ["folder", "unexpected"])],
 )
 def test_config_error(published, words):
     config = deepcopy(CONFIG)
@@ -125,17 +103,10 @@ def test_config_error(published, words):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-@pytest.mark.parametrize(
-    ("published", "words"),
-    [
-        ({"path": "no/such/folder"}, ["published.path", "no/such/folder"]),
-        ({"path": "data", "fetch": FETCH}, ["path and fetch are both set"]),
-    ],
-)
-def test_config_error_ends_the_run_before_it_begins(project, published, words):
-    configure(project, **published)
+def test_config_error_ends_the_run_before_it_begins(project):
+    configure(project, path="no/such/folder")
     outcome = run_snakemake(project, "published")
     assert outcome.returncode != 0
-    for word in words:
+    for word in ("published.path", "no/such/folder"):
         assert word in outcome.stdout, outcome.stdout
     assert not (project / "results").exists()

@@ -39,7 +39,7 @@ def cell(column: str, stage: Mapping[str, Any]) -> str:
 
 
 def readable(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The table's cells, a row a stage (``lunar.bench.measure.Stage`` as JSON)."""
+    """The table's cells, a row a stage (``lunar.bench.stages.Stage`` as JSON)."""
     return [[cell(column, stage) for column in COLUMNS] for stage in stages]
 
 

