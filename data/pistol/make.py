@@ -219,7 +219,7 @@ def rows(edge: str, kind: str, a: str, b: str, draw: random.Random) -> list[dict
             other = contract(kind, firm(draw), firm(draw), draw)[fact]
             if other != facts[fact] and other not in wrong and len(wrong) < WRONG:
                 wrong.append(other)
-        row = {"id": f"{edge}-{number:02d}", "edge": edge, "type": kind, "names": [a, b]}
+        row = {"id": f"{edge}-{number:02d}", "names": [a, b]}
         found.append(
             row
             | {

@@ -18,7 +18,6 @@ from lunar.files import Row, read_rows
 
 # What a row may keep, by the names that published sets have for it.
 FIELDS = {
-    "edge": "edge",
     "paraphrased_question": "paraphrased_question",
     "paraphrased_answer": "paraphrased_answer",
     "perturbed_answer": "perturbed_answers",

@@ -46,8 +46,7 @@ def test_every_edge_has_twenty_questions_with_short_answers() -> None:
     for path in sorted(FOLDER.glob("*_*.jsonl")):
         rows = load([str(path)])
         assert len(rows) == 20
-        assert {row["edge"] for row in rows} == {path.stem}
-        assert len({row["type"] for row in rows}) == 1
+        assert [row["id"] for row in rows] == [f"{path.stem}-{number:02d}" for number in range(1, 21)]
         for row in rows:
             assert len(row["answer"].split()) <= 4
             assert row["perturbed_answers"] and row["answer"] not in row["perturbed_answers"]
