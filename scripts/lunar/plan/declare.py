@@ -44,9 +44,6 @@ class Direction(Section):
     )
     tokens: Literal["last", "prompt"] = Field(description="Last token of the prompt, or the mean over the prompt.")
     reference: Literal["fictitious", "harmful"] = Field(description="Reference prompts, which the model refuses.")
-    statistics_of: str | None = Field(
-        None, description="Method without a recipe whose statistics it is computed from; absent: the method's own."
-    )
 
 
 class Given(dict[str, Any]):

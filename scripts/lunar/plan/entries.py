@@ -83,10 +83,9 @@ def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin
     validate(Entry, own, where)
     if entry.get("prompt") is not None:
         one_of(entry["prompt"], experiment["prompts"], f"{where}.prompt")
-    for key, section in (("statistics_of", entry), ("direction.statistics_of", entry.get("direction", {}))):
-        if section.get("statistics_of") is not None:
-            unedited = [name for name, other in experiment["methods"].items() if "recipe" not in other]
-            one_of(section["statistics_of"], unedited, f"{where}.{key}")
+    if entry.get("statistics_of") is not None:
+        unedited = [name for name, other in experiment["methods"].items() if "recipe" not in other]
+        one_of(entry["statistics_of"], unedited, f"{where}.statistics_of")
     if "recipe" not in entry:
         if extra := sorted(set(entry) - {"model", "prompt"}):
             raise LunarError(f"{where}.{extra[0]}: says how to edit the model, but no recipe is named; leave it out")
@@ -105,12 +104,6 @@ def _check_sources(entry: Config, experiment: Config, where: str) -> None:
     grid = entry.get("grid", {})
     for key in sorted(set(grid) & set(entry)):
         raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
-    asked = entry.get("statistics_of", "vanilla")
-    if grid and entry.get("direction", {}).get("statistics_of", asked) != asked:
-        raise LunarError(
-            f"{where}.grid: a rehearsal collects the rehearsed author's activations under one prompt, that of {asked}; "
-            "leave direction.statistics_of out, or state the values instead"
-        )
     if grid and not experiment["rehearsal"]["authors"]:
         raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
     taken: dict[str, str] = {}

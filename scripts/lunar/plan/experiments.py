@@ -126,8 +126,7 @@ def used(experiment: Mapping[str, Any]) -> set[str]:
     todo = list(names)
     while todo:
         entry = experiment["methods"].get(todo.pop(), {})
-        asked = {entry.get("statistics_of"), entry.get("direction", {}).get("statistics_of")}
-        found = {*entry.get("choices", {}), *asked} - {None}
+        found = {*entry.get("choices", {}), entry.get("statistics_of")} - {None}
         todo += found - names
         names |= found
     return names
@@ -332,12 +331,10 @@ def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tu
     return experiment, asked["method"]
 
 
-def value(settings: Mapping[str, Any], keys: Sequence[str], missing_ok: bool = False) -> Any:
+def value(settings: Mapping[str, Any], keys: Sequence[str]) -> Any:
     """The value at a path of keys, dictionaries in it sorted by key."""
     found: Any = settings
     for key in keys:
-        if missing_ok and key not in found:
-            return None
         found = found[key]
     return _sorted(found)
 

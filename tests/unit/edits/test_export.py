@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
