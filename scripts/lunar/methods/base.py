@@ -24,7 +24,7 @@ from lunar.plan.declare import Given
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 SUMS = ("gram.", "sum.", "tokens.")
 # What a method's entry may hold besides its settings: said to the workflow, not to the method.
-ENTRY = ("model", "prompt", "recipe", "base", "grid", "choices", "rehearsals")
+ENTRY = ("model", "prompt", "recipe", "statistics_of", "grid", "choices", "rehearsals")
 # What brings the values of these to a job, as a method declares it.
 DECLARED = {
     "rows": "'rows', 'references'",

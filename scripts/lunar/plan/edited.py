@@ -188,18 +188,16 @@ class Edited:
     def statistics_needed(self, method: str, rehearsal: bool = False) -> dict[str, str]:
         """Statistics that a method is made from, by name; a rehearsal collects those of its own authors itself."""
         entry, needs = self.methods[method], self.needs(method)
-        source, wanted = entry.get("statistics_of", "vanilla"), {}
+        short = ["short"] if entry.get("short_names") else []
+        wanted: dict[str, set[str]] = {}
         if "direction" in needs:
-            how = entry["direction"]
-            wanted["direction"] = (how.get("statistics_of", source), {"forget", how["reference"]})
+            wanted["direction"] = {"forget", entry["direction"]["reference"]}
         if "statistics" in needs:
-            wanted["statistics"] = (
-                source,
-                {"forget", *(["short"] if entry.get("short_names") else []), *entry["keep"]},
-            )
+            wanted["statistics"] = {"forget", *short, *entry["keep"]}
+        folder = f"{self.folder}/activations/{entry.get('statistics_of', 'vanilla')}"
         return {
-            f"{kind}_{name}": f"{self.folder}/activations/{of}/{name}.safetensors"
-            for kind, (of, sets) in wanted.items()
+            f"{kind}_{name}": f"{folder}/{name}.safetensors"
+            for kind, sets in wanted.items()
             for name in sorted(sets - (REHEARSED if rehearsal else set()))
         }
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 import torch
+import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lunar.edits import edit as edits
