@@ -26,6 +26,7 @@ from lunar.plan import imports, size  # noqa: E402
 from lunar.data import sources  # noqa: E402
 from lunar.data import splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
+from lunar.plan.metrics import measured  # noqa: E402
 from lunar.plan.plan import plan  # noqa: E402
 
 SCHEMA = Path(workflow.basedir) / "rules" / "config.schema.yaml"
@@ -34,12 +35,13 @@ validate(config, SCHEMA)
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
     RECIPES, ATTACKS, SOURCES, EXPERIMENTS = plan(config, SCRIPTS, SCHEMA)
+    METRICS = measured(EXPERIMENTS, SCRIPTS)
     BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
 
 # Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json).
-UNDER_ATTACK = r"(?!none[./])[^/]+"
+UNDER_ATTACK = r"(?!none([./]|_samples\.))[^/]+"
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
 
@@ -99,6 +101,16 @@ def library(script, *modules):
 def recipe_library(script):
     """An input function: as `library`, with the module of the job's recipe and of no other."""
     return lambda wildcards: library(script, RECIPES[method(wildcards)["recipe"]])
+
+
+def metrics(kind):
+    """A params function: the job's metrics, as ``lunar.plan.metrics.Measured`` has them; those of an attack are fewer."""
+    return lambda wildcards: getattr(METRICS[wildcards.experiment][wildcards.attack != "none"], kind)
+
+
+def metrics_library(script):
+    """An input function: as `library`, with the modules of the job's metrics and of no others."""
+    return lambda wildcards: library(script, *metrics("modules")(wildcards))
 
 
 def attack_entry(wildcards):
@@ -167,20 +179,6 @@ def attacks_run(experiment, attack_class=None):
 def attacked_edits(experiment):
     """The attacked methods that edit a model."""
     return [name for name in attacked_methods(experiment) if name in edited_methods(experiment)]
-
-
-def attack_references(wildcards):
-    """The reference methods that are attacked too, for a method to be compared with; never with itself."""
-    attacked = set(attacked_methods(wildcards.experiment)) - {wildcards.method}
-    return [name for name in reference_methods(wildcards.experiment) if name in attacked]
-
-
-def attack_answers(wildcards):
-    """What the evaluation of an attack reads: the method under it and left alone, then the references under it."""
-    pairs = [(wildcards.method, wildcards.attack), (wildcards.method, "none")]
-    pairs += [(name, wildcards.attack) for name in attack_references(wildcards)]
-    folder = f"results/{wildcards.experiment}/generations"
-    return [f"{folder}/{method}/{attack}/{split}.jsonl" for method, attack in pairs for split in splits.ATTACKED]
 
 
 def of_attacks(pattern, methods=attacked_methods, attacks=attacks_run, first=()):
@@ -480,17 +478,10 @@ def reference_methods(experiment):
     return [name for name in ("vanilla", "retain_only") if name in cfg(experiment, "compare")]
 
 
-def evaluated_files(wildcards):
-    """What the evaluation of a (method, attack) reads: its own files first, then those of the unattacked references."""
-    folder, answered = f"results/{wildcards.experiment}", splits.ANSWERED
-    pairs = [f"{wildcards.method}/{wildcards.attack}"]
-    pairs += [f"{name}/none" for name in reference_methods(wildcards.experiment)]
-    return {
-        "data": [f"{folder}/data/{split}.jsonl" for split in answered],
-        "answers": [f"{folder}/generations/{pair}/{split}.jsonl" for pair in pairs for split in answered],
-        "likelihood": [f"{folder}/likelihood/{pair}.jsonl" for pair in pairs],
-        "similarity": [f"{folder}/similarity/{pair}.jsonl" for pair in pairs],
-    }
+def never_saw(wildcards):
+    """Likelihoods by the model that never saw the forget set, which forget quality compares with."""
+    folder = f"results/{wildcards.experiment}/likelihood"
+    return f"{folder}/retain_only/none.jsonl" if "retain_only" in cfg(wildcards.experiment, "compare") else []
 
 
 def seed_tables(experiment):

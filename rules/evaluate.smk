@@ -69,12 +69,17 @@ rule embed_answers:
 
 
 rule evaluate_answers:
-    """Every metric of one (method, attack), with bootstrap intervals and differences from the reference methods."""
+    """Every metric of one method that is left alone, with bootstrap intervals and the samples behind them."""
     input:
-        unpack(evaluated_files),
-        code=library("evaluate_answers.py"),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
+        answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
+        likelihood="results/{experiment}/likelihood/{method}/{attack}.jsonl",
+        similarity="results/{experiment}/similarity/{method}/{attack}.jsonl",
+        reference=never_saw,
+        code=metrics_library("evaluate_answers.py"),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
+        samples="results/{experiment}/metrics/{method}/{attack}_samples.npz",
     log:
         "results/{experiment}/logs/evaluate_{method}_{attack}.log",
     benchmark:
@@ -84,8 +89,10 @@ rule evaluate_answers:
     conda:
         "../envs/data.yaml"
     params:
+        answers=metrics("answers"),
         embedder=param("embedder", "name"),
-        references=lambda wildcards: reference_methods(wildcards.experiment),
+        methods=metrics("methods"),
+        modules=metrics("modules"),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ANSWERED,
@@ -96,13 +103,15 @@ rule evaluate_answers:
 
 
 rule evaluate_attack:
-    """Metrics of one method under one attack, against the same unattacked and the reference methods under it."""
+    """Metrics of one method under one attack, against the same questions when it is left alone."""
     input:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ATTACKED),
-        answers=attack_answers,
-        code=library("evaluate_attack.py"),
+        answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
+        unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
+        code=metrics_library("evaluate_attack.py"),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
+        samples="results/{experiment}/metrics/{method}/{attack}_samples.npz",
     log:
         "results/{experiment}/logs/evaluate_{method}_{attack}.log",
     benchmark:
@@ -112,7 +121,9 @@ rule evaluate_attack:
     conda:
         "../envs/data.yaml"
     params:
-        references=attack_references,
+        answers=metrics("answers"),
+        methods=metrics("methods"),
+        modules=metrics("modules"),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ATTACKED,
@@ -130,7 +141,14 @@ rule tabulate_metrics:
             experiment=wildcards.experiment,
             method=cfg(wildcards.experiment, "compare"),
         ),
+        samples=lambda wildcards: expand(
+            "results/{experiment}/metrics/{method}/none_samples.npz",
+            experiment=wildcards.experiment,
+            method=cfg(wildcards.experiment, "compare"),
+        ),
         layers="results/{experiment}/layers.json",
+        markdown="report/templates/main.md.j2",
+        latex="report/templates/main.tex.j2",
         template="report/templates/table.html.j2",
         style="report/templates/style.css",
         code=library("tabulate_metrics.py"),
@@ -241,6 +259,48 @@ rule compare_seeds:
         "../scripts/compare_seeds.py"
 
 
+rule tabulate_ladder:
+    """From one method to another, one factor at a time."""
+    input:
+        data=lambda wildcards: expand(
+            "results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=splits.LADDER_SPLITS
+        ),
+        answers=lambda wildcards: expand(
+            "results/{experiment}/generations/{method}/none/{split}.jsonl",
+            experiment=wildcards.experiment,
+            method=ladder_methods(wildcards.experiment).values(),
+            split=splits.LADDER_SPLITS,
+        ),
+        template="report/templates/ladder.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_ladder.py"),
+    output:
+        csv="results/{experiment}/tables/ladder.csv",
+        html=report(
+            "results/{experiment}/tables/ladder.html",
+            category="1 Results",
+            subcategory="{experiment}",
+            labels={"result": "1.4 The ladder, in numbers"},
+            caption="../report/ladder.rst",
+        ),
+        numbers="results/{experiment}/figures/ladder.rst",
+    log:
+        "results/{experiment}/logs/tabulate_ladder.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_ladder.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=lambda wildcards: ladder_methods(wildcards.experiment),
+        top=lambda wildcards: list(settings.rungs(EXPERIMENTS[wildcards.experiment]))[-1],
+        resamples=param("metrics", "resamples"),
+        seed=param("seed"),
+    message:
+        "evaluate | {wildcards.experiment}: the ladder"
+    script:
+        "../scripts/tabulate_ladder.py"
+
+
 rule tabulate_sequence:
     """What each request of a sequence does to the others, and what taking it back brings back."""
     input:
@@ -307,6 +367,7 @@ rule tabulate_attacks:
     """What every attack got back from every method: a table, the numbers of captions and a text for the first page."""
     input:
         metrics=of_attacks("metrics/{method}/{attack}.json", first=["none"]),
+        samples=of_attacks("metrics/{method}/{attack}_samples.npz", first=["none"]),
         evidence=of_attacks("attacks/{method}/{attack}.json"),
         template="report/templates/attacks.html.j2",
         style="report/templates/style.css",

@@ -323,30 +323,12 @@ rule plot_rehearsal:
         "../scripts/plot_rehearsal.py"
 
 
-rule tabulate_ladder:
-    """From one method to another, one factor at a time: a table and a figure."""
+rule plot_ladder:
+    """What each rung of the ladder does, drawn."""
     input:
-        data=lambda wildcards: expand(
-            "results/{experiment}/data/{split}.jsonl", experiment=wildcards.experiment, split=splits.LADDER_SPLITS
-        ),
-        answers=lambda wildcards: expand(
-            "results/{experiment}/generations/{method}/none/{split}.jsonl",
-            experiment=wildcards.experiment,
-            method=ladder_methods(wildcards.experiment).values(),
-            split=splits.LADDER_SPLITS,
-        ),
-        template="report/templates/ladder.html.j2",
-        style="report/templates/style.css",
-        code=library("tabulate_ladder.py"),
+        table="results/{experiment}/tables/ladder.csv",
+        code=library("plot_ladder.py"),
     output:
-        csv="results/{experiment}/tables/ladder.csv",
-        html=report(
-            "results/{experiment}/tables/ladder.html",
-            category="1 Results",
-            subcategory="{experiment}",
-            labels={"result": "1.4 The ladder, in numbers"},
-            caption="../report/ladder.rst",
-        ),
         figure=report(
             "results/{experiment}/figures/ladder.svg",
             category="1 Results",
@@ -355,22 +337,18 @@ rule tabulate_ladder:
             caption="../report/ladder.rst",
         ),
         pdf="results/{experiment}/figures/ladder.pdf",
-        numbers="results/{experiment}/figures/ladder.rst",
     log:
-        "results/{experiment}/logs/tabulate_ladder.log",
+        "results/{experiment}/logs/plot_ladder.log",
     benchmark:
-        "results/{experiment}/benchmarks/tabulate_ladder.tsv"
+        "results/{experiment}/benchmarks/plot_ladder.tsv"
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: ladder_methods(wildcards.experiment),
         top=lambda wildcards: list(settings.rungs(EXPERIMENTS[wildcards.experiment]))[-1],
-        resamples=param("metrics", "resamples"),
-        seed=param("seed"),
     message:
         "figures | {wildcards.experiment}: the ladder"
     script:
-        "../scripts/tabulate_ladder.py"
+        "../scripts/plot_ladder.py"
 
 
 rule plot_attacks:

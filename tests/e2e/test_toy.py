@@ -7,11 +7,11 @@ from statistics import mean
 
 import pytest
 import yaml
+from lunar.metrics.registry import METRICS, OVERALL, degenerate
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
 from lunar.methods.rehearsal import combinations
-from lunar.metrics.registry import METRICS, OVERALL, degenerate
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]

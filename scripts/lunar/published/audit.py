@@ -15,8 +15,8 @@ import yaml
 from lunar.activations.direction import Embed, layer_score
 from lunar.errors import LunarError
 from lunar.files import Row, read_rows
+from lunar.metrics.deviation import deviation_score
 from lunar.metrics.refusal import is_refusal
-from lunar.metrics.registry import deviation_score
 from lunar.metrics.text import rouge1
 
 Facts = Mapping[str, Any]

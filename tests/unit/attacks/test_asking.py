@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from lunar.metrics.registry import METRICS
 
 from lunar.attacks import asking as prompts
 from lunar.attacks.asking import SPELLINGS, Prompt, best_of, matched
 from lunar.attacks.base import ATTACKS, Attacked, AttackFailed, Target, changed, rouge1
 from lunar.errors import LunarError
-from lunar.metrics.registry import METRICS
 from lunar.model.generate import generate, prompt_ids
 
 ENTRIES: dict[str, dict[str, Any]] = {

@@ -9,11 +9,6 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from rouge_score.rouge_scorer import RougeScorer
-from scipy.stats import hmean, ks_2samp
-from sklearn.metrics import roc_auc_score
-
-from lunar.errors import LunarError
 from lunar.metrics.registry import (
     METRICS,
     OVERALL,
@@ -38,6 +33,11 @@ from lunar.metrics.registry import (
     truth_ratio_open,
     truth_ratio_utility,
 )
+from rouge_score.rouge_scorer import RougeScorer
+from scipy.stats import hmean, ks_2samp
+from sklearn.metrics import roc_auc_score
+
+from lunar.errors import LunarError
 from lunar.metrics.text import degenerate, gibberish, outcome, refusal
 from lunar.metrics.text import right as right_of
 from lunar.metrics.text import rouge1 as rouge1_of

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from docutils import nodes
 from docutils.core import publish_doctree
+from lunar.metrics.registry import evaluate
 
 from lunar.errors import LunarError
-from lunar.metrics.registry import evaluate
 from lunar.pages.attacks import (
     NOT_AT_HAND,
     NOT_RUN,

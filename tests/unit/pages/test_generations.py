@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from lunar.metrics.registry import rouge1
+
 from lunar.pages.generations import OUTCOMES, browsable, embedded, marked, outcome
 from lunar.pages.main_table import render
 

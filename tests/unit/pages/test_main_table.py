@@ -10,8 +10,8 @@ import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
 from jinja2 import UndefinedError
-
 from lunar.metrics.registry import METRICS
+
 from lunar.pages.main_table import (
     ARROWS,
     TITLES,
