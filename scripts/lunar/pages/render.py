@@ -7,9 +7,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 STRICT: Mapping[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-# Braces and per cent mean something in LaTeX.
+# Braces, per cent and hash mean something in LaTeX.
 DELIMITERS = {"block_start_string": "<%", "block_end_string": "%>"}
 DELIMITERS |= {"variable_start_string": "<<", "variable_end_string": ">>"}
+DELIMITERS |= {"comment_start_string": "<#", "comment_end_string": "#>"}
 
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}

@@ -6,7 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from clone import ROOT
-from lunar.pages.render import latex_escape, render
+from lunar.pages.render import latex_escape, render, render_text
 
 TEMPLATES = ROOT / "report/templates"
 
@@ -28,3 +28,15 @@ def test_page_with_a_missing_value_is_refused(tmp_path: Path) -> None:
     (tmp_path / "page.j2").write_text("{{ titel }}")
     with pytest.raises(UndefinedError, match="titel"):
         render(tmp_path / "page.j2", style=TEMPLATES / "style.css", title="T")
+
+
+def test_texts_are_not_escaped_as_pages_are(tmp_path: Path) -> None:
+    (tmp_path / "a.md.j2").write_text("{% for one in said %}\n* {{ one }}\n\n{% endfor %}\n")
+    assert render_text(tmp_path / "a.md.j2", said=["<b>", "a & b"]) == "* <b>\n\n* a & b\n"
+
+
+def test_latex_has_delimiters_and_an_escape_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.tex.j2").write_text("% no comment\n\\textbf{<< said|tex >>}{{x}}<# gone #>\n")
+    assert render_text(tmp_path / "a.tex.j2", said="50% _") == "% no comment\n\\textbf{50\\% \\_}{{x}}\n"
+    with pytest.raises(UndefinedError, match="said"):
+        render_text(tmp_path / "a.tex.j2")
