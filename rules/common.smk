@@ -40,7 +40,7 @@ try:
 except LunarError as error:
     raise WorkflowError(f"config: {error}")
 
-# Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json).
+# Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json, none_samples.npz).
 UNDER_ATTACK = r"(?!none([./]|_samples\.))[^/]+"
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
