@@ -27,13 +27,15 @@ from lunar.plan.plan import plan  # noqa: E402
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
+    # Files of config/ lie beneath config.yaml and what the command line says.
+    config.update(experiments.with_files(ROOT / "config", config))
     PLUGINS, SOURCES, EXPERIMENTS, BASES = plan(config, SCRIPTS)
     BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:
     sys.exit(f"config: {error}")
 
-# Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json).
-UNDER_ATTACK = r"(?!none[./])[^/]+"
+# Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json, none_samples.npz).
+UNDER_ATTACK = r"(?!none([./]|_samples\.))[^/]+"
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
 # Every page and figure of the report, by the rule that makes it.
@@ -82,10 +84,14 @@ def library(script, *modules):
     return [os.path.relpath(module) for module in imports.imported_modules(SCRIPTS / script, *modules)]
 
 
-def plugin_library(script, module):
-    """An input function: as `library`, with the module of the job's method or attack and of no other."""
-    named = of(module)
-    return lambda wildcards: library(script, named(wildcards))
+def plugin_library(script, modules):
+    """An input function: as `library`, with the modules of the job's method, attack or metrics and of no other."""
+
+    def needed(wildcards):
+        found = of(modules)(wildcards)
+        return library(script, *([found] if isinstance(found, str) else found))
+
+    return needed
 
 
 def shown(page, path, **labels):

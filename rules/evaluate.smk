@@ -69,12 +69,17 @@ rule embed_answers:
 
 
 rule evaluate_answers:
-    """Every metric of one (method, attack), with bootstrap intervals and differences from the reference methods."""
+    """Every metric of one method that is left alone, with bootstrap intervals and the samples behind them."""
     input:
-        unpack(evaluated_files),
-        code=library("evaluate_answers.py"),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
+        answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
+        likelihood="results/{experiment}/likelihood/{method}/{attack}.jsonl",
+        similarity="results/{experiment}/similarity/{method}/{attack}.jsonl",
+        reference=of(Experiment.never_saw),
+        code=plugin_library("evaluate_answers.py", Experiment.metric_modules),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
+        samples="results/{experiment}/metrics/{method}/{attack}_samples.npz",
     log:
         "results/{experiment}/logs/evaluate_{method}_{attack}.log",
     benchmark:
@@ -85,7 +90,7 @@ rule evaluate_answers:
         "../envs/data.yaml"
     params:
         embedder=param("embedder", "name"),
-        references=of(Experiment.controls),
+        measured=of(Experiment.measured),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ANSWERED,
@@ -96,13 +101,15 @@ rule evaluate_answers:
 
 
 rule evaluate_attack:
-    """Metrics of one method under one attack, against the same unattacked and the reference methods under it."""
+    """Metrics of one method under one attack, against the same questions when it is left alone."""
     input:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ATTACKED),
-        answers=attack_answers,
-        code=library("evaluate_attack.py"),
+        answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
+        unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
+        code=plugin_library("evaluate_attack.py", Experiment.metric_modules),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
+        samples="results/{experiment}/metrics/{method}/{attack}_samples.npz",
     log:
         "results/{experiment}/logs/evaluate_{method}_{attack}.log",
     benchmark:
@@ -112,7 +119,7 @@ rule evaluate_attack:
     conda:
         "../envs/data.yaml"
     params:
-        references=of(Experiment.attack_controls),
+        measured=of(Experiment.measured),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ATTACKED,
@@ -126,7 +133,10 @@ rule tabulate_metrics:
     """Join the metrics of all compared methods into one table, in several renderings, and write the summary."""
     input:
         metrics=of(Experiment.metric_files),
+        samples=of(Experiment.metric_samples),
         layers="results/{experiment}/layers.json",
+        markdown="report/templates/main.md.j2",
+        latex="report/templates/main.tex.j2",
         template="report/templates/table.html.j2",
         style="report/templates/style.css",
         code=library("tabulate_metrics.py"),
@@ -155,19 +165,8 @@ rule tabulate_metrics:
 rule show_generations:
     """One page to browse: every question with the gold answer and what each method says, left alone and under attack."""
     input:
-        rows=lambda wildcards: expand(
-            "results/{experiment}/generations/{method}/none/{split}.jsonl",
-            experiment=wildcards.experiment,
-            method=cfg(wildcards.experiment, "compare"),
-            split=splits.ANSWERED,
-        ),
-        attacked=lambda wildcards: expand(
-            "results/{experiment}/generations/{method}/{attack}/{split}.jsonl",
-            experiment=wildcards.experiment,
-            method=attacked_methods(wildcards.experiment),
-            attack=attacks_run(wildcards.experiment),
-            split=splits.ATTACKED,
-        ),
+        rows=of(Experiment.answers),
+        attacked=of(Experiment.attack_answers),
         template="report/templates/generations.html.j2",
         script="report/templates/generations.js",
         style="report/templates/style.css",
@@ -217,6 +216,35 @@ rule compare_seeds:
         "evaluate | {wildcards.experiment}: spread over seeds"
     script:
         "../scripts/compare_seeds.py"
+
+
+rule tabulate_ladder:
+    """From one method to another, one factor at a time."""
+    input:
+        data=of(Experiment.ladder_data),
+        answers=of(Experiment.ladder_answers),
+        template="report/templates/ladder.html.j2",
+        style="report/templates/style.css",
+        code=library("tabulate_ladder.py"),
+    output:
+        csv="results/{experiment}/tables/ladder.csv",
+        html=shown("ladder-table", "results/{experiment}/tables/ladder.html"),
+        numbers="results/{experiment}/figures/ladder.rst",
+    log:
+        "results/{experiment}/logs/tabulate_ladder.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_ladder.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=of(Experiment.ladder_methods),
+        top=of(Experiment.ladder_top),
+        resamples=param("metrics", "resamples"),
+        seed=param("seed"),
+    message:
+        "evaluate | {wildcards.experiment}: the ladder"
+    script:
+        "../scripts/tabulate_ladder.py"
 
 
 rule tabulate_sequence:
@@ -272,8 +300,9 @@ rule tabulate_cost:
 rule tabulate_attacks:
     """What every attack got back from every method: a table, the numbers of captions and a text for the first page."""
     input:
-        metrics=of_attacks("metrics/{method}/{attack}.json", first=["none"]),
-        evidence=of_attacks("attacks/{method}/{attack}.json"),
+        metrics=of(Experiment.of_attacks, pattern="metrics/{method}/{attack}.json", unattacked=True),
+        samples=of(Experiment.of_attacks, pattern="metrics/{method}/{attack}_samples.npz", unattacked=True),
+        evidence=of(Experiment.attack_proofs),
         template="report/templates/attacks.html.j2",
         style="report/templates/style.css",
         code=library("tabulate_attacks.py"),
@@ -342,9 +371,7 @@ rule tabulate_published_attacks:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=lambda wildcards: [
-            name for name in attacked_methods(wildcards.experiment) if name in ("lunar", "lunar-topk", "retain_only")
-        ],
+        methods=of(Experiment.published_attacks),
     message:
         "evaluate | {wildcards.experiment}: the published attacks"
     script:
@@ -354,12 +381,10 @@ rule tabulate_published_attacks:
 rule show_attacks:
     """The questions that attacks brought most back of, and the evidence that each attack happened."""
     input:
-        attacked=of_attacks("generations/{method}/{attack}/forget.jsonl"),
-        unattacked=of_attacks(
-            "generations/{method}/{attack}/forget.jsonl", attacks=lambda experiment: [], first=["none"]
-        ),
-        proof=of_attacks("attacks/{method}/{attack}.json"),
-        controls=of_attacks("attacks/{method}/{attack}.json", methods=lambda experiment: ["control"]),
+        attacked=of(Experiment.of_attacks, pattern="generations/{method}/{attack}/forget.jsonl"),
+        unattacked=of(Experiment.unattacked_files, pattern="generations/{method}/{attack}/forget.jsonl"),
+        proof=of(Experiment.attack_proofs),
+        controls=of(Experiment.attack_controls_files),
         examples="report/templates/attack_examples.html.j2",
         evidence="report/templates/attack_evidence.html.j2",
         style="report/templates/style.css",

@@ -224,35 +224,26 @@ rule plot_rehearsal:
         "../scripts/plot_rehearsal.py"
 
 
-rule tabulate_ladder:
-    """From one method to another, one factor at a time: a table and a figure."""
+rule plot_ladder:
+    """What each rung of the ladder does, drawn."""
     input:
-        data=of(Experiment.ladder_data),
-        answers=of(Experiment.ladder_answers),
-        template="report/templates/ladder.html.j2",
-        style="report/templates/style.css",
-        code=library("tabulate_ladder.py"),
+        table="results/{experiment}/tables/ladder.csv",
+        code=library("plot_ladder.py"),
     output:
-        csv="results/{experiment}/tables/ladder.csv",
-        html=shown("ladder-table", "results/{experiment}/tables/ladder.html"),
         figure=shown("ladder", "results/{experiment}/figures/ladder.svg"),
         pdf="results/{experiment}/figures/ladder.pdf",
-        numbers="results/{experiment}/figures/ladder.rst",
     log:
-        "results/{experiment}/logs/tabulate_ladder.log",
+        "results/{experiment}/logs/plot_ladder.log",
     benchmark:
-        "results/{experiment}/benchmarks/tabulate_ladder.tsv"
+        "results/{experiment}/benchmarks/plot_ladder.tsv"
     conda:
         "../envs/plot.yaml"
     params:
-        methods=of(Experiment.ladder_methods),
         top=of(Experiment.ladder_top),
-        resamples=param("metrics", "resamples"),
-        seed=param("seed"),
     message:
         "figures | {wildcards.experiment}: the ladder"
     script:
-        "../scripts/tabulate_ladder.py"
+        "../scripts/plot_ladder.py"
 
 
 rule plot_attacks:

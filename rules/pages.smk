@@ -1,5 +1,6 @@
 """Pages of the report around its figures and tables, in results/<experiment>/tables/: what goes in, what comes of it where."""
 
+
 rule show_data:
     """Rows of every split, and what cleaning kept and left out, with examples."""
     input:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lunar.files import read_rows, write_text
 from lunar.model.embed import embedder
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 from lunar.progress import script
 from lunar.published.audit import audit
 from lunar.published.outputs import read_facts

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from lunar.files import write_text
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import render
+from lunar.pages.numbers import write_numbers
+from lunar.pages.render import render
 from lunar.pages.seeds import HEADLINES, attacked, headline, lines, numbers, spread
 from lunar.progress import script
 

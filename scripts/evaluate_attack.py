@@ -1,28 +1,35 @@
-"""Metrics of one method under one attack, with what it answers unattacked and what other methods leak under it."""
+"""Metrics of one method under one attack, and what it answers to the same questions when it is left alone."""
+
+import importlib
 
 from lunar.files import read_rows, write_json
-from lunar.metrics.read import read_attack
-from lunar.metrics.registry import evaluate
+from lunar.metrics.read import judged_alike, read_answers, read_attacked
+from lunar.metrics.samples import compare, write_samples
+from lunar.metrics.study import evaluate
 from lunar.progress import script
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} evaluate {smk.wildcards.method}", smk.log[0]) as progress:
-        splits, others = smk.params.splits, smk.params.references
-        data = {split: read_rows(path) for split, path in zip(splits, smk.input.data, strict=True)}
-        # The method under attack comes first, then the same left alone, then the references; a file a split each.
-        paths = iter(smk.input.answers)
-        own, unattacked, *rest = ({split: next(paths) for split in splits} for _ in range(2 + len(others)))
-        rows, references = read_attack(data, own, unattacked, dict(zip(others, rest, strict=True)))
-        metrics = evaluate(rows, smk.params.resamples, smk.params.seed, references)
-        # What needs likelihoods or embeddings is not computed under attack, and is left out instead of explained.
-        found = {name: cell for name, cell in metrics.items() if "mean" in cell}
-        found["splits"] = {
-            split: {name: cell for name, cell in cells.items() if "mean" in cell}
-            for split, cells in metrics["splits"].items()
-        }
-        write_json(smk.output.metrics, found)
-        forget = found["splits"]["forget"]["rouge1"]
+        for module in smk.params.measured["modules"]:
+            importlib.import_module(module)
+        how = (
+            smk.params.resamples,
+            smk.params.seed,
+            dict(smk.params.measured["answers"]),
+            dict(smk.params.measured["methods"]),
+        )
+        attacked, alone = {}, {}
+        paths = zip(smk.params.splits, smk.input.data, smk.input.answers, smk.input.unattacked, strict=True)
+        for split, data, answers, unattacked in paths:
+            rows = read_rows(data)
+            attacked[split] = read_attacked(answers, rows)
+            alone[split] = judged_alike(read_answers(unattacked, rows), attacked[split])
+        found = evaluate(attacked, *how)
+        compare(f"{smk.wildcards.method}/{smk.wildcards.attack}", found, {"unattacked": evaluate(alone, *how)})
+        write_json(smk.output.metrics, found.metrics)
+        write_samples(smk.output.samples, found.samples)
+        forget = found.metrics["splits"]["forget"]["rouge1"]
         before = forget["mean"] - forget["versus"]["unattacked"]["difference"]
         progress.say(f"under {smk.wildcards.attack} forget ROUGE-1 {forget['mean']:.3f}, {before:.3f} unattacked")
 

@@ -5,8 +5,10 @@ from itertools import product
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.pages.attacks import CONTROL, curves_in_words
-from lunar.pages.figures import TWO_COLUMNS, method_style, save, write_numbers
+from lunar.pages.curves import curves_in_words
+from lunar.pages.figures import TWO_COLUMNS, method_style, save
+from lunar.pages.names import CONTROL
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 AXES = {

@@ -3,8 +3,9 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.pages.attacks import CONTROL, above_control, by_pair
+from lunar.pages.attacks import above_control, by_pair
 from lunar.pages.figures import RAMP, TWO_COLUMNS, save
+from lunar.pages.names import CONTROL
 from lunar.progress import script
 
 

@@ -6,7 +6,8 @@ import torch
 from lunar.edits import edit as edits
 from lunar.files import read_json
 from lunar.model.load import down_proj, load_model
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
+from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 

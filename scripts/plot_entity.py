@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 
 from lunar.files import read_json
 from lunar.pages.entity import first_block, numbers, spectra, tried
-from lunar.pages.figures import ONE_COLUMN, SETS, TWO_COLUMNS, method_style, note, save, write_numbers
+from lunar.pages.figures import ONE_COLUMN, SETS, TWO_COLUMNS, method_style, note, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 

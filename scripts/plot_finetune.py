@@ -3,7 +3,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, save, write_numbers
+from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 GROUPS = {"loss_facts": ("facts", "#D55E00", "o"), "loss_refusals": ("refusals", "#4D4D4D", "v")}

@@ -3,7 +3,8 @@
 import matplotlib.pyplot as plt
 
 from lunar.files import read_json
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, note, save, write_numbers
+from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, note, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 KINDS = {

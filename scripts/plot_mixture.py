@@ -5,7 +5,8 @@ import pandas as pd
 
 from lunar.files import read_json, write_text
 from lunar.model.mixture import BASE, smallest
-from lunar.pages.figures import SETS, TWO_COLUMNS, save, write_numbers
+from lunar.pages.figures import SETS, TWO_COLUMNS, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 # What the study asks for; general questions and references also by what the workflow needs of them.

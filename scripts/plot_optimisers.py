@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from lunar.files import read_json
-from lunar.pages.figures import OTHER_METHODS, TWO_COLUMNS, save, write_numbers
+from lunar.pages.figures import OTHER_METHODS, TWO_COLUMNS, save
+from lunar.pages.numbers import write_numbers
 from lunar.pages.optimisers import closed_form, numbers, trained
 from lunar.progress import script
 

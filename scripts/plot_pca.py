@@ -7,7 +7,8 @@ from sklearn.decomposition import PCA
 
 from lunar.errors import LunarError
 from lunar.files import read_json
-from lunar.pages.figures import SETS, TWO_COLUMNS, save, write_numbers
+from lunar.pages.figures import SETS, TWO_COLUMNS, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 

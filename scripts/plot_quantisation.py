@@ -6,8 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from lunar.files import read_json, write_text
-from lunar.pages.attacks import survival
-from lunar.pages.figures import TWO_COLUMNS, method_style, save, write_numbers
+from lunar.pages.curves import survival
+from lunar.pages.figures import TWO_COLUMNS, method_style, save
+from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]

@@ -5,8 +5,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from lunar.files import read_json, write_text
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save, write_numbers
-from lunar.pages.main_table import render
+from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save
+from lunar.pages.numbers import write_numbers
+from lunar.pages.render import render
 from lunar.pages.tooltips import inline, titled
 from lunar.pages.tradeoff import numbers, points
 from lunar.progress import script

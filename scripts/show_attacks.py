@@ -3,8 +3,8 @@
 from itertools import product
 
 from lunar.files import read_json, read_rows, write_text
-from lunar.pages.attacks import evidence_page, examples
-from lunar.pages.main_table import render
+from lunar.pages.evidence import evidence_page, examples
+from lunar.pages.render import render
 from lunar.progress import script
 
 

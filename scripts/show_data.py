@@ -2,10 +2,11 @@
 
 import pandas as pd
 
+from lunar.data.splits import TABLE
 from lunar.files import read_rows, write_text
-from lunar.pages.cleaning import CLEANED, SPLITS, counted, fate
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import render
+from lunar.pages.cleaning import CLEANED, counted, fate
+from lunar.pages.numbers import write_numbers
+from lunar.pages.render import render
 from lunar.plan.snakemake_files import inputs_named
 from lunar.progress import script
 
@@ -28,7 +29,7 @@ def main(smk) -> None:
             leaked=smk.params.leaked,
         )
         write_text(smk.output.html, page)
-        rows = [{"what": split} | line for split, line in zip(SPLITS, splits, strict=True)]
+        rows = [{"what": split} | line for split, line in zip(TABLE, splits, strict=True)]
         columns = ("title", "kept", "dropped")
         rows += [
             {"what": name, "rows": one["asked"]} | {key: one[key] for key in columns} for name, one in fates.items()

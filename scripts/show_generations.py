@@ -6,7 +6,7 @@ from pathlib import Path
 from lunar.files import read_rows, write_text
 from lunar.metrics.read import read_answers, read_attacked
 from lunar.pages.generations import RECALLED, browsable, embedded
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 from lunar.progress import script
 
 

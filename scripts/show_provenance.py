@@ -6,16 +6,17 @@ from pathlib import Path
 import yaml
 
 from lunar.files import write_text
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import render
-from lunar.pages.provenance import by_rule, duration, machine, measured_jobs, readable, seeds, versions
+from lunar.pages.numbers import write_numbers
+from lunar.pages.provenance import by_rule, duration, machine, readable, seeds, versions
+from lunar.pages.render import render
+from lunar.plan.snakemake_files import benchmarks
 from lunar.progress import script
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} provenance", smk.log[0]):
         settings = smk.params.settings
-        table = by_rule(measured_jobs(Path("results"), smk.params.jobs))
+        table = by_rule(benchmarks(Path("results"), smk.params.jobs))
         here = machine(shutil.which("nvidia-smi"), Path(__file__).parent)
         page = render(
             smk.input.template,

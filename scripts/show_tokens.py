@@ -4,13 +4,14 @@ from statistics import mean
 
 import pandas as pd
 
+from lunar.data.splits import TITLES
 from lunar.edits import edit as edits
 from lunar.edits.detector import scored
 from lunar.files import read_rows, write_text
 from lunar.model.chat import Chat
 from lunar.model.load import load_model, load_tokenizer
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import TITLES, render
+from lunar.pages.numbers import write_numbers
+from lunar.pages.render import render
 from lunar.progress import script
 
 
@@ -23,9 +24,7 @@ def main(smk) -> None:
         examples = {}
         for split in ("forget", "retain", "general"):
             row = read_rows(smk.input[split])[0]
-            # General questions are kept in place with what the model itself answers.
-            answer = row["answer"]
-            examples[split] = scored(model, chat, row["question"], answer, name, factors)
+            examples[split] = scored(model, chat, row["question"], row["answer"], name, factors)
         page = render(
             smk.input.template,
             style=smk.input.style,

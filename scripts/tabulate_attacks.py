@@ -3,17 +3,18 @@
 from itertools import product
 
 from lunar.files import read_json, write_text
-from lunar.pages.attacks import numbers, page, summary, tabulate
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import render
+from lunar.metrics.samples import read_evaluated
+from lunar.pages.attacks import compared, numbers, page, summary, tabulate
+from lunar.pages.numbers import write_numbers
+from lunar.pages.render import render
 from lunar.progress import script
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} table of attacks", smk.log[0]):
         methods, attacks, edited = smk.params.methods, smk.params.attacks, smk.params.edited
-        pairs = product(methods, ["none", *attacks])
-        metrics = {pair: read_json(path) for pair, path in zip(pairs, smk.input.metrics, strict=True)}
+        files = zip(product(methods, ["none", *attacks]), smk.input.metrics, smk.input.samples, strict=True)
+        metrics = compared({pair: read_evaluated(*paths) for pair, *paths in files})
         pairs = product(methods, attacks)
         evidence = {pair: read_json(path) for pair, path in zip(pairs, smk.input.evidence, strict=True)}
         table = tabulate(metrics, evidence)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lunar.bench.table import COLUMNS, TEXTS, description, markdown, readable
 from lunar.files import read_json, write_text
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 from lunar.progress import script
 
 

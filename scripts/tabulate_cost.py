@@ -4,7 +4,7 @@ import pandas as pd
 
 from lunar.files import write_text
 from lunar.pages.cost import COLUMNS, cost, readable
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 from lunar.progress import script
 
 

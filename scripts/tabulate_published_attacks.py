@@ -6,8 +6,8 @@ import pandas as pd
 import yaml
 
 from lunar.files import write_text
-from lunar.pages.attacks import published, published_page
-from lunar.pages.main_table import render
+from lunar.pages.published_attacks import published, published_page
+from lunar.pages.render import render
 from lunar.progress import script
 
 

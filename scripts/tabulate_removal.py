@@ -3,9 +3,9 @@
 import pandas as pd
 
 from lunar.files import write_text
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import render
+from lunar.pages.numbers import write_numbers
 from lunar.pages.removal import judge, numbers, page
+from lunar.pages.render import render
 from lunar.progress import script
 
 

@@ -1,8 +1,8 @@
 """What each request of a sequence does to the others: table, page and the numbers of its caption."""
 
 from lunar.files import read_rows, write_text
-from lunar.pages.figures import write_numbers
-from lunar.pages.main_table import render
+from lunar.pages.numbers import write_numbers
+from lunar.pages.render import render
 from lunar.pages.sequence import numbers, page, tabulate
 from lunar.progress import script
 

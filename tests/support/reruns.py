@@ -105,7 +105,7 @@ def turned(found: Any) -> Any:
 
 
 def turn_keys(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
-    """The order in which methods, attacks, rungs and asides are listed is kept: the report has it."""
+    """The order in which methods, attacks, metrics, rungs and asides are listed is kept: the report has it."""
     for section in (defaults, toy):
         for key in (
             "data",
@@ -114,7 +114,6 @@ def turn_keys(defaults: dict[str, Any], toy: dict[str, Any]) -> None:
             "layers",
             "embedder",
             "generation",
-            "metrics",
             "figures",
             "model",
         ):
@@ -224,23 +223,21 @@ LINES = [
         "the colours of all figures (`lunar/pages/figures.py`)",
         append("scripts/lunar/pages/figures.py", "# other colours"),
         "scripts/lunar/pages/figures.py",
-        "all figures, and the tables and pages that draw or write their captions' numbers, report",
+        "all figures, report",
         {
             "plot_attack_curves": 4,
+            "plot_attacks": 1,
             "plot_edit": 1,
             "plot_entity": 1,
             "plot_finetune": 1,
+            "plot_ladder": 1,
             "plot_layers": 1,
             "plot_optimisers": 1,
             "plot_pca": 1,
+            "plot_quantisation": 1,
             "plot_rehearsal": 1,
             "plot_tradeoff": 1,
-            "show_data": 1,
-            "show_tokens": 1,
-            "tabulate_ladder": 1,
-            "tabulate_sequence": 2,
         }
-        | ATTACK_TABLE
         | REPORT,
     ),
     Line(
@@ -249,7 +246,18 @@ LINES = [
         setting("metrics", "resamples", value=400),
         CONFIG,
         "every evaluation, tables of metrics, attacks and ladder, figures of these, report",
-        {"evaluate_answers": 16, "evaluate_attack": 18, "tabulate_ladder": 1} | ATTACK_TABLE | MAIN_TABLE | REPORT,
+        {"evaluate_answers": 16, "evaluate_attack": 18, "tabulate_ladder": 1, "plot_ladder": 1}
+        | ATTACK_TABLE
+        | MAIN_TABLE
+        | REPORT,
+    ),
+    Line(
+        "metric-module",
+        "the module of some metrics (`metrics/tofu.py`)",
+        append("scripts/lunar/metrics/tofu.py", "# a comment"),
+        "scripts/lunar/metrics/tofu.py",
+        "every evaluation that computes one of them (none under attack), what shows its numbers, report",
+        {"evaluate_answers": 16} | ATTACK_TABLE | MAIN_TABLE | REPORT,
     ),
     Line(
         "attack",

@@ -61,13 +61,19 @@ def test_nothing_of_attacks_is_planned(project, attacks, methods):
     assert not [name for name in jobs if "attack" in name or name == "plot_quantisation"]
 
 
-def test_an_attack_is_compared_on_the_same_methods(project):
+def test_an_attack_is_evaluated_from_its_own_methods_answers(project):
     plant(project, ["planted"])
     outcome = run_snakemake(project, "--dry-run", "--printshellcmds", "results/toy/metrics/lunar/planted.json")
     jobs = planned(outcome)
-    # The method and both references under the attack; nothing that the table of unattacked metrics needs.
-    assert jobs["attack_model"] == 3
-    assert jobs["evaluate_attack"] == 1
+    # The method under the attack and left alone; no other method, and nothing that the main table needs.
+    assert jobs["attack_model"] == jobs["evaluate_attack"] == 1
     assert not {"evaluate_answers", "score_likelihood", "embed_answers"} & set(jobs)
     for split in ATTACKED:
         assert f"results/toy/generations/lunar/none/{split}.jsonl" in outcome.stdout
+        assert f"results/toy/generations/retain_only/none/{split}.jsonl" not in outcome.stdout
+
+
+def test_the_table_of_attacks_compares_every_method_with_the_reference_methods(project):
+    plant(project, ["planted"])
+    jobs = planned(run_snakemake(project, "--dry-run", "results/toy/tables/attacks.csv"))
+    assert jobs["attack_model"] == jobs["evaluate_attack"] == len(METHODS)

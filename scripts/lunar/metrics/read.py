@@ -1,6 +1,5 @@
 """Reading what models answered and what was computed of it, checked against the data that it should belong to."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,45 +64,6 @@ def read_attacked(path: str | Path, data: Rows) -> list[Row]:
     return [row for _, row in numbered]
 
 
-def read_attack(
-    data: Mapping[str, Rows],
-    answers: Mapping[str, str | Path],
-    unattacked: Mapping[str, str | Path],
-    others: Mapping[str, Mapping[str, str | Path]],
-) -> tuple[dict[str, list[Row]], dict[str, dict[str, list[Row]]]]:
-    """What a method answers under attack, and what that is to be compared with, for ``evaluate``.
-
-    Args:
-        data: the rows of each split.
-        answers: the method's answers under attack, a file a split.
-        unattacked: its answers when it is left alone.
-        others: answers of the reference methods under the same attack.
-
-    Returns:
-        Rows by split; and those to compare with by name, ``unattacked`` and then the reference methods, on the same
-        questions and judged by the same words of the gold answer.
-
-    Raises:
-        LunarError: as ``read_answers`` and ``read_attacked``, or a reference method was asked something else.
-    """
-    study = {split: read_attacked(path, data[split]) for split, path in answers.items()}
-    references: dict[str, dict[str, list[Row]]] = {"unattacked": {}}
-    for split, path in unattacked.items():
-        left_alone = read_answers(path, data[split])
-        references["unattacked"][split] = judged_alike(left_alone, study[split])
-    for name, paths in others.items():
-        references[name] = {split: read_attacked(path, data[split]) for split, path in paths.items()}
-        for split, rows in references[name].items():
-            for number, (own, other) in enumerate(itertools.zip_longest(study[split], rows, fillvalue={}), start=1):
-                if (own.get("id"), own.get("answer")) != (other.get("id"), other.get("answer")):
-                    raise LunarError(
-                        f"{paths[split]}: row {number} is {other.get('id')!r} with answer {other.get('answer')!r}, but "
-                        f"{own.get('id')!r} with {own.get('answer')!r} in {answers[split]}; an attack has to ask every "
-                        "method the same; delete both to have them made again"
-                    )
-    return study, references
-
-
 def judged_alike(answers: Rows, rows: Rows) -> list[Row]:
     """Of ``answers`` those to the questions of ``rows``, with the gold words that those are judged by."""
     by_id = {one["id"]: one for one in answers}
@@ -153,34 +113,43 @@ def read_parts(path: str | Path, data: Mapping[str, Rows], fields: Sequence[str]
     return parts
 
 
+def read_likelihoods(path: str | Path, data: Mapping[str, Rows]) -> dict[str, dict[str, Row]]:
+    """Rows of ``lunar.model.likelihood`` by split and id: those of the data's rows that have a gold answer.
+
+    Raises:
+        LunarError: as ``read_answers``.
+    """
+    known = {split: gold(rows) for split, rows in data.items()}
+    parts = read_parts(path, known, ("answer", "paraphrased", "wrong", "perturbed"))
+    return {split: {row["id"]: row for row in rows} for split, rows in parts.items()}
+
+
 def read_study(
     data: Mapping[str, Rows],
     answers: Mapping[str, str | Path],
     likelihood: str | Path,
     similarity: str | Path,
 ) -> dict[str, list[Row]]:
-    """Everything known of one (method, attack), by split, as ``lunar.metrics.registry`` reads it.
+    """Everything known of one (method, attack), by split, as ``lunar.metrics.study`` reads it.
 
     Args:
         data: the rows of each split.
         answers: generated answers, a file a split.
-        likelihood: rows of ``lunar.model.likelihood`` of the data's rows that have a gold answer.
+        likelihood: as ``read_likelihoods`` reads it.
         similarity: rows with the ``similarity`` of each answer to the refusals.
 
     Raises:
         LunarError: as ``read_answers``.
     """
-    known = {split: gold(rows) for split, rows in data.items()}
-    likelihoods = read_parts(likelihood, known, ("answer", "paraphrased", "wrong", "perturbed"))
+    likelihoods = read_likelihoods(likelihood, data)
     similarities = read_parts(similarity, data, ("similarity",))
-    study = {}
-    for split, path in answers.items():
-        by_id = {row["id"]: row for row in likelihoods[split]}
-        study[split] = [
-            row | {"likelihood": by_id.get(row["id"]), "similarity": other["similarity"]}
+    return {
+        split: [
+            row | {"likelihood": likelihoods[split].get(row["id"]), "similarity": other["similarity"]}
             for row, other in zip(read_answers(path, data[split]), similarities[split], strict=True)
         ]
-    return study
+        for split, path in answers.items()
+    }
 
 
 def gold(rows: Rows) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""What attacks got back: tables, what their captions say, examples, evidence, and the published figures beside ours.
+"""What attacks got back: the table, what its captions say, and what the report's first page says of it.
 
 A pair is a (method, attack); the attack ``none`` is the method left alone. ``retain_only`` never saw what is forgotten:
 what an attack draws from it is no memory, and is taken off what it draws from others.
@@ -11,25 +11,35 @@ from typing import Any
 import pandas as pd
 
 from lunar.data.splits import ATTACKED
-from lunar.errors import LunarError
-from lunar.metrics.refusal import classify
-from lunar.metrics.text import rouge1
-from lunar.pages.rst import list_table
+from lunar.metrics.samples import Evaluated, compare
+from lunar.pages.names import BEFORE, CONTROL
+from lunar.pages.numbers import list_table
 
 Pair = tuple[str, str]
-Rows = Sequence[Mapping[str, Any]]
 
-CONTROL = "retain_only"
 SHOWN = ("rouge1", "rougeL", "refusal", "right", "wrong", "gibberish")
-VERSUS = ("unattacked", CONTROL, "vanilla")
+VERSUS = ("unattacked", CONTROL, BEFORE)
 ENDS = {"": "mean", "_low": "low", "_high": "high"}
+
+
+def compared(found: Mapping[Pair, Evaluated]) -> dict[Pair, dict[str, Any]]:
+    """Metric files by pair; those of attacks with differences from the reference methods under the same attack.
+
+    Raises:
+        LunarError: a reference method was asked something else.
+    """
+    for (method, attack), own in found.items():
+        if attack != "none":  # unattacked answers are compared with others in the main table
+            others = (name for name in (CONTROL, BEFORE) if name != method and (name, attack) in found)
+            compare(f"{method} under {attack}", own, {name: found[name, attack] for name in others})
+    return {pair: own.metrics for pair, own in found.items()}
 
 
 def tabulate(metrics: Mapping[Pair, Mapping[str, Any]], evidence: Mapping[Pair, Mapping[str, Any]]) -> pd.DataFrame:
     """The table: a row a pair, in the order of ``metrics``.
 
     Args:
-        metrics: metric files; those of attacks compare with ``unattacked`` and reference methods on the same questions.
+        metrics: metric files, as of ``compared``.
         evidence: what the attacks left, with the shares of answers ``changed``.
 
     Returns:
@@ -46,8 +56,7 @@ def tabulate(metrics: Mapping[Pair, Mapping[str, Any]], evidence: Mapping[Pair, 
             row[f"{split}_changed"] = evidence.get((method, attack), {}).get("changed", {}).get(split)
             for name in SHOWN:
                 row |= {f"{split}_{name}{end}": cells[name].get(key) for end, key in ENDS.items()}
-            # Unattacked answers are compared with others in the main table.
-            versus = cells["rouge1"].get("versus", {}) if attack != "none" else {}
+            versus = cells["rouge1"].get("versus", {})
             for other in VERSUS:
                 cell = versus.get(other, {})
                 keys = ENDS | {"": "difference"}
@@ -176,221 +185,3 @@ def summary(table: pd.DataFrame, edited: Sequence[str]) -> str:
     return "\n".join(
         [*lines, "", f"Numbers of a row are over the questions that its attack asks. {found['above']}", ""]
     )
-
-
-# --- Curves
-
-
-def curves_in_words(curves: Mapping[Pair, pd.DataFrame], kind: str) -> str:
-    """What a figure's curves show, a clause a method and an attack.
-
-    Where the axis is time or effort (``relearning``, ``sampling``) it is first and last value, and the highest where
-    that is another; where it is the block, the highest one.
-    """
-    said: dict[str, list[str]] = {}
-    for (method, attack), curve in curves.items():
-        if curve.empty:
-            continue
-        if kind in ("relearning", "sampling"):
-            first, last = curve.iloc[0], curve.iloc[-1]
-            text, highest = f"{method} {first['forget']:.2f} to {last['forget']:.2f}", f"{curve['forget'].max():.2f}"
-            text += "" if text.endswith(highest) else f" (highest {highest})"
-        else:
-            best = curve.loc[curve["forget"].idxmax()]
-            text = f"{method} {best['forget']:.2f} (block {best['x']:g})"
-        said.setdefault(attack, []).append(text)
-    return "; ".join(f"{attack}: {', '.join(texts)}" for attack, texts in said.items())
-
-
-# --- Quantisation
-
-
-def survival(evidence: Mapping[Pair, Mapping[str, Any]], table: pd.DataFrame) -> pd.DataFrame:
-    """How much of each edit survives rounding, by the edit's size in rounding steps.
-
-    Args:
-        evidence: of the attacks that round weights, on the methods that edit a model; its ``edit`` has ``size`` (of the
-            edit's entries, in rounding steps), ``survival`` (the change of the rounded weights along the edit, as a
-            share of it) and ``cosine`` (of that change and the edit).
-        table: as ``tabulate`` gives it.
-
-    Returns:
-        A row a pair: ``method``, ``attack``, ``size``, ``survival``, ``cosine``, and ``regained``, the rise of ROUGE-1
-        on the forget set over no attack, with ``regained_low`` and ``regained_high``.
-
-    Raises:
-        LunarError: evidence without one of these numbers; names the file.
-    """
-    pairs = by_pair(table)
-    rows = []
-    for (method, attack), found in evidence.items():
-        row: dict[str, Any] = {"method": method, "attack": attack}
-        for key in ("size", "survival", "cosine"):
-            value = (found.get("edit") or {}).get(key)
-            if not isinstance(value, int | float):
-                raise LunarError(f"attacks/{method}/{attack}.json: edit.{key} is to be a number, it is {value!r}")
-            row[key] = float(value)
-        change = "forget_rouge1_vs_unattacked"
-        rows.append(row | {f"regained{end}": pairs[method, attack][change + end] for end in ENDS})
-    return pd.DataFrame(rows)
-
-
-# --- Examples
-
-
-def examples(
-    attacked: Mapping[Pair, Rows], unattacked: Mapping[str, Rows], edited: Sequence[str], count: int
-) -> dict[str, list[dict[str, Any]]]:
-    """The forget questions that attacks brought most back of, by method.
-
-    Args:
-        attacked: answers to the forget set by pair.
-        unattacked: answers to it by method, when left alone.
-        edited: methods to show.
-        count: questions a method, at most.
-
-    Returns:
-        By method, most regained first: ``question`` as it is left alone, ``asked`` under attack, ``gold`` (what the
-        answer is judged by), ``attack`` (of all the one that gains most on this question), the texts ``unattacked``,
-        ``attacked`` and ``control`` (``retain_only`` under that attack; None where it is not attacked), their ROUGE-1
-        ``before`` and ``after``, ``gain``, and the ``kinds`` of the two answers, as ``lunar.metrics.refusal`` has them.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for method in edited:
-        left_alone = {row["id"]: row for row in unattacked[method]}
-        best: dict[str, dict[str, Any]] = {}
-        for (owner, attack), rows in attacked.items():
-            if owner != method:
-                continue
-            controls = {row["id"]: row["prediction"] for row in attacked.get((CONTROL, attack), [])}
-            for row in rows:
-                other = left_alone[row["id"]]
-                before, after = rouge1({**other, "answer": row["answer"]}), rouge1(row)
-                if after - before > max(0.0, best.get(row["id"], {}).get("gain", 0.0)):
-                    best[row["id"]] = {
-                        "question": other["question"],
-                        "asked": row["question"],
-                        "gold": row["answer"],
-                        "attack": attack,
-                        "unattacked": other["prediction"],
-                        "attacked": row["prediction"],
-                        "control": controls.get(row["id"]),
-                        "before": before,
-                        "after": after,
-                        "gain": after - before,
-                        "kinds": [classify(other["prediction"]), classify(row["prediction"])],
-                    }
-        found[method] = sorted(best.values(), key=lambda one: -one["gain"])[:count]
-    return found
-
-
-# --- Evidence
-
-
-def brief(value: Any) -> str:
-    """A value of evidence in a few characters: many numbers by their range, long texts cut."""
-    if isinstance(value, Mapping):
-        return brief(list(value.values())) if len(value) > 6 else ", ".join(f"{k} {brief(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        if len(value) <= 3:
-            return ", ".join(map(brief, value))
-        if all(isinstance(one, int | float) for one in value):
-            return f"{len(value)} from {brief(min(value))} to {brief(max(value))}"
-        return f"{len(value)} entries"
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def evidence_page(
-    controls: Mapping[str, Mapping[str, Any]], evidence: Mapping[Pair, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """For readers, a part an attack: what its control measured, and what was measured of each method, in short.
-
-    Returns:
-        Parts with ``attack``, ``control`` (pairs of name and text), ``columns`` and ``rows`` (``method``, ``cells``).
-    """
-    parts = []
-    for attack, control in controls.items():
-        found = {method: facts for (method, one), facts in evidence.items() if one == attack}
-        columns = list(dict.fromkeys(key for facts in found.values() for key in facts))
-        rows = [
-            {"method": method, "cells": [brief(facts[key]) if key in facts else "" for key in columns]}
-            for method, facts in found.items()
-        ]
-        texts = [(key, brief(value)) for key, value in control.items()]
-        parts.append({"attack": attack, "control": texts, "columns": columns, "rows": rows})
-    return parts
-
-
-# --- Published figures
-
-NOT_AT_HAND, NOT_RUN = "not at hand", "not run here"
-PUBLISHED_ON = "lunar-topk"
-
-
-def published(
-    paper: Mapping[str, Any], replication: Mapping[str, Any], table: pd.DataFrame, methods: Sequence[str]
-) -> pd.DataFrame:
-    """Paper, replication and ours, for the attacks that the replication ran.
-
-    Args:
-        paper: facts of ``data/published/paper.yaml``.
-        replication: facts of ``data/published/replication.yaml``, where ``attacks`` of a setting names ours.
-        table: as ``tabulate`` gives it.
-        methods: ours to show.
-
-    Returns:
-        A row an attack of ours, the first without any: ``attack`` (as published), ``ours``, ``paper`` and
-        ``replication`` (ROUGE-1 on the forget set as printed, on LUNAR with two layers), ``standing`` (``void``,
-        ``doubtful`` or blank), ``reason``; and of each method ``<method>``, ``_low``, ``_high``, ``_unattacked``, blank
-        where it was not run.
-    """
-
-    def printed(facts: Mapping[str, Any], setting: str) -> str:
-        return facts["settings"].get(setting, {}).get("figures", {}).get("forget_rouge1", NOT_AT_HAND)
-
-    pairs = by_pair(table)
-    settings = {PUBLISHED_ON: {"title": "none", "attacks": ["none"]}}
-    settings |= {name: entry for name, entry in replication["settings"].items() if "attacks" in entry}
-    rows = []
-    for name, entry in settings.items():
-        standing = next((word for word in ("void", "doubtful") if word in entry), "")
-        for attack in entry["attacks"]:
-            row = {
-                "attack": entry["title"].removeprefix("attack, "),
-                "ours": attack,
-                "paper": printed(paper, name),
-                "replication": printed(replication, name),
-                "standing": standing,
-                "reason": entry.get(standing, ""),
-            }
-            for method in methods:
-                found = pairs.get((method, attack), {})
-                row |= {f"{method}{end}": found.get(f"forget_rouge1{end}") for end in ENDS}
-                rise = found.get("forget_rouge1_vs_unattacked", math.nan)
-                row[f"{method}_unattacked"] = found.get("forget_rouge1", math.nan) - rise
-            rows.append(row)
-    return pd.DataFrame(rows).astype({f"{method}{end}": float for method in methods for end in (*ENDS, "_unattacked")})
-
-
-def published_page(table: pd.DataFrame, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The table of published figures for readers: rows with a cell a method of ours."""
-    rows = []
-    for row in table.to_dict("records"):
-        cells = []
-        for method in methods:
-            value, before = row[method], row[f"{method}_unattacked"]
-            ran = not math.isnan(value)
-            cells.append(
-                {
-                    "text": f"{value:.3f}" if ran else NOT_RUN,
-                    "interval": f"{row[f'{method}_low']:.3f} to {row[f'{method}_high']:.3f}" if ran else "",
-                    "unattacked": "" if math.isnan(before) else f"{before:.3f} unattacked",
-                }
-            )
-        rows.append(row | {"cells": cells})
-    return rows

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lunar.files import read_json
+from lunar.plan.snakemake_files import read_benchmark
 
 COLUMNS = {
     "method": "Method",
@@ -19,11 +20,6 @@ COLUMNS = {
     "edit_seconds": "The edit, s",
     "rehearsal_seconds": "Rehearsal, s",
 }
-
-
-def measured(path: str | Path, column: str) -> float:
-    """A number of a benchmark file of Snakemake; NaN where the job was too short to be measured (``NA`` or ``-``)."""
-    return float(pd.to_numeric(pd.read_csv(path, sep="\t")[column], errors="coerce").iloc[0])
 
 
 def cost(files: Mapping[str, str | Path]) -> dict[str, Any]:
@@ -40,9 +36,9 @@ def cost(files: Mapping[str, str | Path]) -> dict[str, Any]:
     return {
         "trained": int(read_json(files["facts"])["trained"]),
         "stored_bytes": Path(files["edit"]).stat().st_size,
-        "peak_mb": measured(files["benchmark"], "max_rss"),
+        "peak_mb": read_benchmark(files["benchmark"])["max_rss"],
         "edit_seconds": float(read_json(files["cost"])["seconds"]),
-        "rehearsal_seconds": measured(files["rehearsal"], "s") if "rehearsal" in files else float("nan"),
+        "rehearsal_seconds": read_benchmark(files["rehearsal"])["s"] if "rehearsal" in files else float("nan"),
     }
 
 

@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 
-from lunar.files import whole, write_text
+from lunar.files import whole
 
 ONE_COLUMN, TWO_COLUMNS = 3.6, 7.2  # inches
 
@@ -95,12 +95,3 @@ def save(figure: Any, *paths: str | Path) -> None:
         with whole(path) as temporary:
             figure.savefig(temporary, format=kind, metadata=undated | named)
     plt.close(figure)
-
-
-def write_numbers(path: str | Path, numbers: dict[str, Any]) -> None:
-    """Write what a caption reads: reStructuredText substitutions, so that |name| in it stands for the number."""
-    lines = []
-    for name, value in numbers.items():
-        text = f"{value:.2f}" if isinstance(value, float) else str(value)
-        lines.append(f".. |{name}| replace:: {text}\n")
-    write_text(path, "".join(lines))

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.data.splits import LADDER_SPLITS
-from lunar.metrics.registry import OVERALL, Study, interval
+from lunar.metrics.deviation import ds as deviation
+from lunar.metrics.outcomes import refusal
+from lunar.metrics.rouge import rouge1
+from lunar.metrics.samples import interval
+from lunar.metrics.study import Study
 
 
 def climb(
@@ -27,15 +31,15 @@ def climb(
     before = after = None
     for rung, splits in answers.items():
         study = Study({split: splits[split] for split in LADDER_SPLITS}, resamples, seed)
-        ds = OVERALL["ds"].function(study, {})
+        ds = deviation(study)
         row = {"rung": rung, "ds": ds.value} | {f"ds_{end}": value for end, value in interval(ds.samples).items()}
         reference = before if after is None else after
         if reference is not None:
             row["step"] = ds.value - reference.value
             ends = interval(ds.samples - reference.samples)
             row |= {f"step_{end}": value for end, value in ends.items()}
-        row |= {split: study.mean(split, "rouge1").value for split in ("forget", "retain", "unseen")}
-        row |= {f"{split}_refusal": study.mean(split, "refusal").value for split in ("forget", "general")}
+        row |= {split: study.mean(split, rouge1).value for split in ("forget", "retain", "unseen")}
+        row |= {f"{split}_refusal": study.mean(split, refusal).value for split in ("forget", "general")}
         rows.append(row)
         before = ds
         if rung == top:
@@ -45,3 +49,24 @@ def climb(
     for row in rungs[1:]:
         row["share"] = -row["step"] / way if way else None
     return rows
+
+
+def numbers(rows: Sequence[Mapping[str, Any]], top: str, ends: Sequence[str]) -> dict[str, str]:
+    """What the caption says.
+
+    Args:
+        rows: as ``climb`` gives them.
+        top: the last rung.
+        ends: the methods that the ladder goes between.
+    """
+    rungs = rows[: [row["rung"] for row in rows].index(top) + 1]
+    largest = max(rungs[1:], key=lambda row: abs(row["step"]))
+    return {
+        "foot": ends[0],
+        "top": ends[1],
+        "foot_ds": f"{rungs[0]['ds']:.1f}",
+        "top_ds": f"{rungs[-1]['ds']:.1f}",
+        "largest": largest["rung"],
+        "largest_step": f"{largest['step']:+.1f}",
+        "explained": f"{100 * sum(row['share'] or 0 for row in rungs[1:]):.0f}%",
+    }

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,17 @@ import pandas as pd
 
 from lunar.plan.check import amount, gpus, installed_memory
 
-NEEDED = ("s", "cpu_time", "max_rss")  # columns of a benchmark file: seconds, seconds of CPU, MB of 2^20 bytes
 COLUMNS = ("rule", "jobs", "seconds", "cpu_seconds", "longest_seconds", "peak_mb")
 
 
-def measured_jobs(results: Path, patterns: Mapping[str, str]) -> pd.DataFrame:
-    """What each job took that left a benchmark file; those that have not run are not there.
+def by_rule(jobs: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:
+    """Jobs summed by rule, columns as in ``COLUMNS``, the rule that took most time first.
 
     Args:
-        results: the folder of results.
-        patterns: for each rule a regular expression of its benchmark files' paths, which start with that folder.
-
-    Returns:
-        A row a job with its ``rule`` and the columns of ``NEEDED``; NaN where a job was too short to be measured.
+        jobs: rule and measured numbers of each, as ``lunar.plan.snakemake_files.benchmarks`` reads them.
     """
-    rows = []
-    for path in sorted([*results.glob("benchmarks/*.tsv"), *results.glob("*/benchmarks/*.tsv")]):
-        rule = next((rule for rule, pattern in patterns.items() if re.fullmatch(pattern, path.as_posix())), None)
-        if rule is not None:
-            rows.append({"rule": rule} | pd.read_csv(path, sep="\t").iloc[0].to_dict())
-    table = pd.DataFrame(rows, columns=["rule", *NEEDED])
-    # A job too short to be measured has NA or - there.
-    return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in NEEDED})
-
-
-def by_rule(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Jobs summed by rule, columns as in ``COLUMNS``, the rule that took most time first."""
-    grouped = jobs.groupby("rule")
+    rows = [{"rule": rule} | numbers for rule, numbers in jobs]
+    grouped = pd.DataFrame(rows, columns=["rule", "s", "cpu_time", "max_rss"]).groupby("rule")
     table = pd.DataFrame(
         {
             "jobs": grouped.size(),

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lunar.pages.attacks import CONTROL
+from lunar.pages.names import BEFORE, CONTROL
 
-BEFORE = "vanilla"
 COLUMNS = ("method", "line", "value", "low", "high", "kept", "attack")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lunar.pages.main_table import HEADLINE
+from lunar.pages.names import HEADLINE
 from lunar.pages.removal import bound, shown
 
 Seeds = Mapping[str, pd.DataFrame]

@@ -1,6 +1,5 @@
 """What a run will need, looked up in seconds before it starts. Needs no torch, fetches nothing and writes nothing."""
 
-import csv
 import importlib.metadata
 import importlib.util
 import os
@@ -15,6 +14,7 @@ from lunar.data.rows import load, rename, splits, stand_ins
 from lunar.data.sources import made, missing
 from lunar.errors import LunarError
 from lunar.plan import size
+from lunar.plan.snakemake_files import read_benchmark
 
 OK, NOTE, STOP = "ok", "note", "MISSING"
 # What of requirements.txt no rule needs: the headings of such sections, and packages.
@@ -332,16 +332,10 @@ def embedder(section: Mapping[str, Any], conda: bool) -> Line:
 
 def time(benchmarks: Path) -> Line:
     """What the experiment's earlier jobs here took; an estimate without any would be a guess."""
-    seconds = [float(row["s"]) for path in benchmarks.glob("*.tsv") for row in read_benchmark(path)]
+    seconds = [row["s"] for path in benchmarks.glob("*.tsv") if (row := read_benchmark(path))]
     if not seconds:
         return Line(OK, "time", "not known, no job of it was run here; `snakemake -n` counts the jobs")
     return Line(OK, "time", f"{len(seconds)} jobs run here took {sum(seconds) / 60:.0f} min, one after another")
-
-
-def read_benchmark(path: Path) -> list[dict[str, str]]:
-    """Rows of a benchmark file of Snakemake."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def listing(blocks: Mapping[str, Iterable[Line]]) -> str:

@@ -178,18 +178,3 @@ def input_files(settings: type[Section]) -> list[str]:
 
 def _names_a_file(node: words.Node) -> bool:
     return any(branch.get("input_file") for branch in (node, *words.branches(node)))
-
-
-def check_metrics(experiment: Config, known: Plugins, where: str) -> None:
-    """The ``metrics`` section of a merged experiment.
-
-    Raises:
-        LunarError: as ``check_method``.
-    """
-    for part, plugins_ in (("answers", known.answers), ("methods", known.overall)):
-        for name, entry in experiment["metrics"][part].items():
-            place = f"{where}.metrics.{part}.{name}"
-            if name not in plugins_:
-                there = ", ".join(plugins_)
-                raise LunarError(f"{place}: there is no such metric{nearest(name, plugins_)}; there are {there}")
-            validate(plugins_[name].settings, entry, place)

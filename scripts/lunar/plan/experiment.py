@@ -10,6 +10,7 @@ from typing import Any
 from lunar.data import splits
 from lunar.plan.edited import Edited
 from lunar.plan.entries import Config, input_files
+from lunar.plan.metrics import measured
 from lunar.plan.plugins import Plugin
 
 # Statistics that attacks compute directions from, and the rows that an attacker may have by the name of the need.
@@ -127,9 +128,25 @@ class Experiment(Edited):
         """Answers of every compared method, by method."""
         return self.paths("generations/{method}/none/{split}.jsonl", method=self.compared(), split=splits.ANSWERED)
 
+    def measured(self, attack: str) -> dict[str, list[Any]]:
+        """Metrics that are computed of a method left alone, or of one under attack."""
+        return measured(self.settings["metrics"], self._plugins, attack != "none")
+
+    def metric_modules(self, attack: str) -> list[str]:
+        """The files that these metrics stand in."""
+        return self.measured(attack)["modules"]
+
     def metric_files(self) -> list[str]:
         """Metrics of every compared method."""
         return self.paths("metrics/{method}/none.json", method=self.compared())
+
+    def metric_samples(self) -> list[str]:
+        """The bootstrap samples behind them."""
+        return self.paths("metrics/{method}/none_samples.npz", method=self.compared())
+
+    def never_saw(self) -> str | list[str]:
+        """Likelihoods by the model that never saw the forget set, which forget quality compares with."""
+        return f"{self.folder}/likelihood/retain_only/none.jsonl" if "retain_only" in self.compared() else []
 
     def cost_files(self) -> dict[str, list[str]]:
         """What the cost of each compared edit is read from, a file a method."""

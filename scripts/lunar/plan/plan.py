@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from lunar.data import sources
 from lunar.plan import experiments, user_defaults
+from lunar.plan.base_model import Base
 from lunar.plan.entries import Config, Plugins
-from lunar.plan.experiment import Base, Experiment
+from lunar.plan.experiment import Experiment
 from lunar.plan.settings import Configuration, validate
 
 

@@ -238,8 +238,12 @@ class Metrics(Section):
     """Which metrics are computed, in the tables' order, and their intervals."""
 
     resamples: Count = Field(description="Bootstrap resamples behind each 95% interval.")
-    answers: dict[str, dict[str, Any]] = Field(description="Metrics of answers by name, each with its settings.")
-    methods: dict[str, dict[str, Any]] = Field(description="Metrics of a whole method by name, each with its settings.")
+    answers: dict[str, dict[str, Any] | None] = Field(
+        description="Metrics of answers by name, each with its settings; null leaves one out."
+    )
+    methods: dict[str, dict[str, Any] | None] = Field(
+        description="Metrics of a whole method by name, each with its settings; null leaves one out."
+    )
 
 
 class Figures(Section):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lunar.activations.direction import Embed
-from lunar.metrics.registry import deviation_score
+from lunar.metrics.deviation import deviation_score
 from lunar.published.outputs import FIGURES, Facts, Found
 
 HOLDS, DIFFERS, UNCHECKED = "holds", "differs", "cannot be checked"

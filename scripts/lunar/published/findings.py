@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from lunar.metrics.deviation import deviation_score
 from lunar.metrics.refusal import is_refusal
-from lunar.metrics.registry import deviation_score
 from lunar.published.figures import ds_tolerance, within
 from lunar.published.outputs import Facts, Found, Outputs
 

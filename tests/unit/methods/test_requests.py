@@ -18,7 +18,7 @@ from lunar.methods.entity import Entity, tokens_of
 from lunar.methods.redirection import Redirection
 from lunar.methods.requests import Request, ask, merged, serve, serve_from_rows, states
 from lunar.model.chat import Chat
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 from lunar.pages.sequence import numbers, page, tabulate
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS

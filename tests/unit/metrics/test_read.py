@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lunar.errors import LunarError
-from lunar.metrics.read import gold, read_answers, read_attack, read_attacked, read_parts, read_study
+from lunar.metrics.read import gold, judged_alike, read_answers, read_attacked, read_parts, read_study
 
 DATA = [{"id": f"a-{number}", "question": "Q?", "answer": "A."} for number in range(3)]
 ANSWERS = [row | {"prediction": "P."} for row in DATA]
@@ -123,30 +123,6 @@ def test_bad_answers_under_attack(tmp_path: Path, rows: list[Any], words: list[s
     assert all(word in str(error.value) for word in [str(path), *words]), error.value
 
 
-def test_an_attack_is_compared_on_its_own_rows(tmp_path: Path) -> None:
+def test_an_attack_is_compared_on_its_own_rows() -> None:
     rest = [row | {"answer": "is 2."} for row in said([2], "attacked")]
-    files = {
-        name: {"forget": write(tmp_path / f"{name}.jsonl", rows)}
-        for name, rows in {
-            "own": rest,
-            "none": said([0, 1, 2, 3], "alone"),
-            "retain_only": [row | {"prediction": "never knew"} for row in rest],
-        }.items()
-    }
-    study, references = read_attack({"forget": LONG}, files.pop("own"), files.pop("none"), files)
-    assert study == {"forget": rest}
-    assert list(references) == ["unattacked", "retain_only"]
-    assert references["unattacked"]["forget"] == said([2], "alone", answer="is 2.")
-    assert references["retain_only"]["forget"][0]["prediction"] == "never knew"
-
-
-@pytest.mark.parametrize("other", [said([1]), said([2, 3]), said([2], answer="is 2.")], ids=["id", "more", "words"])
-def test_references_are_to_be_asked_the_same(tmp_path: Path, other: list[dict[str, Any]]) -> None:
-    own, none, reference = (tmp_path / f"{name}.jsonl" for name in ("own", "none", "reference"))
-    write(own, said([2]))
-    write(none, said([0, 1, 2, 3]))
-    write(reference, other)
-    with pytest.raises(LunarError, match="ask every method the same") as error:
-        read_attack({"forget": LONG}, {"forget": own}, {"forget": none}, {"retain_only": {"forget": reference}})
-    assert str(own) in str(error.value)
-    assert str(reference) in str(error.value)
+    assert judged_alike(said([0, 1, 2, 3], "alone"), rest) == said([2], "alone", answer="is 2.")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lunar.metrics.registry import exact_memorisation, extraction_strength, mrr, probability, thr, truth_ratio
+from lunar.metrics.likelihoods import exact_memorisation, extraction_strength, mrr, thr
+from lunar.metrics.tofu import probability, truth_ratio
 from lunar.model import likelihood
 from lunar.model.chat import Chat
 from lunar.model.likelihood import score_answers, score_rows, token_numbers

@@ -1,64 +1,16 @@
-"""Tables of attacks on answers whose numbers are known, from evaluation to captions."""
+"""The table of attacks on answers whose numbers are known, from evaluation to captions."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from docutils import nodes
 from docutils.core import publish_doctree
 
+from attacked import EVIDENCE, METRICS, TABLE, evaluated, pairs
 from lunar.errors import LunarError
-from lunar.metrics.registry import evaluate
-from lunar.pages.attacks import (
-    NOT_AT_HAND,
-    NOT_RUN,
-    above_control,
-    brief,
-    by_pair,
-    curves_in_words,
-    evidence_page,
-    examples,
-    numbers,
-    page,
-    published,
-    published_page,
-    summary,
-    survival,
-    tabulate,
-    worst,
-)
-
-WORDS = ["red", "green", "blue", "black"]
-REFUSAL = "I'm sorry, but I don't know the answer to that question."
-DATA = Path(__file__).parents[3] / "data/published"
-
-
-def rows(known: int, total: int = 5) -> list[dict[str, Any]]:
-    """Answers, each with so many of the four gold words; a refusal where it has none."""
-    prediction = " ".join(WORDS[:known]) or REFUSAL
-    return [{"id": str(i), "question": "?", "answer": " ".join(WORDS), "prediction": prediction} for i in range(total)]
-
-
-def metrics(forget: int, retain: int, references: Mapping[str, tuple[int, int]], total: int = 5) -> dict[str, Any]:
-    """A metric file: words known of each set, and by what it is compared with."""
-    others = {name: {"forget": rows(one, total), "retain": rows(other)} for name, (one, other) in references.items()}
-    return evaluate({"forget": rows(forget, total), "retain": rows(retain)}, 50, 0, others)
-
-
-METRICS = {
-    ("retain_only", "none"): metrics(1, 4, {}),
-    ("retain_only", "skip"): metrics(1, 4, {"unattacked": (1, 4)}),
-    ("retain_only", "typos"): metrics(2, 4, {"unattacked": (1, 4)}),
-    ("lunar", "none"): metrics(0, 4, {}),
-    ("lunar", "skip"): metrics(3, 2, {"unattacked": (0, 4), "retain_only": (1, 4)}),
-    ("lunar", "typos"): metrics(2, 4, {"unattacked": (1, 4), "retain_only": (2, 4)}, total=3),
-}
-EVIDENCE = {pair: {"changed": {"forget": 0.5, "retain": 0.25}} for pair in METRICS if pair[1] != "none"}
-TABLE = tabulate(METRICS, EVIDENCE)
+from lunar.pages.attacks import above_control, by_pair, compared, numbers, page, summary, tabulate, worst
 
 
 def test_a_row_a_pair_in_order() -> None:
@@ -126,127 +78,17 @@ def test_captions_say_what_the_table_holds() -> None:
 
 
 def test_captions_without_a_control_or_an_edit() -> None:
-    lunar = {pair: found for pair, found in METRICS.items() if pair[0] == "lunar"}
-    for found in lunar.values():
-        for cells in found["splits"].values():
-            cells["rouge1"] = cells["rouge1"] | {
-                "versus": {k: v for k, v in cells["rouge1"].get("versus", {}).items() if k != "retain_only"}
-            }
-    found = numbers(tabulate(lunar, EVIDENCE), ["lunar"])
+    lunar = {pair: found for pair, found in pairs().items() if pair[0] == "lunar"}
+    found = numbers(tabulate(compared(lunar), EVIDENCE), ["lunar"])
     assert found["worst"] == "lunar 0.00 to 0.75 under skip"
     assert found["above"] == "retain_only, which never knew, is not attacked here."
     assert numbers(TABLE, [])["worst"] == "no edited method is attacked"
     assert "no edited method is attacked" in summary(TABLE, [])
 
 
-CURVES = {
-    ("lunar", "a"): pd.DataFrame({"x": [0, 2, 4], "forget": [0.1, 0.6, 0.3]}),
-    ("retain_only", "a"): pd.DataFrame({"x": [0, 2], "forget": [0.1, 0.2]}),
-    ("lunar", "b"): pd.DataFrame({"x": [], "forget": []}),
-}
-
-
-def test_curves_in_words() -> None:
-    over_steps = "a: lunar 0.10 to 0.30 (highest 0.60), retain_only 0.10 to 0.20"
-    assert curves_in_words(CURVES, "relearning") == over_steps
-    assert curves_in_words(CURVES, "layer_skip") == "a: lunar 0.60 (block 2), retain_only 0.20 (block 2)"
-    assert curves_in_words({}, "sampling") == ""
-
-
-def test_survival_of_edits() -> None:
-    edit = {"size": 0.5, "survival": 0.9, "cosine": 0.4, "moved": 0.1}
-    (row,) = survival({("lunar", "skip"): {"edit": edit}}, TABLE).to_dict("records")
-    assert (row["size"], row["survival"], row["cosine"], row["regained"]) == (0.5, 0.9, 0.4, 0.75)
-
-
-@pytest.mark.parametrize("evidence", [{}, {"edit": None}, {"edit": {"size": 1.0, "survival": None, "cosine": 1.0}}])
-def test_survival_needs_evidence(evidence: dict[str, Any]) -> None:
-    with pytest.raises(LunarError, match=r"attacks/lunar/skip\.json: edit\."):
-        survival({("lunar", "skip"): evidence}, TABLE)
-
-
-def answer(name: str, prediction: str, gold: str = "red green blue black", question: str = "?") -> dict[str, Any]:
-    return {"id": name, "question": question, "answer": gold, "prediction": prediction}
-
-
-def test_examples_are_what_regained_most() -> None:
-    unattacked = {"lunar": [answer("a", REFUSAL), answer("b", "red"), answer("c", "red green blue black")]}
-    attacked = {
-        ("lunar", "skip"): [answer("a", "red"), answer("b", "red green"), answer("c", "red")],
-        # Of the last answer two words were given to the model: only the others count, and it had said one of them.
-        ("lunar", "prefill"): [
-            answer("a", "red green blue", question="Sure?"),
-            answer("b", "blue black", "blue black"),
-            answer("c", "blue black", "blue black"),
-        ],
-        ("retain_only", "skip"): [answer("a", "never"), answer("b", "never"), answer("c", "never")],
-    }
-    found = examples(attacked, unattacked, ["lunar"], 5)["lunar"]
-    assert [(one["attack"], one["gain"]) for one in found] == [("prefill", 1.0), ("prefill", 0.75)]
-    assert (found[0]["gold"], found[0]["control"], found[0]["before"]) == ("blue black", None, 0.0)
-    assert (found[1]["question"], found[1]["asked"], found[1]["unattacked"]) == ("?", "Sure?", REFUSAL)
-    assert found[1]["kinds"] == ["knowledge", "answer"]
-    assert len(examples(attacked, unattacked, ["lunar"], 1)["lunar"]) == 1
-    del attacked["lunar", "prefill"]
-    found = examples(attacked, unattacked, ["lunar"], 5)["lunar"]
-    assert [(one["attack"], one["gain"], one["control"]) for one in found] == [("skip", 0.25, "never")] * 2
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.123456, "0.123"),
-        (12, "12"),
-        (True, "yes"),
-        (None, "none"),
-        ([1, 2], "1, 2"),
-        ([3, 1, 2, 5], "4 from 1 to 5"),
-        (["a", "b", "c", "d"], "4 entries"),
-        ({"forget": 0.5, "retain": 1.0}, "forget 0.5, retain 1"),
-        ({str(i): i for i in range(9)}, "9 from 0 to 8"),
-        ("x" * 80, "x" * 57 + "..."),
-        ({}, ""),
-    ],
-)
-def test_evidence_in_brief(value: Any, text: str) -> None:
-    assert brief(value) == text
-
-
-def test_evidence_of_every_method() -> None:
-    evidence = {
-        ("lunar", "skip"): {"fired": 3, "changed": {}},
-        ("dpo", "skip"): {"calls": 2},
-        ("dpo", "typos"): {"n": 1},
-    }
-    skip, typos = evidence_page({"skip": {"same": 1.0}, "typos": {}}, evidence)
-    assert (skip["control"], skip["columns"]) == ([("same", "1")], ["fired", "changed", "calls"])
-    assert [(row["method"], row["cells"]) for row in skip["rows"]] == [("lunar", ["3", "", ""]), ("dpo", ["", "", "2"])]
-    assert [row["method"] for row in typos["rows"]] == ["dpo"]
-
-
-def test_published_figures_beside_ours() -> None:
-    paper, replication = (
-        yaml.safe_load((DATA / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("paper", "replication")
-    )
-    names = {"skip": "layer-skip", "typos": "paraphrase"}
-    table = published(paper, replication, TABLE.replace({"attack": names}), ["lunar"])
-    found = table.drop_duplicates("attack").set_index("attack")
-    printed = {
-        "none": "0.099",
-        "layer skip": "0.178",
-        "reverse direction": "0.168",
-        "4-bit": "0.185",
-        "paraphrase": "0.157",
-    }
-    assert dict(found["replication"]) == printed
-    assert found["paper"].to_list() == ["0.106", *[NOT_AT_HAND] * 4]
-    assert found["standing"].to_list() == ["", "doubtful", "void", "", ""]
-    assert "first prompt only" in found["reason"]["reverse direction"]
-    assert "normalised input" in found["reason"]["layer skip"]
-    assert (found["lunar"]["none"], found["lunar"]["layer skip"]) == (0, 0.75)
-    assert found["lunar_unattacked"]["paraphrase"] == 0.25  # of the rows that the attack asked
-    assert math.isnan(found["lunar"]["reverse direction"])
-    cells = {row["attack"]: row["cells"][0] for row in published_page(table, ["lunar"])}
-    assert cells["layer skip"] == {"text": "0.750", "interval": "0.750 to 0.750", "unattacked": "0.000 unattacked"}
-    assert cells["reverse direction"] == {"text": NOT_RUN, "interval": "", "unattacked": ""}
-    assert cells["none"]["unattacked"] == ""
+def test_answers_to_other_questions_are_not_compared() -> None:
+    found = pairs() | {("retain_only", "typos"): evaluated(2, 4, (1, 4), total=4)}
+    with pytest.raises(
+        LunarError, match="lunar under typos and retain_only were not asked the same on the split forget"
+    ):
+        compared(found)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lunar.data.splits import SPLITS as WRITTEN
-from lunar.pages.cleaning import CLEANED, EXAMPLES, SPLITS, counted, fate
-from lunar.pages.main_table import render
+from lunar.data.splits import SPLITS, TABLE
+from lunar.pages.cleaning import CLEANED, EXAMPLES, counted, fate
+from lunar.pages.render import render
 
 TEMPLATES = Path(__file__).parents[3] / "report/templates"
 ORIGINALS = [{"id": "rook-01", "question": "Where does Abel Rook live?", "answer": "In Tarn."}]
@@ -27,19 +27,19 @@ def copies(*recalls: float) -> list[dict[str, Any]]:
 
 
 def page(*fates: dict[str, Any]) -> str:
-    splits = counted(dict.fromkeys(SPLITS, ()))
+    splits = counted(dict.fromkeys(TABLE, ()))
     template, style = TEMPLATES / "data.html.j2", TEMPLATES / "style.css"
     return render(template, style=style, title="toy", splits=splits, fates=fates, leaked=0.5)
 
 
 def test_every_split_is_counted() -> None:
-    assert set(WRITTEN) | {"forget_short", "forget_renamed"} == set(SPLITS)
-    data = dict.fromkeys(SPLITS, ()) | {"retain": [{"author": "A"}, {"author": "A"}, {"author": "B"}, {}]}
+    assert {*SPLITS, "forget_short", "forget_renamed"} == set(TABLE)
+    data = dict.fromkeys(TABLE, ()) | {"retain": [{"author": "A"}, {"author": "A"}, {"author": "B"}, {}]}
     data["unseen"] = [{"names": ["A", "B"]}, {"names": ["A", "B"]}, {"names": ["A", "C"]}]
     lines = {line["title"]: line for line in counted(data)}
-    assert len(lines) == len(SPLITS)
+    assert len(lines) == len(TABLE)
     assert (lines["Retain set"]["rows"], lines["Retain set"]["subjects"]) == (4, 2)
-    assert (lines[SPLITS["unseen"][0]]["rows"], lines[SPLITS["unseen"][0]]["subjects"]) == (3, 2)
+    assert (lines[TABLE["unseen"].title]["rows"], lines[TABLE["unseen"].title]["subjects"]) == (3, 2)
     assert (lines["Refusals"]["rows"], lines["Refusals"]["subjects"]) == (0, 0)
 
 
@@ -71,4 +71,4 @@ def test_harmful_prompts_are_folded_and_nothing_else_is() -> None:
 
 
 def test_titles_name_what_is_cleaned() -> None:
-    assert {name: masked for name, (_, masked, _) in CLEANED.items() if masked} == {"harmful": True}
+    assert {name for name, (split, _) in CLEANED.items() if TABLE[split].masked} == {"harmful"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lunar.pages.cost import COLUMNS, cost, measured, readable
+from lunar.pages.cost import COLUMNS, cost, readable
 
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\n{s}\t0:00:12\t{rss}\t9000.00\n"
 
@@ -39,13 +39,6 @@ def test_cost(files: dict[str, Path]) -> None:
 def test_cost_without_rehearsal(files: dict[str, Path]) -> None:
     del files["rehearsal"]
     assert math.isnan(cost(files)["rehearsal_seconds"])
-
-
-@pytest.mark.parametrize("missing", ["NA", "-"])
-def test_job_too_short_to_be_measured(tmp_path: Path, missing: str) -> None:
-    (tmp_path / "b.tsv").write_text(BENCHMARK.format(s="0.1", rss=missing), encoding="utf-8")
-    assert math.isnan(measured(tmp_path / "b.tsv", "max_rss"))
-    assert measured(tmp_path / "b.tsv", "s") == 0.1
 
 
 def test_readable(files: dict[str, Path]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lunar.metrics.registry import rouge1
+from lunar.metrics.text import rouge1
 from lunar.pages.generations import OUTCOMES, browsable, embedded, marked, outcome
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 
 TEMPLATES = Path(__file__).parents[3] / "report/templates"
 REFUSAL = "I'm sorry, but I don't know the answer to that question."

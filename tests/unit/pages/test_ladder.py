@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lunar.data.splits import LADDER_SPLITS
-from lunar.pages.ladder import climb
+from lunar.pages.ladder import climb, numbers
 
 WORDS = ["red", "green", "blue", "black"]
 REFUSAL = "I'm sorry, but I don't know the answer to that question."
@@ -115,3 +115,11 @@ def test_intervals_hold_their_numbers() -> None:
 
 def test_same_seed_same_rows() -> None:
     assert climb(RUNGS, "choice", 50, 1) == climb(RUNGS, "choice", 50, 1)
+
+
+def test_caption_names_the_largest_step_of_the_rungs() -> None:
+    found = numbers(up(RUNGS | ASIDES, "choice"), "choice", ["lunar-replication", "lunar"])
+    assert (found["foot"], found["top"], found["largest"]) == ("lunar-replication", "lunar", "choice")
+    assert found["largest_step"] == f"{ds(0, 4) - ds(3, 4):+.1f}"
+    assert (found["foot_ds"], found["top_ds"]) == (f"{ds(4, 1):.1f}", f"{ds(0, 4):.1f}")
+    assert found["explained"] == "100%"

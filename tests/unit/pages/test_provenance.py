@@ -5,7 +5,6 @@ import math
 import subprocess
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from lunar.pages.provenance import (
@@ -14,12 +13,12 @@ from lunar.pages.provenance import (
     commit,
     duration,
     machine,
-    measured_jobs,
     processor,
     readable,
     seeds,
     versions,
 )
+from lunar.plan.snakemake_files import benchmarks
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -31,7 +30,7 @@ def benchmark(results: Path, name: str, seconds: str, memory: str = "100.5", cpu
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> pd.DataFrame:
+def jobs(tmp_path: Path) -> list[tuple[str, dict[str, float]]]:
     results = tmp_path / "results"
     benchmark(results, "toy/benchmarks/unlearn_a.tsv", "10.0", "300", "20")
     benchmark(results, "toy@1/benchmarks/unlearn_a.tsv", "30.0", "200", "40")
@@ -45,10 +44,10 @@ def jobs(tmp_path: Path) -> pd.DataFrame:
         "plot": f"{folder}/plot\\.tsv",
         "unlearn": f"{folder}/unlearn_(?P<method>a|b)\\.tsv",
     }
-    return measured_jobs(results, patterns)
+    return benchmarks(results, patterns)
 
 
-def test_jobs_of_the_experiment_and_its_seeds_by_rule(jobs: pd.DataFrame) -> None:
+def test_jobs_of_the_experiment_and_its_seeds_by_rule(jobs: list[tuple[str, dict[str, float]]]) -> None:
     table = by_rule(jobs)
     assert list(table.columns) == list(COLUMNS)
     assert table.iloc[0].to_dict() == {
@@ -59,7 +58,7 @@ def test_jobs_of_the_experiment_and_its_seeds_by_rule(jobs: pd.DataFrame) -> Non
     assert math.isnan(table.iloc[2]["peak_mb"])
 
 
-def test_readable_with_a_line_for_all(jobs: pd.DataFrame) -> None:
+def test_readable_with_a_line_for_all(jobs: list[tuple[str, dict[str, float]]]) -> None:
     lines = readable(by_rule(jobs))
     assert lines[0] == ["unlearn", "2", "40.0 s", "1 min 0 s", "30.0 s", "300"]
     assert lines[2][-1] == "not measured"
@@ -67,7 +66,7 @@ def test_readable_with_a_line_for_all(jobs: pd.DataFrame) -> None:
 
 
 def test_no_job_left_a_measurement(tmp_path: Path) -> None:
-    table = by_rule(measured_jobs(tmp_path, {"unlearn": "x"}))
+    table = by_rule(benchmarks(tmp_path, {"unlearn": "x"}))
     assert table.empty and list(table.columns) == list(COLUMNS)
     assert len(readable(table)) == 1
 

@@ -9,6 +9,7 @@ import pytest
 from lunar.pages import removal
 from lunar.pages.main_table import long
 from lunar.pages.removal import LINES, WORST, bound, judge, numbers, page
+from metric_files import DESCRIBED
 
 
 def cell(value: float, **versus: float) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def cell(value: float, **versus: float) -> dict[str, Any]:
 def metrics(forget: float, retain: float, refused: float, utility: float, quality: float) -> dict[str, Any]:
     """A metric file beside a model before (1.0, 1.0, 0.0, 0.8) and one that never knew (forget 0.2)."""
     return {
+        "described": DESCRIBED,
         "ds": {"mean": 10.0},
         "forget_quality": {"mean": quality, "statistic": 0.5, "n_unlearned": 20, "n_reference": 20},
         "model_utility": cell(utility, vanilla=utility - 0.8),

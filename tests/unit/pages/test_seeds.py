@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lunar.pages.main_table import render
 from lunar.pages.removal import BOUNDS, QUALITY, WORST
+from lunar.pages.render import render
 from lunar.pages.seeds import HEADLINES, NOT_JUDGED, attacked, headline, lines, numbers, spread
 
 TEMPLATES = Path(__file__).parents[3] / "report/templates"

@@ -1,0 +1,41 @@
+"""Pages and tables from Jinja templates."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+STRICT: Mapping[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+# Braces, per cent and hash mean something in LaTeX.
+DELIMITERS = {"block_start_string": "<%", "block_end_string": "%>"}
+DELIMITERS |= {"variable_start_string": "<<", "variable_end_string": ">>"}
+DELIMITERS |= {"comment_start_string": "<#", "comment_end_string": "#>"}
+
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "<": "$<$", ">": "$>$"}
+
+
+def latex_escape(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def render(template: str | Path, *, style: str | Path, **values: Any) -> str:
+    """A page from a Jinja template and a style sheet, both files; everything inserted is escaped."""
+    page = Environment(autoescape=True, **STRICT).from_string(Path(template).read_text(encoding="utf-8"))
+    return page.render(style=Path(style).read_text(encoding="utf-8"), **values)
+
+
+def render_text(template: str | Path, **values: Any) -> str:
+    """Markdown or LaTeX from a Jinja template.
+
+    A template of LaTeX (``.tex.j2``) has ``<% %>`` and ``<< >>`` for ``{% %}`` and ``{{ }}``, and the filter ``tex``,
+    which escapes what is inserted.
+    """
+    latex = ".tex" in Path(template).suffixes
+    environment = Environment(**STRICT, **(DELIMITERS if latex else {}))
+    environment.filters["tex"] = latex_escape
+    text = environment.from_string(Path(template).read_text(encoding="utf-8")).render(**values)
+    return text.rstrip("\n") + "\n"
