@@ -13,12 +13,8 @@ def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} evaluate {smk.wildcards.method}", smk.log[0]) as progress:
         for module in smk.params.measured["modules"]:
             importlib.import_module(module)
-        how = (
-            smk.params.resamples,
-            smk.params.seed,
-            dict(smk.params.measured["answers"]),
-            dict(smk.params.measured["methods"]),
-        )
+        chosen = [dict(smk.params.measured[kind]) for kind in ("answers", "methods")]
+        how = (smk.params.resamples, smk.params.seed, *chosen)
         attacked, alone = {}, {}
         paths = zip(smk.params.splits, smk.input.data, smk.input.answers, smk.input.unattacked, strict=True)
         for split, data, answers, unattacked in paths:

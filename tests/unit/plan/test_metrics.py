@@ -1,50 +1,58 @@
 """Which metrics an experiment computes: in which order, from which files, and every mistake in naming them."""
 
+import dataclasses
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from clone import ROOT
 from lunar.errors import LunarError
 from lunar.plan.imports import imported_modules
-from lunar.plan.metrics import Measured, measured
+from lunar.plan.metrics import check_metrics, measured
+from lunar.plan.plugins import plugins as plugins_of
+from shipped import CONFIG, PLUGINS
 
-SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+SECTION = CONFIG["defaults"]["metrics"]
 SCRIPTS = ROOT / "scripts"
 
 
-def with_metrics(**kinds: dict[str, Any]) -> tuple[Measured, Measured]:
-    """What is computed with these entries merged over the shipped ones."""
-    settings = deepcopy(SHIPPED)
+def with_metrics(**kinds: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is computed with these entries merged over the shipped ones, left alone and under attack."""
+    section = deepcopy(SECTION)
     for kind, entries in kinds.items():
-        settings["metrics"][kind] |= entries
-    return measured({"mine": settings}, SCRIPTS)["mine"]
+        section[kind] |= entries
+    check_metrics(section, PLUGINS, "mine.metrics")
+    return measured(section, PLUGINS, attacked=False), measured(section, PLUGINS, attacked=True)
 
 
 def test_metrics_are_listed_in_the_order_of_the_configuration() -> None:
     alone, _ = with_metrics()
-    assert [name for name, _ in alone.answers] == list(SHIPPED["metrics"]["answers"])
-    assert alone.methods[4] == ["min_k_auc", {"k": 0.2}]
-    assert alone.modules == sorted(set(alone.modules)) and "lunar.metrics.tofu" in alone.modules
+    assert [name for name, _ in alone["answers"]] == list(SECTION["answers"])
+    assert alone["methods"][4] == ["min_k_auc", {"k": 0.2}]
+    assert alone["modules"] == sorted(set(alone["modules"])) and "lunar.metrics.tofu" in alone["modules"]
 
 
 def test_under_attack_only_what_answers_alone_tell() -> None:
     _, attacked = with_metrics()
     names = ["rouge1", "rougeL", "refusal", "wrong", "right", "gibberish"]
-    assert [name for name, _ in attacked.answers] == [*names, "refusal_knowledge", "refusal_unethical", "mrr_position"]
-    assert attacked.methods == [["ds", {}]]
+    assert [name for name, _ in attacked["answers"]] == [
+        *names,
+        "refusal_knowledge",
+        "refusal_unethical",
+        "mrr_position",
+    ]
+    assert attacked["methods"] == [["ds", {}]]
     files = ("deviation", "outcomes", "rouge", "text_position")
-    assert attacked.modules == [f"lunar.metrics.{name}" for name in files]
+    assert attacked["modules"] == [f"lunar.metrics.{name}" for name in files]
 
 
 def test_null_leaves_a_metric_out_and_its_file_with_it() -> None:
     alone, attacked = with_metrics(answers={"refusal_quality": None, "mrr_position": None})
-    assert not {"refusal_quality", "mrr_position"} & {name for name, _ in alone.answers}
-    assert "lunar.metrics.refusal_quality" not in alone.modules
-    assert "lunar.metrics.text_position" not in attacked.modules
+    assert not {"refusal_quality", "mrr_position"} & {name for name, _ in alone["answers"]}
+    assert "lunar.metrics.refusal_quality" not in alone["modules"]
+    assert "lunar.metrics.text_position" not in attacked["modules"]
 
 
 @pytest.mark.parametrize(
@@ -52,9 +60,9 @@ def test_null_leaves_a_metric_out_and_its_file_with_it() -> None:
     [
         ({"answers": {"rogue1": {}}}, ["mine.metrics.answers", "'rogue1' is none of", "did you mean 'rouge1'?"]),
         ({"methods": {"rouge1": {}}}, ["mine.metrics.methods", "'rouge1' is none of"]),
-        ({"methods": {"min_k_auc": {"k": 2}}}, ["mine.metrics.methods.min_k_auc.k: 2", "less than or equal to 1"]),
-        ({"methods": {"min_k_auc": {"share": 0.1}}}, ["min_k_auc.share: 0.1", "min_k_auc may be told k"]),
-        ({"answers": {"rougeL": {"k": 1}}}, ["answers.rougeL.k: 1", "rougeL may be told nothing"]),
+        ({"methods": {"min_k_auc": {"k": 2}}}, ["mine.metrics.methods.min_k_auc.k: 2 is not allowed", "≤ 1"]),
+        ({"methods": {"min_k_auc": {"share": 0.1}}}, ["min_k_auc.share: no such key", "its keys are k"]),
+        ({"answers": {"rougeL": {"k": 1}}}, ["answers.rougeL.k: no such key; it has no keys"]),
         ({"answers": {"gibberish": None}}, ["mine.metrics.answers.gibberish: missing", "tables and figures show it"]),
         ({"methods": {"ds": None}}, ["mine.metrics.methods.ds: missing"]),
     ],
@@ -62,7 +70,7 @@ def test_null_leaves_a_metric_out_and_its_file_with_it() -> None:
 def test_mistakes(kinds: dict[str, dict[str, Any]], words: list[str]) -> None:
     with pytest.raises(LunarError) as error:
         with_metrics(**kinds)
-    assert all(word in str(error.value) for word in ["experiments.", *words]), error.value
+    assert all(word in str(error.value) for word in words), error.value
 
 
 def test_a_metric_of_ones_own_is_a_function_and_an_entry(tmp_path: Path) -> None:
@@ -73,11 +81,12 @@ def test_a_metric_of_ones_own_is_a_function_and_an_entry(tmp_path: Path) -> None
     (folder / "mine.py").write_text(
         '@metric("Words", better="lower", source="here")\ndef words(row):\n    return 0.0\n', encoding="utf-8"
     )
-    settings = deepcopy(SHIPPED)
-    settings["metrics"]["answers"]["words"] = {}
-    alone, attacked = measured({"mine": settings}, tmp_path)["mine"]
-    assert alone.answers[-1] == attacked.answers[-1] == ["words", {}]
-    assert "lunar.metrics.mine" in alone.modules
+    section = deepcopy(SECTION)
+    section["answers"]["words"] = {}
+    plugins = dataclasses.replace(PLUGINS, answers={**PLUGINS.answers, **plugins_of(tmp_path, "metrics", "metric")})
+    alone, attacked = (measured(section, plugins, attacked=one) for one in (False, True))
+    assert alone["answers"][-1] == attacked["answers"][-1] == ["words", {}]
+    assert "lunar.metrics.mine" in alone["modules"]
 
 
 def test_an_edit_of_a_metric_reruns_evaluation_alone() -> None:
