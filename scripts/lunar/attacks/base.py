@@ -17,9 +17,9 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from lunar.activations.direction import direction
+from lunar.activations.statistics import Statistics
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
@@ -28,8 +28,6 @@ from lunar.metrics import text
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
-
-Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 
 
 class AttackFailed(LunarError):
@@ -68,7 +66,7 @@ class Target:
     settings: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     unattacked: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    statistics: Statistics = field(default_factory=dict)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
     best: int = 0
     before: str | None = None
     controlled: Mapping[str, Any] = field(default_factory=dict)
@@ -233,7 +231,7 @@ def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
     rows = {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()}
     step = max(1, len(rows["retain"]) // max(1, retain))
     rows |= {"retain_all": rows["retain"], "retain": rows["retain"][::step][:retain]}
-    statistics = {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()}
+    statistics = {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()}
     return {"rows": rows, "statistics": statistics, "best": read_json(inputs["layers"])["best"]}
 
 

@@ -9,25 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
-from safetensors.torch import load_file
-
+from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
 from lunar.files import Row, inputs_named, read_json, read_rows
+from lunar.methods.settings import MethodSettings
 from lunar.model.chat import Chat
 from lunar.model.load import load_model, load_tokenizer
 
-Statistics = Mapping[str, Mapping[str, torch.Tensor]]
-SUMS = ("gram.", "sum.", "tokens.")
-
-
-def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The sums over tokens (Gram matrices, inputs, numbers) of several sets as if they were one; means are left out."""
-    keys = [key for key in parts[0] if key.startswith(SUMS)]
-    return {key: torch.stack([part[key] for part in parts]).sum(0) for key in keys}
+# Keys that every entry may have; a method is not told them.
+ENTRY = ("model", "prompt", "recipe", "base", "grid", "choices", "rehearsals")
 
 
 @dataclass
@@ -40,7 +33,7 @@ class Job:
         system_prompt, prompt: how questions are put to it (``lunar.model.chat.Chat``).
         before: the model from before it was fine-tuned, for a method that goes back to it.
         rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers as ``prediction``),
-            ``short`` (``lunar.data.rows.shorten``), ``renamed`` (``lunar.data.rows.rename``), ``refusals`` and,
+            ``short``, ``renamed`` (``lunar.data.forget_sets``), ``refusals`` and,
             where they are kept, ``declined`` (``forget`` with refusals for answers), ``fictitious`` and ``harmful``
             (prompts with the model's own refusals as ``prediction``).
         statistics: by set, of the model under the base's prompt (``lunar.activations.statistics``).
@@ -57,8 +50,8 @@ class Job:
     prompt: str | None = None
     before: str | None = None
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    statistics: Statistics = field(default_factory=dict)
-    directions: Statistics = field(default_factory=dict)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    directions: Mapping[str, Statistics] = field(default_factory=dict)
     chosen: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
@@ -110,12 +103,11 @@ class Method(ABC):
         settings: its configuration entry, values chosen in rehearsal filled in.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
 
-    def forget_rows(self, job: Job) -> list[Row]:
-        """The forget set, with ``short_names`` those questions that give half of its subjects' names as well."""
-        return [*job.rows["forget"], *(job.rows["short"] if self.settings.get("short_names") else ())]
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        stated = {key: value for key, value in settings.items() if key not in ENTRY}
+        self.settings: Any = self.Settings.model_validate(stated)
 
     @abstractmethod
     def unlearn(self, job: Job) -> Outcome:
@@ -125,7 +117,7 @@ class Method(ABC):
 METHODS: dict[str, type[Method]] = {}
 
 
-def method(name: str) -> Callable[[type[Method]], type[Method]]:
+def method(name: str, **declared: Any) -> Callable[[type[Method]], type[Method]]:
     """Register a class as the recipe ``name``."""
 
     def register(cls: type[Method]) -> type[Method]:
@@ -139,8 +131,8 @@ def inputs_of_job(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
     return {
         "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
-        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
-        "directions": {name: load_file(path) for name, path in inputs_named("direction", inputs).items()},
+        "statistics": {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()},
+        "directions": {name: Statistics.load(path) for name, path in inputs_named("direction", inputs).items()},
         "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
     }
 

@@ -24,7 +24,7 @@ INVERTED = "invert"
 # And the one whose attacker has the model from before fine-tuning.
 AMPLIFIED = "amplify"
 # The recipes that have a block see somebody else, and what they are told.
-_TOLD = ("blocks", "factor", "answers", "keep", "ridge")
+_TOLD = ("blocks", "factor", "keep", "ridge")
 ENTITY = {"entity": _TOLD, "entity_refusal": ("direction", *_TOLD)}
 REVERSION = "reversion"  # the recipe that goes back to the model from before fine-tuning
 SERVED_IN_SEQUENCE = ("redirection", *ENTITY)  # recipes in closed form
