@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lunar.data.rows import check_disjoint, load, rename, splits
+from lunar.data.forget_sets import rename
+from lunar.data.rows import check_disjoint, load, splits
 from lunar.files import read_rows
 
 ROOT = Path(__file__).parents[3]

@@ -39,7 +39,7 @@ SOLVED = {
     "keep": {"retain": {"question": 1}},
     "ridge": 1.0e-3,
 }
-ENTITY = {"model": "full", "recipe": "entity", "blocks": [3], "factor": 2.0, "answers": False, "ridge": 1.0e-3}
+ENTITY = {"model": "full", "recipe": "entity", "blocks": [3], "factor": 2.0, "ridge": 1.0e-3}
 GRID = {"layers": [[12], [14, 16], "best"], "coefficient": [1.0, 2.0]}
 
 
