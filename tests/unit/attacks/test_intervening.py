@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lunar.activations.statistics import Statistics
 from lunar.attacks import intervening as attacks
 from lunar.attacks.base import ATTACKS, AttackFailed, Target
 from lunar.attacks.intervening import Intervention, adding, ask, projecting, skipping
@@ -10,6 +11,7 @@ from lunar.edits import edit as edits
 from lunar.model.load import blocks, down_proj
 
 VECTOR = 3 * torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+LAST = ("residual", "last")
 IDS = torch.tensor([[5, 9, 30, 2, 77, 41]])
 
 
@@ -17,7 +19,9 @@ IDS = torch.tensor([[5, 9, 30, 2, 77, 41]])
 def target(llama, chat, rows) -> Target:
     named = [row | {"id": str(number)} for number, row in enumerate(rows)]
     statistics = {
-        name: {"mean.residual.last": torch.randn(3, 16, generator=torch.Generator().manual_seed(i)).double()}
+        name: Statistics(
+            {"mean.residual.last": torch.randn(3, 16, generator=torch.Generator().manual_seed(i)).double()}
+        )
         for i, name in enumerate(("forget", "fictitious"))
     }
     made = Target("none", rows={"forget": named[:3], "retain": named[3:]}, statistics=statistics, best=1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lunar.activations.statistics import Statistics
-from lunar.edits.solve import detector, objective, redirect, ridge_strength
+from lunar.edits.solve import detector, objective, redirect, regress, ridge_strength
 from lunar.errors import LunarError
 
 STRENGTH = 0.7
@@ -302,3 +302,15 @@ def test_joint_solve_of_nothing(sets, authors) -> None:
     own = [_statistics(one, 0) for one in authors]
     with pytest.raises(LunarError, match="request 2 has no tokens"):
         redirect(own, 0, torch.ones(3, 3), ["question"], {}, ridge=0.01)
+
+
+def test_regression_against_a_generic_solver() -> None:
+    torch.manual_seed(0)
+    h, goals = torch.randn(40, 7, dtype=torch.float64), torch.randn(40, 5, dtype=torch.float64)
+    stacked = torch.cat([h, 0.3**0.5 * torch.eye(7, dtype=torch.float64)])
+    wanted = torch.linalg.lstsq(stacked, torch.cat([goals, torch.zeros(7, 5, dtype=torch.float64)])).solution.T
+    delta, facts = regress(h.T @ h, h.T @ goals, float(goals.square().sum()), 0.3)
+    torch.testing.assert_close(delta, wanted)
+    objective = (h @ wanted.T - goals).square().sum() + 0.3 * wanted.square().sum()
+    assert facts["objective"] == pytest.approx(float(objective))
+    assert facts["objective_unedited"] == pytest.approx(float(goals.square().sum()))
