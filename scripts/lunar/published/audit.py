@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lunar.activations.direction import Embed, layer_score
 from lunar.errors import LunarError
 from lunar.files import Row, read_rows
+from lunar.metrics.layer_score import Embed, layer_score
 from lunar.metrics.refusal import is_refusal
 from lunar.metrics.registry import deviation_score
 from lunar.metrics.text import rouge1
@@ -307,7 +307,7 @@ def layer_ranking(
     Args:
         path: JSON lines with ``answer``, a list of texts, and optionally ``reference``, a refusal for each of them.
         layers: the layer of each line.
-        knowledge_reference: as in ``lunar.activations.direction.layer_score``.
+        knowledge_reference: as in ``lunar.metrics.layer_score.layer_score``.
         unethical: as there.
         embed: as there.
 
