@@ -1,7 +1,7 @@
 """Score each layer's steered answers and choose the best layers."""
 
-from lunar.activations.direction import choose, layer_score
 from lunar.files import read_rows, write_json
+from lunar.metrics.layer_score import choose, layer_score
 from lunar.metrics.refusal import KINDS, classify
 from lunar.model.embed import embedder
 from lunar.progress import script

@@ -4,7 +4,7 @@ import torch
 
 from lunar.edits import edit as edits
 from lunar.edits import export
-from lunar.files import read_json, read_rows, whole_folder, write_text
+from lunar.files import atomic_folder, read_json, read_rows, write_text
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 from lunar.model.load import load_model, load_tokenizer
@@ -18,7 +18,7 @@ def main(smk) -> None:
         rows, edit = read_rows(smk.input.questions), edits.load(smk.input.edit)
         chosen = read_json(smk.input.facts)["chosen"]
         chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt)
-        with whole_folder(smk.output.folder) as folder:
+        with atomic_folder(smk.output.folder) as folder:
             model = load_model(smk.input.model, smk.params.dtype)
             edits.apply(model, edit)
             export.save(model, chat, folder)

@@ -14,6 +14,7 @@ from lunar.progress import script
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure pca {smk.wildcards.method}", smk.log[0]):
+        # The file's tensor that lunar.activations.statistics calls so; that module needs torch, and this job has none.
         samples = {
             when: {name: load_file(path)["sample"] for name, path in zip(smk.params.sets, paths, strict=True)}
             for when, paths in (("before", smk.input.before), ("after", smk.input.after))

@@ -1,16 +1,16 @@
 """Ask the forget questions under half of the subject's name, and about somebody else."""
 
-from lunar.data.rows import rename, shorten, stand_ins
+from lunar.data.forget_sets import forget_sets
+from lunar.data.rows import stand_ins
 from lunar.files import read_rows, write_rows
 from lunar.progress import script
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} rename", smk.log[0]) as progress:
-        names = stand_ins(smk.input.names)
-        forget = read_rows(smk.input.forget)
-        short = shorten(forget)
-        renamed = rename([*forget, *short], names, smk.params.copies, smk.params.seed)
+        forget, names = read_rows(smk.input.forget), stand_ins(smk.input.names)
+        made = forget_sets(forget, names, smk.params.copies, smk.params.seed)
+        short, renamed = made["short"], made["renamed"]
         progress.say(f"{len(short)} questions under half of a name, {len(renamed)} about somebody else")
         write_rows(smk.output.short, short)
         write_rows(smk.output.renamed, renamed)

@@ -1,10 +1,10 @@
 """Answers with the redirection added at one layer while the prompt is processed."""
 
 import torch
-from safetensors.torch import load_file
 
 from lunar.activations.direction import direction
 from lunar.activations.hooks import Steering
+from lunar.activations.statistics import Statistics
 from lunar.files import read_rows, write_rows
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
@@ -18,7 +18,8 @@ def main(smk) -> None:
         torch.set_num_threads(smk.threads)
         rows = read_rows(smk.input.questions)
         how = smk.params.direction
-        vectors = direction(load_file(smk.input.reference[0]), load_file(smk.input.forget), how["site"], how["tokens"])
+        reference, forget = (Statistics.load(path) for path in (smk.input.reference[0], smk.input.forget))
+        vectors = direction(reference, forget, how["site"], how["tokens"])
         model = load_model(smk.input.model, smk.params.dtype)
         with Steering(model, layer, smk.params.coefficient * vectors[layer]) as steering:
             predictions = generate(

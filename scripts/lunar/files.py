@@ -46,7 +46,7 @@ def _room(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it only if the block succeeds.
 
     The replacement is atomic, so a reader never sees half a file. What a killed job leaves is a hidden file, which the
@@ -56,12 +56,12 @@ def whole(path: str | Path) -> Iterator[Path]:
         LunarError: the disk is full.
     """
     path = Path(path)
-    with _room(path), _whole(path) as temporary:
+    with _room(path), _atomic_write(path) as temporary:
         yield temporary
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def _atomic_write(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path, path.suffix)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
@@ -79,7 +79,7 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that replaces it only if the block succeeds.
 
     Raises:
@@ -98,7 +98,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

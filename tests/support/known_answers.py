@@ -4,17 +4,17 @@ import importlib
 import math
 import random
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from statistics import fmean
 from typing import Any
-
-import yaml
 
 from clone import ROOT
 from lunar.metrics import study
 from lunar.metrics.samples import Evaluated
 from lunar.plan.metrics import measured
+from shipped import CONFIG
 
-DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+DEFAULTS = deepcopy(CONFIG)["defaults"]
 ALL, UNDER_ATTACK = measured({"shipped": DEFAULTS}, ROOT / "scripts")["shipped"]
 for module in ALL.modules:
     importlib.import_module(module)

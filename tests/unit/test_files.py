@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lunar.errors import LunarError
-from lunar.files import read_json, read_rows, whole, whole_folder, write_json, write_rows, write_text
+from lunar.files import atomic_folder, atomic_write, read_json, read_rows, write_json, write_rows, write_text
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def umask():
 
 def test_whole_makes_the_folder_and_leaves_only_the_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "a.txt"
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("done")
         # Same file system, or the replacement would be a copy; same suffix, since writers go by it.
         assert (temporary.parent, temporary.suffix) == (path.parent, path.suffix)
@@ -36,7 +36,7 @@ def test_whole_leaves_nothing_on_failure(tmp_path: Path, error: type[BaseExcepti
     path = tmp_path / "a.txt"
     if old:
         path.write_text(old)
-    with pytest.raises(error), whole(path) as temporary:
+    with pytest.raises(error), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise error
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == ({"a.txt": old} if old else {})
@@ -46,7 +46,7 @@ def test_whole_replaces_atomically(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with path.open() as reader:
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("new")
             assert path.read_text() == "old"
         # A reader that came before keeps the whole old file: the name moved to another one, nothing was overwritten.
@@ -57,7 +57,7 @@ def test_whole_replaces_atomically(tmp_path: Path) -> None:
 def test_whole_cleans_up_when_the_replacement_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.mkdir()
-    with pytest.raises(OSError), whole(path) as temporary:
+    with pytest.raises(OSError), atomic_write(path) as temporary:
         temporary.write_text("new")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -66,7 +66,7 @@ def test_whole_cleans_up_when_the_replacement_fails(tmp_path: Path) -> None:
 def test_permissions_honour_the_umask(tmp_path: Path, umask, mask: int, file_mode: int, folder_mode: int) -> None:
     umask(mask)
     write_text(tmp_path / "a.txt", "")
-    with whole_folder(tmp_path / "folder"):
+    with atomic_folder(tmp_path / "folder"):
         pass
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == file_mode
     assert (tmp_path / "folder").stat().st_mode & 0o777 == folder_mode
@@ -76,7 +76,7 @@ def test_permissions_honour_the_umask(tmp_path: Path, umask, mask: int, file_mod
 def test_whole_folder_replaces_all_of_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "model"
     for name in ("first", "second"):
-        with whole_folder(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             (temporary / name).write_text(name)
     assert [file.name for file in folder.iterdir()] == ["second"]
     assert list(folder.parent.iterdir()) == [folder]
@@ -86,7 +86,7 @@ def test_whole_folder_keeps_the_old_one_on_failure(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(ValueError), whole_folder(folder) as temporary:
+    with pytest.raises(ValueError), atomic_folder(folder) as temporary:
         (temporary / "half").touch()
         raise ValueError
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["model", "model/old"]
@@ -167,21 +167,21 @@ def foreign(temporary: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [full, foreign])
-@pytest.mark.parametrize("kind", [whole, whole_folder])
+@pytest.mark.parametrize("kind", [atomic_write, atomic_folder])
 def test_a_full_disk_leaves_what_was_there_and_says_what_to_do(tmp_path: Path, write, kind) -> None:
     path = tmp_path / "answers.jsonl"
     with kind(path) as temporary:
-        (temporary / "a" if kind is whole_folder else temporary).write_text("old")
+        (temporary / "a" if kind is atomic_folder else temporary).write_text("old")
     with pytest.raises(LunarError, match=r"answers\.jsonl: cannot be written, the disk is full .* Make room") as error:
         with kind(path) as temporary:
-            write(temporary / "a" if kind is whole_folder else temporary)
+            write(temporary / "a" if kind is atomic_folder else temporary)
     assert error.value.__cause__ is not None
     assert list(tmp_path.iterdir()) == [path]
-    assert (path / "a" if kind is whole_folder else path).read_text() == "old"
+    assert (path / "a" if kind is atomic_folder else path).read_text() == "old"
 
 
 def test_another_error_is_left_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), whole(tmp_path / "a"):
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "a"):
         raise PermissionError(13, "Permission denied")
 
 
@@ -193,6 +193,6 @@ def test_what_a_killed_job_left_is_removed_by_the_next(tmp_path: Path) -> None:
     for other in others:
         other.touch()
     write_text(tmp_path / "a.txt", "done")
-    with whole_folder(tmp_path / "model"):
+    with atomic_folder(tmp_path / "model"):
         pass
     assert set(tmp_path.iterdir()) == {tmp_path / "a.txt", tmp_path / "model", *others}

@@ -1,10 +1,11 @@
-"""One batched pass over a set: all that directions, the exact solve and the PCA figures need of it.
+"""Sums and means over the tokens of a set: all that directions, the exact solve and the PCA figures need of it.
 
-Nothing grows with the number of tokens: Gram matrices and means are running sums, and the activations kept for
-figures are those of the first ``sample`` prompts. Where it gains, the pass multiplies in bfloat16, as answers are made
-(``lunar.model.load.mixed_precision``); sums over its activations are float32 and float64 all the same.
+They are made in one batched pass. Nothing grows with the number of tokens: Gram matrices and means are running sums,
+and the activations kept for figures are those of the first ``sample`` prompts. Where it gains, the pass multiplies in
+bfloat16, as answers are made (``lunar.model.load.mixed_precision``); sums over its activations are float32 and float64
+all the same.
 
-Tensors of a set's statistics (``d`` = d_model, ``f`` = d_ff, ``L`` = blocks):
+Tensors of a file (``d`` = d_model, ``f`` = d_ff, ``L`` = blocks). Their names are built in this module only:
 
 =========================  =========  ===========================================================================
 gram.<layer>.<span>        (f, f)     sum of h h^T over the span's tokens, h the input of ``down_proj``; float32,
@@ -19,18 +20,102 @@ sample                     (n, L, d)  residual stream at the last prompt token o
 =========================  =========  ===========================================================================
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from lunar.activations.hooks import capture
-from lunar.model.chat import SPANS, Encoded, batches_by_length, pad
-from lunar.model.load import blocks, down_proj, mixed_precision
+from lunar.activations.passes import passes
+from lunar.errors import LunarError
+from lunar.files import Row, atomic_write
+from lunar.model.chat import SPANS, Chat, Encoded, pad
+from lunar.model.load import blocks, down_proj
 
 ROWS = (*SPANS, "mean")
 SITES = ("residual", "down_proj")
 TOKENS = ("last", "prompt")
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics of a set of conversations, or the sums of several sets.
+
+    Attributes:
+        tensors: as listed at the top of this module.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        grams: Mapping[tuple[int, str], torch.Tensor],
+        sums: Mapping[tuple[int, str], torch.Tensor],
+        tokens: Mapping[str, int],
+        means: Mapping[tuple[str, str], torch.Tensor] | None = None,
+        sample: torch.Tensor | None = None,
+    ) -> "Statistics":
+        """Statistics from their parts.
+
+        Args:
+            grams: sums of ``h h^T`` by block and span.
+            sums: sums of ``h`` by block and span.
+            tokens: number of tokens by span.
+            means: means over prompts by site and tokens, if they were made.
+            sample: the residual stream of the first prompts, if it was kept.
+        """
+        tensors = {f"gram.{block}.{span}": value for (block, span), value in grams.items()}
+        tensors |= {f"sum.{block}.{span}": value for (block, span), value in sums.items()}
+        tensors |= {f"tokens.{span}": torch.tensor(number) for span, number in tokens.items()}
+        tensors |= {f"mean.{site}.{where}": value for (site, where), value in (means or {}).items()}
+        return cls(tensors | ({} if sample is None else {"sample": sample}))
+
+    def gram(self, block: int, spans: Sequence[str]) -> Any:
+        """Sum of ``h h^T`` over the tokens of spans, float64 of shape (d_ff, d_ff); 0 where no span is named."""
+        return sum(self.tensors[f"gram.{block}.{span}"].double() for span in spans)
+
+    def sum(self, block: int, spans: Sequence[str]) -> Any:
+        """Sum of ``h`` over the tokens of spans, float64 of shape (d_ff,); 0 where no span is named."""
+        return sum(self.tensors[f"sum.{block}.{span}"].double() for span in spans)
+
+    def tokens(self, spans: Sequence[str]) -> int:
+        """Number of tokens of spans."""
+        return sum(int(self.tensors[f"tokens.{span}"]) for span in spans)
+
+    def mean(self, site: str, tokens: str) -> torch.Tensor:
+        """Mean activation, a row a block, float64 of shape (blocks, d_model).
+
+        Raises:
+            LunarError: an unknown site or token choice.
+        """
+        if site not in SITES or tokens not in TOKENS:
+            raise LunarError(f"direction: site must be one of {SITES} and tokens one of {TOKENS}, got {site}, {tokens}")
+        return self.tensors[f"mean.{site}.{tokens}"]
+
+    @property
+    def sample(self) -> torch.Tensor:
+        """Residual stream at the last token of the first prompts, float32 of shape (prompts, blocks, d_model)."""
+        return self.tensors["sample"]
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        """The sums over tokens of both sets as if they were one; means and sample are left out."""
+        summed = [name for name in self.tensors if name.startswith(("gram.", "sum.", "tokens."))]
+        return Statistics({name: self.tensors[name] + other.tensors[name] for name in summed})
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file, whole or not at all."""
+        with atomic_write(path) as temporary:
+            save_file(dict(self.tensors), temporary)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Statistics":
+        """Read a file that ``save`` wrote."""
+        return cls(load_file(path))
 
 
 @torch.inference_mode()
@@ -43,8 +128,8 @@ def collect(
     gram_layers: Sequence[int] = (),
     sample: int = 0,
     progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, torch.Tensor]:
-    """Statistics of a set of conversations, as listed at the top of this module.
+) -> Statistics:
+    """Statistics of a set of conversations, from one pass.
 
     Args:
         model: a causal language model; only its decoder runs, no logits are computed.
@@ -65,22 +150,17 @@ def collect(
         (site, tokens): torch.zeros(len(layers), width, dtype=torch.float64) for site in SITES for tokens in TOKENS
     }
     kept = torch.zeros(min(sample, len(conversations)), len(layers), width)
+    modules = {("residual", la): blocks(model)[la] for la in layers}
+    modules |= {("down_proj", la): down_proj(model, la) for la in layers}
+    watch = partial(capture, modules, {la: down_proj(model, la) for la in gram_layers})
     done = 0
-    for batch in batches_by_length([len(c.ids) for c in conversations], batch_size):
+    for batch, (outputs, inputs) in passes(model, conversations, watch, pad_id=pad_id, batch_size=batch_size):
         chosen = [conversations[i] for i in batch]
-        ids, mask = pad([c.ids for c in chosen], pad_id, "right")
         spans, _ = pad([c.spans for c in chosen], -1, "right")
         spans = spans.to(device)
         lengths = torch.tensor([c.prompt_length for c in chosen], device=device)
         rows = torch.arange(len(chosen), device=device)
-        in_prompt = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).float()
-        modules = {("residual", la): blocks(model)[la] for la in layers}
-        modules |= {("down_proj", la): down_proj(model, la) for la in layers}
-        with (
-            mixed_precision(model),
-            capture(modules, {la: down_proj(model, la) for la in gram_layers}) as (outputs, inputs),
-        ):
-            model.get_decoder()(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+        in_prompt = (torch.arange(spans.shape[1], device=device) < lengths[:, None]).float()
         for (site, layer), value in outputs.items():
             last = value[rows, lengths - 1].double()
             average = torch.einsum("bt,btd->bd", in_prompt, value.float()).double() / lengths[:, None]
@@ -104,8 +184,25 @@ def collect(
             sums[layer, "mean"] += h.sum(0)
         done += len(batch)
         progress(done)
-    result = {f"gram.{layer}.{span}": value.float() for (layer, span), value in gram.items()}
-    result |= {f"sum.{layer}.{span}": value for (layer, span), value in sums.items()}
-    result |= {f"tokens.{span}": torch.tensor(number) for span, number in count.items()}
-    result |= {f"mean.{site}.{tokens}": value / max(1, len(conversations)) for (site, tokens), value in means.items()}
-    return result | {"sample": kept}
+    return Statistics.of(
+        {key: value.float() for key, value in gram.items()},
+        sums,
+        count,
+        {key: value / max(1, len(conversations)) for key, value in means.items()},
+        kept,
+    )
+
+
+def collect_rows(model: Any, chat: Chat, rows: Sequence[Row], **how: Any) -> Statistics:
+    """Statistics of rows: questions with their answers, or prompts alone where rows have no answer.
+
+    Answers matter to what is kept in place. Of reference prompts, whose answers are empty, only the prompt does.
+
+    Args:
+        model: a causal language model.
+        chat: how questions are put to it.
+        rows: with ``question`` and, if it is to be read, ``answer``.
+        how: further arguments of ``collect``.
+    """
+    conversations = [chat.encode(row["question"], row.get("answer") or None) for row in rows]
+    return collect(model, conversations, pad_id=chat.tokenizer.pad_token_id, **how)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lunar.activations.hooks import hooked
 from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
 from lunar.files import Row
 from lunar.model.chat import Chat, Turn
@@ -67,11 +68,12 @@ class Reading:
             self.prompts.update(tuple(row[kept.bool()].tolist()) for row, kept in zip(ids, real, strict=True))
 
     def __enter__(self) -> "Reading":
-        self._handle = self._model.register_forward_pre_hook(self._read, with_kwargs=True)
+        self._hook = hooked(before=[(self._model, self._read)])
+        self._hook.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._handle.remove()
+        self._hook.__exit__(*exception)
 
 
 def letters(text: str) -> str:

@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from lunar.activations.direction import direction
+from lunar.activations.statistics import Statistics
 from lunar.attacks.settings import AttackSettings
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit
@@ -30,8 +30,6 @@ from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
 from lunar.plan.declare import Given
 from lunar.plan.snakemake_files import inputs_named
-
-Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 
 
 class AttackFailed(LunarError):
@@ -69,7 +67,7 @@ class Target:
     settings: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     unattacked: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    statistics: Statistics = field(default_factory=dict)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
     chosen: Mapping[str, Any] = field(default_factory=dict)
     before: str | None = None
     generation: Mapping[str, int] = field(default_factory=lambda: {"max_new_tokens": 64, "batch_size": 64})
@@ -253,7 +251,7 @@ def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
     rows |= {"retain_all": rows["retain"], "retain": rows["retain"][::step][:retain]}
     return {
         "rows": rows,
-        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
+        "statistics": {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()},
         "chosen": read_json(inputs["layers"]) if inputs.get("layers") else {},
         "before": inputs.get("before") or None,
     }

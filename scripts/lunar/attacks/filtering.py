@@ -64,7 +64,7 @@ class Filtering(Attack):
                 gram_layers=part,
             )
             for block in part:
-                yield block, sum(found[f"gram.{block}.{span}"].double() for span in SPANS)
+                yield block, found.gram(block, SPANS)
 
     @contextmanager
     def filtered(self, target: Target, block: int, moments: torch.Tensor) -> Iterator[dict[str, float]]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lunar.activations.hooks import hooked
 from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
 from lunar.files import Row
 from lunar.model.load import blocks, down_proj
@@ -54,7 +55,7 @@ class Intervention:
         self._armed = True
         self.batches += 1
 
-    def _count(self, module: nn.Module, args: Any) -> None:
+    def _count(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         self._prompt, self._armed = self._armed, False
         self.prompts += self._prompt
         self.steps += not self._prompt
@@ -83,15 +84,13 @@ class Intervention:
         return act, witness
 
     def __enter__(self) -> "Intervention":
-        self._handles = [self._model.get_decoder().register_forward_pre_hook(self._count)]
-        for block, module in self._modules.items():
-            for hook in self._hooks(block):
-                self._handles.append(module.register_forward_hook(hook, with_kwargs=True))
+        after = [(module, hook) for block, module in self._modules.items() for hook in self._hooks(block)]
+        self._hook = hooked(before=[(self._model.get_decoder(), self._count)], after=after)
+        self._hook.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        for handle in self._handles:
-            handle.remove()
+        self._hook.__exit__(*exception)
 
     def proof(self, questions: int, batch_size: int) -> dict[str, Any]:
         """What shows that the modules' outputs were changed as intended while so many questions were answered.

@@ -4,9 +4,9 @@ An edit that follows from sums over activations is a function of weights, questi
 weights, the questions and the settings is left with one equation for what he lacks, and it is linear. Inputs ``h`` of
 ``down_proj`` are not changed by its own edit, so once the blocks below are undone he sees them as the solve did.
 
-Entity edit (``lunar.methods.entity``): with ``d_t`` the way from a forget token's stream to its copies' mean, in the
-model before, and ``e_t`` the same of the inputs, ``D (G + lambda I) = factor sum_t d_t h_t^T``. He sees ``d_t + D e_t``
-instead of ``d_t``. Put in, with sums over the same tokens,
+Entity edit (``lunar.methods.entity_map``): with ``d_t`` the way from a forget token's stream to its copies' mean, in
+the model before, and ``e_t`` the same of the inputs, ``D (G + lambda I) = factor sum_t d_t h_t^T``. He sees
+``d_t + D e_t`` instead of ``d_t``. Put in, with sums over the same tokens,
 
     D (G + lambda I + factor sum_t e_t h_t^T) = factor sum_t (d_t + D e_t) h_t^T.
 
@@ -33,7 +33,9 @@ from lunar.data.rows import with_refusals
 from lunar.edits.edit import applied, down_proj_name, weights_kept
 from lunar.edits.solve import redirect, ridge_strength
 from lunar.methods.base import Job
-from lunar.methods.entity import INPUTS, Entity, EntityRefusal, tokens_of
+from lunar.methods.entity_map import INPUTS, EntityMap, asked, tokens_of
+from lunar.methods.redirecting import Redirector
+from lunar.methods.settings import Redirecting, Replacing
 from lunar.model.chat import PREFIX, SPANS, Encoded
 from lunar.model.load import down_proj
 from lunar.plan.declare import Count
@@ -43,7 +45,6 @@ EVERY = dict.fromkeys(SPANS, 1.0)
 EXPECTED = {
     "factor": 2.0,
     "short_names": True,
-    "answers": False,
     "keep": {"forget": {"prefix": 1.0}, "retain": EVERY, "general": EVERY, "renamed": EVERY},
     "ridge": 1e-3,
 }
@@ -51,17 +52,17 @@ EXPECTED = {
 
 def backwards(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
     """The entity edit of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
-    method = Entity(settings)
+    told = Replacing.of(settings)
     job.memo.clear()  # the model is another one after each block
-    sums, rows = method.sums(job, [block])[block], method.forget_rows(job)
-    ways = method.ways(job, [block], INPUTS)
+    sums, rows = EntityMap(told).sums(job, [block])[block], told.forgotten(job.rows)
+    ways = EntityMap(told).ways(job, [block], INPUTS)
     places = list(ways)
-    encoded = [method.encode(job, rows[place])[0] for place in places]
+    encoded = [asked(job.chat, rows[place])[0] for place in places]
     shift = torch.zeros_like(sums.gram)
     for number, found in tokens_of(job.model, encoded, [block], job.chat.tokenizer.pad_token_id):
         moved = torch.tensor(encoded[number].spans) != PREFIX
         shift += (found[block][INPUTS][moved].T @ ways[places[number]][block][moved]).double()
-    factor, strength = settings["factor"], ridge_strength(sums.gram, settings["ridge"])
+    factor, strength = told.factor, ridge_strength(sums.gram, told.ridge)
     system = sums.gram + strength * torch.eye(len(sums.gram), dtype=torch.float64) + factor * shift
     return torch.linalg.solve(system, factor * sums.cross).T
 
@@ -85,10 +86,10 @@ def pooled(
 
 def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
     """The redirection of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
-    method = EntityRefusal(settings | {"layers": [block]})
-    statistics = method.redirected(method.read(job))
+    redirector = Redirector(Redirecting.of({**settings, "layers": [block]}))
+    statistics = redirector.redirected(redirector.read(job))
     unit = torch.zeros(len(down_proj(job.model, block).weight), dtype=torch.float64)
-    change, _ = redirect(statistics, block, unit, settings["redirect"], settings["keep"], settings["ridge"])
+    change, _ = redirect([statistics], block, unit[None], settings["redirect"], settings["keep"], settings["ridge"])
     v, how = change.right[:, 0].double(), settings["direction"]
     means = {}
     for name in ("forget", how["reference"]):
@@ -205,7 +206,7 @@ class Invert(Attack):
         settings = EXPECTED | {"blocks": [target.depth // 10]}
         forget = {"forget": target.rows["forget"]}
         known = rouge1(target.answer(forget)["forget"])
-        edit = Entity(settings).unlearn(self.job(target)).edit
+        edit = EntityMap(Replacing.of(settings)).edit(self.job(target)).edit
         with applied(target.model, edit):
             planted = rouge1(target.answer(forget)["forget"])
             target.edit, target.settings = edit, settings

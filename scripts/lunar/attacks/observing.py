@@ -62,7 +62,7 @@ class Observed:
                 [target.chat.encode(row["question"]) for row in rows],
                 pad_id=target.chat.tokenizer.pad_token_id,
                 batch_size=target.generation["batch_size"],
-            )["mean.residual.last"]
+            ).mean("residual", "last")
             for rows in (sides[True], sides[False])
         ]
         self.difference, self.answered = means[0] - means[1], means[1]

@@ -79,7 +79,7 @@ def plant(target: Target) -> dict[str, Any]:
     keep = {"forget": {"prefix": 1.0}, "retain": every, "general": every, "declined": {"answer": 1.0}}
     vector = target.known_direction()[layer]
     for share in (0.25, 0.5, 0.75, 1.0):
-        change, _ = redirect(statistics, layer, share * vector, ["question", "suffix"], keep, 1e-3)
+        change, _ = redirect([statistics], layer, (share * vector)[None], ["question", "suffix"], keep, 1e-3)
         edit = {down_proj_name(layer): change}
         with applied(target.model, edit):
             if refused(target.answer({"forget": target.rows["forget"]})["forget"]) >= 0.8:

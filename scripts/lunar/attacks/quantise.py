@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from lunar.activations.hooks import counted
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.settings import AttackSettings
 from lunar.edits.adapter import linear_modules
@@ -253,7 +254,7 @@ class Quantise(Attack):
         with self._stand_ins(target) as pairs:
             evidence: dict[str, Any] = {"scheme": self.settings.scheme, "modules": len(pairs)}
             evidence |= self._measured(pairs) | {"edit": self._edit_left(target, pairs)}
-            with _calls(layer for _, layer in pairs.values()) as calls:
+            with counted([layer for _, layer in pairs.values()]) as calls:
                 rows = target.answer(target.asked())
         fewest, most = min(calls), max(calls)
         expect(0 < fewest == most, f"quantised modules were called {fewest} to {most} times, not equally often")
@@ -286,25 +287,3 @@ class Quantise(Attack):
         least = KNOWN[self.settings.scheme]
         expect(after >= least * before, f"forget ROUGE-1 fell from {before:.3f} to {after:.3f}, below {least} of it")
         return found | {"before": before, "after": after, "evidence": attacked.evidence}
-
-
-@contextmanager
-def _calls(modules: Iterable[nn.Module]) -> Iterator[list[int]]:
-    """How often each module is called inside the block."""
-    counts: list[int] = []
-    handles = []
-
-    def counter(number: int) -> Callable[..., None]:
-        def count(*_: Any) -> None:
-            counts[number] += 1
-
-        return count
-
-    for module in modules:
-        counts.append(0)
-        handles.append(module.register_forward_hook(counter(len(counts) - 1)))
-    try:
-        yield counts
-    finally:
-        for handle in handles:
-            handle.remove()

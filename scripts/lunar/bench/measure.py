@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from lunar.activations.direction import Embed
 from lunar.bench.machine import Machine, measure_machine
 from lunar.bench.published_ways import forward_steps
 from lunar.bench.random_inputs import random_model, random_problem, random_prompts
 from lunar.bench.size import How
 from lunar.bench.stages import Stage, answer_stage, pass_stage, solver_stages, unlearn_author
 from lunar.bench.timing import memory_named, timed
+from lunar.metrics.layer_score import Embed
 from lunar.model.load import bfloat16_gains
 
 

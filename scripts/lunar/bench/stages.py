@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lunar.activations.direction import Embed, choose, direction, layer_score
+from lunar.activations.direction import direction
 from lunar.activations.hooks import Steering
 from lunar.activations.statistics import collect
 from lunar.bench.floors import Work, answer_work, gram_work, pass_work, solve_work
@@ -19,6 +19,7 @@ from lunar.bench.timing import timed
 from lunar.edits.descent import Problem, Stopwatch, descend
 from lunar.edits.edit import down_proj_name, save
 from lunar.edits.solve import detector, redirect, ridge_strength
+from lunar.metrics.layer_score import Embed, choose, layer_score
 from lunar.model.chat import Encoded
 from lunar.model.generate import generate
 from lunar.model.load import mixed_precision
@@ -232,6 +233,6 @@ def unlearn_author(
         }
     with watches["solve and save"].running():
         keep = {"forget": {"prefix": 1.0}, "retain": {"prefix": 1.0, "question": 1.0, "suffix": 1.0}}
-        edit, _ = redirect(found, best, vectors[best], ["question", "suffix"], keep, RIDGE)
+        edit, _ = redirect([found], best, vectors[best][None], ["question", "suffix"], keep, RIDGE)
         save({down_proj_name(best): edit}, path)
     return {part: watch.seconds for part, watch in watches.items()}

@@ -17,12 +17,10 @@ refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical`
 =====================  =====================================================================================
 """
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lunar.data.subjects import renamed, subject_of
 from lunar.errors import LunarError
 from lunar.files import Row, read_numbered_rows
 
@@ -143,54 +141,6 @@ def by_part(path: str, fields: Sequence[str]) -> dict[str, list[Row]]:
         if not parts[part]:
             raise LunarError(f"{path}: no row has part {part!r}")
     return parts
-
-
-def shorten(rows: Sequence[Row]) -> list[Row]:
-    """Copies of the questions that give their subject's full name, with the surname and with the first name alone.
-
-    Whoever knows a person under the full name knows them under half of it, and is asked so.
-
-    Args:
-        rows: rows with the subject's full name in ``author``; rows without one are left out, and questions that do
-            not give it.
-    """
-    found = []
-    for row in rows:
-        subject = subject_of(row)
-        for kind, name in subject.halves().items() if subject else ():
-            question = row["question"].replace(subject.mentions()[0], name)
-            if question != row["question"]:
-                found.append(row | {"id": f"{row['id']}-{kind}", "question": question})
-    return found
-
-
-def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
-    """Copies of questions that name their subject, each about an invented one.
-
-    A copy has the ``id`` of its own, the stand-in in the field that the row names its subject in (``author`` or
-    ``names``), and the id of the row it was made of as ``original``.
-
-    Args:
-        rows: rows that say whom they are about (``lunar.data.subjects``); others, and questions that do not name their
-            subject, are left out.
-        names: invented names to draw from.
-        copies: copies of each question.
-        seed: seed of the draw.
-
-    Raises:
-        LunarError: a subject has more names than there are to draw.
-    """
-    draw = random.Random(seed)
-    found = []
-    for row in rows:
-        subject = subject_of(row)
-        for copy in range(copies if subject else 0):
-            other = subject.stand_in(names, draw)
-            question = renamed(row["question"], subject, other)
-            if question != row["question"]:
-                about = other.field() | {"original": row["id"]}
-                found.append({"id": f"{row['id']}-renamed-{copy + 1}", "question": question} | about)
-    return found
 
 
 def splits(data: Mapping[str, Any]) -> dict[str, list[Row]]:

@@ -13,21 +13,23 @@ that their learning rates mean here what they mean there.
 import math
 import statistics
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from lunar.activations.hooks import capture
+from lunar.activations.passes import passes
+from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Change, Dense, Factors
 from lunar.edits.solve import detector
 from lunar.errors import Diverged, LunarError
-from lunar.model.chat import SPANS, Encoded, batches_by_length, pad
-from lunar.model.load import down_proj, mixed_precision
+from lunar.model.chat import SPANS, Encoded
+from lunar.model.load import down_proj
 
-CONVERSATIONS = 16  # a forward pass
 CHUNK = 4096  # rows whose float64 copies are in memory at once
 
 # Rows by set and span, each of shape (rows, d_ff).
@@ -57,14 +59,11 @@ def input_rows(
         By layer: rows by set and span, float32, on the model's device, in the order of the conversations.
     """
     result: dict[int, Rows] = {layer: {name: {} for name in spans} for layer in layers}
+    own = {layer: down_proj(model, layer) for layer in layers}
     for name, wanted in spans.items():
         encoded = conversations[name]
         found: dict[tuple[int, str], list[Any]] = {(la, sp): [None] * len(encoded) for la in layers for sp in wanted}
-        for batch in batches_by_length([len(one.ids) for one in encoded], CONVERSATIONS):
-            ids, mask = (part.to(model.device) for part in pad([encoded[i].ids for i in batch], pad_id, "right"))
-            own = {layer: down_proj(model, layer) for layer in layers}
-            with mixed_precision(model), capture({}, own) as (_, inputs):
-                model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+        for batch, (_, inputs) in passes(model, encoded, partial(capture, {}, own), pad_id=pad_id):
             for (layer, span), rows in found.items():
                 for h, i in zip(inputs[layer].float(), batch, strict=True):
                     if span == "mean":
@@ -78,15 +77,15 @@ def input_rows(
     return result
 
 
-def sums(rows: Rows, layer: int) -> dict[str, dict[str, torch.Tensor]]:
-    """Statistics of rows in the form that ``lunar.edits.solve.redirect`` takes, on the CPU, float64."""
-    result: dict[str, dict[str, torch.Tensor]] = {}
+def sums(rows: Rows, block: int) -> dict[str, Statistics]:
+    """Statistics of rows by set, as ``lunar.edits.solve.redirect`` takes them, on the CPU, float64."""
+    result = {}
     for name, spans in rows.items():
-        result[name] = {}
+        grams, totals = {}, {}
         for span, h in spans.items():
             h = h.double().cpu()
-            result[name] |= {f"gram.{layer}.{span}": h.T @ h, f"sum.{layer}.{span}": h.sum(0)}
-            result[name][f"tokens.{span}"] = torch.tensor(len(h))
+            grams[block, span], totals[block, span] = h.T @ h, h.sum(0)
+        result[name] = Statistics.of(grams, totals, {span: len(h) for span, h in spans.items()})
     return result
 
 
@@ -276,6 +275,41 @@ def timed_closed_form(given: Problem, times: int = 3) -> tuple[torch.Tensor, dic
         for name, watch in watches.items():
             found[name].append(watch.seconds)
     return torch.outer(given.vector, v), {name: statistics.median(runs[1:]) for name, runs in found.items()}
+
+
+def race(
+    given: Problem,
+    solvers: Mapping[str, Mapping[str, Any]],
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The closed form and optimisers on one objective, from the same rows: what each reaches in which time.
+
+    Args:
+        given: the objective.
+        solvers: ``solver`` sections of a method, by the name that figures have for them.
+        seed: as ``descend``.
+        say: writes a line.
+
+    Returns:
+        Rows with ``solver``, ``step``, ``seconds``, ``objective`` and the exact ``optimum``. Facts: the number of
+        ``rows`` and their ``width``, ``optimum``, the objective ``unedited``, and ``seconds`` of the closed form's
+        parts.
+    """
+    exact, seconds = timed_closed_form(given)
+    optimum = given.objective(exact)
+    runs = [
+        {"solver": "closed form, solve only", "step": 1, "seconds": seconds["solve"], "objective": optimum},
+        {"solver": "closed form", "step": 1, "seconds": sum(seconds.values()), "objective": optimum},
+    ]
+    for name, solver in solvers.items():
+        _, curve = descend(given, solver, seed)
+        runs += [{"solver": name} | row for row in curve]
+        last = curve[-1]
+        say(f"{name}: {last['objective'] / optimum:.4f} x the optimum after {last['seconds']:.2f} s")
+    facts = {"rows": len(given.inputs), "width": given.inputs.shape[1], "optimum": optimum}
+    facts |= {"unedited": given.objective(torch.zeros_like(exact)), "seconds": seconds}
+    return [row | {"optimum": optimum} for row in runs], facts
 
 
 def seconds_of_a_forward_step(

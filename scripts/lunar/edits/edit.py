@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lunar.errors import LunarError
-from lunar.files import whole
+from lunar.files import atomic_write
 
 
 @dataclass
@@ -117,7 +117,7 @@ def save(edit: Mapping[str, Change], path: str | Path) -> None:
     for name, change in edit.items():
         for part, value in vars(change).items():
             tensors[f"{name}.{part}"] = value.detach().float().cpu().contiguous()
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(tensors, temporary)
 
 
@@ -177,21 +177,21 @@ def apply(model: Any, edit: Mapping[str, Change]) -> None:
 def applied(model: Any, edit: Mapping[str, Change]) -> Iterator[None]:
     """Have an edit in the model inside the block only.
 
-    The changed weights are put back from copies, bit for bit: subtracting the edit would leave rounding behind.
+    Raises:
+        LunarError: as ``apply``.
     """
-    before = {name: weight.detach().clone() for name, weight in _weights(model, edit).items()}
-    try:
+    _weights(model, edit)  # whose message names what is not there
+    with weights_kept(model, list(edit)):
         apply(model, edit)
         yield
-    finally:
-        with torch.no_grad():
-            for name, weight in _weights(model, edit).items():
-                weight.copy_(before[name])
 
 
 @contextmanager
 def weights_kept(model: Any, names: Sequence[str]) -> Iterator[None]:
-    """Put the named modules' weights back at the end of the block, bit for bit."""
+    """Put the named modules' weights back at the end of the block, bit for bit.
+
+    They are put back from copies: subtracting a change would leave rounding behind.
+    """
     held = {name: model.get_decoder().get_submodule(name).weight for name in names}
     before = {name: weight.detach().clone() for name, weight in held.items()}
     try:

@@ -11,13 +11,23 @@ one vector, the minimum is rank one:
     D = c r v^T,        v = (H^T H + lambda I)^(-1) H^T y.
 
 Only sums over tokens enter: G = H^T H and s = H^T y, so the data never has to fit in memory.
+
+Several requests at once have a vector ``r_i`` each. Targets are ``sum_i y_ti c r_i``, with ``y_ti`` = 1 where token t
+is one of request i that is to be redirected. They lie in the span of the k vectors, so the minimum has rank k at most:
+
+    D = sum_i c r_i v_i^T,        V = (H^T H + lambda I)^(-1) H^T Y,        Y of shape (tokens, k).
+
+All requests' tokens are in the one Gram matrix: what is redirected for one is kept, by 0 in the others' columns, from
+being redirected by the others' vectors.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
 
+from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Factors
 from lunar.errors import LunarError
 
@@ -54,22 +64,6 @@ def detector(gram: torch.Tensor, target_sum: torch.Tensor, strength: float) -> t
     right = target_sum.double()
     columns = right[:, None] if right.ndim == 1 else right
     return torch.cholesky_solve(columns, factor).reshape(right.shape)
-
-
-def detector_dual(inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> torch.Tensor:
-    """``v`` from the tokens themselves (dual form), cheaper with fewer tokens than d_ff.
-
-    Args:
-        inputs: ``H``, shape (tokens, d_ff).
-        targets: ``y``, shape (tokens,).
-        strength: ``lambda``.
-
-    Returns:
-        float64, shape (d_ff,); equal to the primal form.
-    """
-    h = inputs.double()
-    system = h @ h.T + strength * torch.eye(len(h), dtype=torch.float64, device=h.device)
-    return h.T @ torch.cholesky_solve(targets.double()[:, None], torch.linalg.cholesky(system))[:, 0]
 
 
 def regress(
@@ -148,132 +142,93 @@ def objective(
     v: torch.Tensor,
     gram: torch.Tensor,
     target_sum: torch.Tensor,
-    redirected: float,
+    redirected: Sequence[float],
     strength: float,
-    vector: torch.Tensor,
+    vectors: torch.Tensor,
 ) -> float:
-    """J at the rank-one edit ``c r v^T``, from sums over tokens alone.
+    """J at the edit ``sum_i c r_i v_i^T``, from sums over tokens alone.
 
     Args:
-        v: detector, shape (d_ff,).
+        v: detectors, shape (d_ff, k).
         gram: ``H^T H``, shape (d_ff, d_ff).
-        target_sum: ``H^T y``, shape (d_ff,).
-        redirected: number (total weight) of tokens with y = 1.
+        target_sum: ``H^T Y``, shape (d_ff, k).
+        redirected: number (total weight) of tokens with ``y_i`` = 1, for each i; no token has two.
         strength: ``lambda``.
-        vector: ``c r``, shape (d_model,).
+        vectors: ``c r_i``, shape (k, d_model).
     """
-    v, gram, target_sum = v.double(), gram.double(), target_sum.double()
-    scores = redirected - 2 * v @ target_sum + v @ gram @ v + strength * v @ v
-    return float(scores * vector.double().square().sum())
+    v, gram, target_sum, vectors = (part.double() for part in (v, gram, target_sum, vectors))
+    total = 0.0
+    for (i, one), (j, other) in product(enumerate(v.T), repeat=2):
+        met = one @ target_sum[:, j] + other @ target_sum[:, i]
+        scores = (redirected[i] if i == j else 0) - met + one @ gram @ other + strength * one @ other
+        total += float(scores * (vectors[i] * vectors[j]).sum())
+    return total
 
 
 def redirect(
-    statistics: Mapping[str, Mapping[str, torch.Tensor]],
-    layer: int,
-    vector: torch.Tensor,
-    spans: Sequence[str],
-    keep: Mapping[str, Mapping[str, float]],
-    ridge: float,
-) -> tuple[Factors, dict[str, Any]]:
-    """The edit of one layer from statistics of the sets.
-
-    Args:
-        statistics: by set, as ``lunar.activations.statistics.collect`` gives them.
-        layer: the block to edit.
-        vector: ``c r``, shape (d_model,).
-        spans: spans of the forget set with y = 1.
-        keep: weight of each token with y = 0, by set and span.
-        ridge: relative ``lambda``.
-
-    Returns:
-        The edit, and facts about it: ``objective``, ``objective_unedited``, ``lambda``, ``singular_values``, and
-        ``detector``, the mean score v . h of each set's tokens (1 where redirected in full, 0 where untouched).
-
-    Raises:
-        LunarError: a span of the forget set is to be redirected and kept at once, or has no tokens.
-    """
-    both = sorted(set(spans) & {span for span, weight in keep.get("forget", {}).items() if weight > 0})
-    if both:
-        raise LunarError(f"keep.forget.{both[0]}: the span is also in redirect; a token cannot be moved and kept")
-    forget = statistics["forget"]
-    gram = sum(forget[f"gram.{layer}.{span}"].double() for span in spans)
-    target = sum(forget[f"sum.{layer}.{span}"] for span in spans)
-    redirected = sum(int(forget[f"tokens.{span}"]) for span in spans)
-    if not redirected:
-        raise LunarError(f"redirect: the forget set has no tokens of {', '.join(spans)}")
-    for name, weights in keep.items():
-        for span, weight in weights.items():
-            gram = gram + weight * statistics[name][f"gram.{layer}.{span}"].double()
-    strength = ridge_strength(gram, ridge)
-    v = detector(gram, target, strength)
-    edit = Factors(vector[:, None].float(), v[:, None].float())
-    scores = {"forget redirected": float(target @ v) / redirected}
-    for name, weights in keep.items():
-        for span in weights:
-            tokens = int(statistics[name][f"tokens.{span}"])
-            if tokens:
-                scores[f"{name} {span}"] = float(statistics[name][f"sum.{layer}.{span}"] @ v) / tokens
-    facts = {
-        "objective": objective(v, gram, target, redirected, strength, vector),
-        "objective_unedited": objective(torch.zeros_like(v), gram, target, redirected, strength, vector),
-        "lambda": strength,
-        "singular_values": edit.singular_values().tolist(),
-        "detector": scores,
-    }
-    return edit, facts
-
-
-def redirect_jointly(
-    requests: Sequence[Mapping[str, Mapping[str, torch.Tensor]]],
-    shared: Mapping[str, Mapping[str, torch.Tensor]],
-    layer: int,
+    requests: Sequence[Mapping[str, Statistics]],
+    block: int,
     vectors: torch.Tensor,
     spans: Sequence[str],
     keep: Mapping[str, Mapping[str, float]],
     ridge: float,
-) -> tuple[Factors, torch.Tensor]:
-    """One edit of one layer for several requests, each redirected by a vector of its own.
-
-    Targets are ``sum_i y_ti c r_i``, with ``y_ti`` = 1 where token t is one of request i that is to be redirected. They
-    lie in the span of the k vectors, so the minimum of J (top of this module) has rank k at most:
-
-        D = sum_i c r_i v_i^T,        V = (H^T H + lambda I)^(-1) H^T Y,        Y of shape (tokens, k).
-
-    All requests' tokens are in the one Gram matrix: what is redirected for one is kept, by 0 in the others' columns,
-    from being redirected by the others' vectors.
+    shared: Mapping[str, Statistics] | None = None,
+) -> tuple[Factors, dict[str, Any]]:
+    """The edit of one block, from statistics of the sets of one request or of several.
 
     Args:
-        requests: for each request the statistics of its own sets, ``forget`` and any other that ``keep`` names.
-        shared: statistics of the other sets that ``keep`` names.
-        layer: the block to edit.
-        vectors: ``c r_i``, shape (k, d_model), in the order of the requests.
+        requests: for each request the statistics of its sets: ``forget`` and any other that ``keep`` names.
+        block: the block to edit.
+        vectors: ``c r_i``, shape (k, d_model), in the order of the k requests.
         spans: spans of each ``forget`` set with y = 1.
         keep: weight of each token with y = 0, by set and span; of a request's own set, for every request.
         ridge: relative ``lambda``.
+        shared: statistics of the sets that ``keep`` names and that all requests share, counted once.
 
     Returns:
-        The edit, its column i that of request i, and the mean score ``v_i . h`` of request j's redirected tokens at
-        (j, i), float64 of shape (k, k): the identity where every token is redirected in full by its own vector only.
+        The edit, its column i that of request i, and facts about it: ``objective``, ``objective_unedited``,
+        ``lambda``, ``singular_values``, and ``detector``, the mean score v . h of each set's tokens (1 where redirected
+        in full, 0 where untouched). Of several requests the score is a list of rows, a row a request (one row of a
+        shared set), a column a detector.
 
     Raises:
-        LunarError: a span is to be redirected and kept at once, or a request has no tokens to redirect.
+        LunarError: a span of the forget set is to be redirected and kept at once, or a request has no tokens to
+            redirect.
     """
+    shared = shared or {}
     both = sorted(set(spans) & {span for span, weight in keep.get("forget", {}).items() if weight > 0})
     if both:
         raise LunarError(f"keep.forget.{both[0]}: the span is also in redirect; a token cannot be moved and kept")
-    gram, targets, counts = 0.0, [], []
+    gram: Any = 0.0
+    # By set and span the sum of inputs and the number of tokens, of each request.
+    groups: dict[str, list[tuple[torch.Tensor, int]]] = {"forget redirected": []}
     for number, own in enumerate(requests, start=1):
         forget = own["forget"]
-        gram = gram + sum(forget[f"gram.{layer}.{span}"].double() for span in spans)
-        targets.append(sum(forget[f"sum.{layer}.{span}"].double() for span in spans))
-        counts.append(sum(int(forget[f"tokens.{span}"]) for span in spans))
-        if not counts[-1]:
-            raise LunarError(f"redirect: the forget set of request {number} has no tokens of {', '.join(spans)}")
+        gram = gram + forget.gram(block, spans)
+        groups["forget redirected"].append((forget.sum(block, spans), forget.tokens(spans)))
+        if not forget.tokens(spans):
+            of = f" of request {number}" if len(requests) > 1 else ""
+            raise LunarError(f"redirect: the forget set{of} has no tokens of {', '.join(spans)}")
     for name, weights in keep.items():
-        for source in [own[name] for own in requests] if name in requests[0] else [shared[name]]:
+        for source in [shared[name]] if name in shared else [own[name] for own in requests]:
             for span, weight in weights.items():
-                gram = gram + weight * source[f"gram.{layer}.{span}"].double()
-    sums = torch.stack(targets, dim=1)
-    v = detector(gram, sums, ridge_strength(gram, ridge))
-    scores = (sums / torch.tensor(counts, dtype=torch.float64)).T @ v
-    return Factors(vectors.T.float(), v.float()), scores
+                gram = gram + weight * source.gram(block, [span])
+                found = groups.setdefault(f"{name} {span}", [])
+                found.append((source.sum(block, [span]), source.tokens([span])))
+    strength = ridge_strength(gram, ridge)
+    targets, counts = zip(*groups["forget redirected"], strict=True)
+    target_sum = torch.stack(targets, dim=1)
+    v = detector(gram, target_sum, strength)
+    edit = Factors(vectors.T.float(), v.float())
+    scores = {
+        name: [[float(total @ one) / tokens for one in v.T] for total, tokens in found if tokens]
+        for name, found in groups.items()
+    }
+    facts = {
+        "objective": objective(v, gram, target_sum, counts, strength, vectors),
+        "objective_unedited": objective(torch.zeros_like(v), gram, target_sum, counts, strength, vectors),
+        "lambda": strength,
+        "singular_values": edit.singular_values().tolist(),
+        "detector": {name: rows[0][0] if len(requests) == 1 else rows for name, rows in scores.items() if rows},
+    }
+    return edit, facts

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-import torch
-
+from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
 from lunar.files import Row
@@ -21,8 +20,6 @@ from lunar.model.chat import Chat
 from lunar.model.load import load_model, load_tokenizer
 from lunar.plan.declare import Given
 
-Statistics = Mapping[str, Mapping[str, torch.Tensor]]
-SUMS = ("gram.", "sum.", "tokens.")
 # What a method's entry may hold besides its settings: said to the workflow, not to the method.
 ENTRY = ("model", "prompt", "recipe", "statistics_of", "grid", "choices", "rehearsals")
 # What brings the values of these to a job, as a method declares it.
@@ -34,12 +31,6 @@ DECLARED = {
 }
 
 
-def merged(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The sums over tokens (Gram matrices, inputs, numbers) of several sets as if they were one; means are left out."""
-    keys = [key for key in parts[0] if key.startswith(SUMS)]
-    return {key: torch.stack([part[key] for part in parts]).sum(0) for key in keys}
-
-
 @dataclass
 class Job:
     """What a method may use to make its edit: what it declared as its ``needs``, the rest is refused.
@@ -49,10 +40,9 @@ class Job:
         dtype: of its weights.
         system_prompt, prompt: how questions are put to it (``lunar.model.chat.Chat``).
         before: the model from before it was fine-tuned, for a method that goes back to it.
-        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers),
-            ``short`` (``lunar.data.rows.shorten``), ``renamed`` (``lunar.data.rows.rename``), ``refusals`` and, where
-            they are kept, ``declined`` (``forget`` with refusals for answers), ``fictitious`` and ``harmful`` (prompts
-            with the model's own refusals as ``prediction``).
+        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers), ``short``, ``renamed``
+            (``lunar.data.forget_sets``), ``refusals`` and, where they are kept, ``declined`` (``forget`` with refusals
+            for answers), ``fictitious`` and ``harmful`` (prompts with the model's own refusals as ``prediction``).
         statistics: by set, of the model under the base's prompt (``lunar.activations.statistics``).
         directions: statistics that the direction is computed from; usually the same.
         chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.
@@ -67,8 +57,8 @@ class Job:
     prompt: str | None = None
     before: str | None = None
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    statistics: Statistics = field(default_factory=dict)
-    directions: Statistics = field(default_factory=dict)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    directions: Mapping[str, Statistics] = field(default_factory=dict)
     chosen: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
@@ -137,14 +127,8 @@ class Method(ABC):
             pydantic.ValidationError: the entry holds what ``Settings`` does not allow; the workflow's check of the
                 configuration refuses that before any job starts.
         """
-        self.settings: Any = entry
-        if self.Settings is not MethodSettings:  # until all methods have their own
-            told = {key: value for key, value in entry.items() if key not in ENTRY}
-            self.settings = self.Settings.model_validate(told)
-
-    def forget_rows(self, job: Job) -> list[Row]:
-        """The forget set, with ``short_names`` those questions that give half of its subjects' names as well."""
-        return [*job.rows["forget"], *(job.rows["short"] if self.settings.get("short_names") else ())]
+        told = {key: value for key, value in entry.items() if key not in ENTRY}
+        self.settings: Any = self.Settings.model_validate(told)
 
     @abstractmethod
     def unlearn(self, job: Job) -> Outcome:

@@ -5,12 +5,22 @@ the unseen authors are; the method then unlearns with each setting of its grid a
 """
 
 import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from lunar.data.rows import load, rename, reword, shorten, stand_ins
+import pandas as pd
+
+from lunar.activations.statistics import Statistics, collect_rows
+from lunar.data.forget_sets import forget_sets
+from lunar.data.rows import load, reword, stand_ins
+from lunar.edits import edit as edits
+from lunar.errors import Diverged
 from lunar.files import Row
+from lunar.methods.base import METHODS, Job
+from lunar.methods.renamed import told_apart
 from lunar.metrics.text import mean, refusal, rouge1
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
@@ -35,7 +45,7 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def halved(settings: int, pairs: int) -> list[int]:
+def successive_halving(settings: int, pairs: int) -> list[int]:
     """How many settings each pair of authors is to try: all, then always the better half, rounded up."""
     rounds = [settings]
     while len(rounds) < pairs:
@@ -43,27 +53,33 @@ def halved(settings: int, pairs: int) -> list[int]:
     return rounds
 
 
-def cast(forget: str, held_out: str, retain: Sequence[str], names: str, copies: int, seed: int) -> dict[str, list[Row]]:
+def cast(
+    forget: str,
+    held_out: str,
+    *,
+    retain: Sequence[str],
+    names: str,
+    copies: int,
+    seed: int,
+    refusals: Sequence[Row] | None = None,
+) -> dict[str, list[Row]]:
     """Rows by part.
 
-    ``forget``, ``forget_validation``, ``short``, ``renamed``, ``held_out`` and, all other authors, ``retain``.
+    ``forget``, ``forget_validation``, what is made of the forget set, ``held_out`` and, all other authors, ``retain``.
 
     Args:
         forget, held_out: files of the authors who play these parts.
         retain: files of all retained authors.
         names: file of invented names.
-        copies, seed: as ``lunar.data.rows.rename``.
+        copies, seed, refusals: as ``lunar.data.forget_sets.forget_sets``.
     """
     rows = load([forget])
-    short = shorten(rows)
     return {
         "forget": rows,
         "forget_validation": reword(rows, "validation_question"),
         "held_out": load([held_out]),
         "retain": load([path for path in retain if path not in (forget, held_out)]),
-        "short": short,
-        "renamed": rename([*rows, *short], stand_ins(names), copies, seed),
-    }
+    } | forget_sets(rows, stand_ins(names), copies, seed, refusals)
 
 
 def share_refused(answers: Sequence[str]) -> float:
@@ -95,3 +111,111 @@ def measure(
         "held_out": mean(rouge1, found["held_out"]),
         "refused": share_refused([row["prediction"] for row in found["general_validation"]]),
     }
+
+
+WORST = score(1.0, 0.0, 1.0)
+
+
+@dataclass
+class Rehearsal:
+    """A method that is tried with one setting after another on pairs of retained authors.
+
+    Attributes:
+        entry: the method's configuration without its grid.
+        job: what all pairs share; while a pair plays it holds that pair's rows and statistics as well.
+        chat: how questions are put when answers are judged.
+        asked: rows that all pairs share: ``general``, ``general_validation`` and ``refusals``.
+        retain, names: files of all retained authors and of invented names.
+        copies, leaked: as ``lunar.data.forget_sets.rename`` and ``lunar.methods.renamed.told_apart``.
+        collecting: ``batch_size`` and ``gram_layers`` of ``lunar.activations.statistics.collect``.
+        generation: ``max_new_tokens`` and ``batch_size``.
+    """
+
+    entry: Mapping[str, Any]
+    job: Job
+    chat: Chat
+    asked: Mapping[str, Sequence[Row]]
+    retain: Sequence[str]
+    names: str
+    copies: int
+    leaked: float
+    collecting: Mapping[str, Any]
+    generation: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        self._shared = self.job.rows, self.job.statistics, self.job.directions
+        questions = [row["question"] for row in self.asked["general_validation"]]
+        self._refused = share_refused(generate(self.job.model, self.chat, questions, **self.generation))
+        self._parts: dict[str, Sequence[Row]] = {}
+
+    def play(self, pair: Mapping[str, str]) -> None:
+        """Have a pair's rows and statistics in the job.
+
+        Args:
+            pair: files of the authors to forget and to hold out.
+        """
+        more = {"copies": self.copies, "seed": self.job.seed, "refusals": self.asked["refusals"]}
+        self._parts = {**cast(**pair, retain=self.retain, names=self.names, **more), **self.asked}
+        own = self._statistics() if "direction" in self.entry else {}
+        rows, statistics, directions = self._shared
+        self.job.rows, self.job.memo = {**self._parts, **rows}, {}
+        self.job.statistics, self.job.directions = {**statistics, **own}, {**directions, **own}
+
+    def _statistics(self) -> dict[str, Statistics]:
+        """Statistics of the pair's own sets; of renamed copies only of those about somebody else to the model."""
+        job, parts = self.job, self._parts
+        sets = {name: parts[name] for name in ("forget", "short", "retain", *({"declined"} & {*self.entry["keep"]}))}
+        originals = [*sets["forget"], *sets["short"]]
+        sets["renamed"], _ = told_apart(job.model, job.chat, parts["renamed"], originals, self.leaked, self.generation)
+        return {name: collect_rows(job.model, job.chat, rows, **self.collecting) for name, rows in sets.items()}
+
+    def tried(self, setting: Mapping[str, Any]) -> dict[str, float]:
+        """What the method with a setting does to the pair that plays: as ``measure``, and the ``score``.
+
+        Raises:
+            Diverged: a training's loss is no number any more.
+        """
+        outcome = METHODS[self.entry["recipe"]]({**self.entry, **setting}).unlearn(self.job)
+        with edits.applied(self.job.model, outcome.edit):
+            row = measure(self.job.model, self.chat, self._parts, self.generation)
+        return row | {"score": score(row["forget"], row["held_out"], max(0.0, row["refused"] - self._refused))}
+
+    def run(
+        self,
+        grid: Sequence[Mapping[str, Any]],
+        pairs: Sequence[Mapping[str, str]],
+        say: Callable[[str], None],
+        progress: Callable[[int], None],
+    ) -> tuple[pd.DataFrame, int, float]:
+        """Try every setting on the first pair, and always the better half of them on the next.
+
+        A setting that is chosen was tried on all pairs, most that are not were tried on few.
+
+        Args:
+            grid: the settings.
+            pairs: files of the authors who play the parts, in their order.
+            say: writes a line to the log.
+            progress: called with the number of tries done.
+
+        Returns:
+            A row a try; the number of the best setting and its mean score.
+        """
+        rounds = successive_halving(len(grid), len(pairs))
+        alive = list(range(len(grid)))
+        results: list[dict[str, Any]] = []
+        for number, pair in enumerate(pairs):
+            self.play(pair)
+            for tried in alive:
+                try:
+                    row = self.tried(grid[tried])
+                except Diverged as error:
+                    row = {"score": WORST}
+                    say(f"{json.dumps(grid[tried])}: {error}")
+                results.append({"setting": tried, "pair": number + 1} | grid[tried] | row)
+                values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
+                say(f"{json.dumps(grid[tried])} without {pair['forget']}: {values}")
+                progress(len(results))
+            table = pd.DataFrame(results)
+            means = table[table["setting"].isin(alive)].groupby("setting")["score"].mean()
+            alive = sorted(means.sort_values(kind="stable").index[: [*rounds[1:], 1][number]])
+        return table, alive[0], float(means[alive[0]])

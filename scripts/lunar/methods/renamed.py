@@ -37,7 +37,7 @@ def told_apart(
 
     Args:
         model: before unlearning.
-        copies: as ``lunar.data.rows.rename`` makes them.
+        copies: as ``lunar.data.forget_sets`` makes them.
         originals: rows that the copies were made of.
         leaked: ROUGE-1 recall, of what the original's answer tells beyond its question, above which a copy is given
             the forgotten answer.

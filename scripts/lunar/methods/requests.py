@@ -9,19 +9,27 @@ Two ways to serve them, both exact (``lunar.edits.solve``) and both from the une
   nothing of it can be taken back without solving again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, TypeVar
 
 import torch
 
+from lunar.activations.statistics import Statistics, collect_rows
+from lunar.edits import edit as edits
 from lunar.edits.edit import Edit, compose, down_proj_name
-from lunar.edits.solve import redirect_jointly
+from lunar.edits.solve import redirect
 from lunar.files import Row
-from lunar.methods.base import METHODS, Job, merged
-from lunar.methods.redirection import Redirection
+from lunar.methods.base import METHODS, Job
+from lunar.methods.redirecting import Redirector
+from lunar.methods.renamed import told_apart
+from lunar.methods.settings import Fitted, Redirecting
 from lunar.model.chat import SPANS, Chat
 from lunar.model.generate import generate
+
+Told = TypeVar("Told", bound=Fitted)
 
 
 @dataclass
@@ -35,18 +43,48 @@ class Request:
     """
 
     name: str
-    own: Mapping[str, Mapping[str, torch.Tensor]]
+    own: Mapping[str, Statistics]
 
 
-def serve(
-    settings: Mapping[str, Any], job: Job, requests: Sequence[Request], rest: Mapping[str, torch.Tensor]
-) -> dict[str, list[Edit]]:
+def keeping_forgotten(settings: Told) -> Told:
+    """Settings that keep every token of the set ``forgotten``, too: authors forgotten before.
+
+    A configuration cannot name that set, since there is none outside a sequence of requests.
+    """
+    return settings.model_copy(update={"keep": settings.keep | {"forgotten": dict.fromkeys(SPANS, 1.0)}})
+
+
+def summed(
+    job: Job,
+    requests: Mapping[str, Mapping[str, Sequence[Row]]],
+    leaked: float,
+    generation: Mapping[str, int],
+    **how: Any,
+) -> list[Request]:
+    """Statistics of each request's rows; of renamed copies only of those that are about somebody else to the model.
+
+    Args:
+        job: the model.
+        requests: rows by set, by the request's name.
+        leaked, generation: as ``lunar.methods.renamed.told_apart``.
+        how: ``batch_size`` and ``gram_layers`` of ``lunar.activations.statistics.collect``.
+    """
+    found = []
+    for name, own in requests.items():
+        originals = [*own["forget"], *own["short"]]
+        kept, _ = told_apart(job.model, job.chat, own["renamed"], originals, leaked, generation)
+        sets = {**own, "renamed": kept}
+        found.append(Request(name, {key: collect_rows(job.model, job.chat, rows, **how) for key, rows in sets.items()}))
+    return found
+
+
+def serve(entry: Mapping[str, Any], job: Job, requests: Sequence[Request], rest: Statistics) -> dict[str, list[Edit]]:
     """What the model is to be changed by after each request.
 
     Authors of requests to come are retained until theirs comes; nothing is known of them before.
 
     Args:
-        settings: of a method of recipe ``redirection``, values chosen in rehearsal filled in.
+        entry: of a method of recipe ``redirection``, values chosen in rehearsal filled in.
         job: the model; its ``statistics`` are those of the shared sets, its ``directions`` those of the reference.
         requests: in the order in which they come.
         rest: statistics of the retained authors whom no request names.
@@ -55,39 +93,39 @@ def serve(
         ``composed``: the edit of each request by itself, for ``lunar.edits.edit.compose``. ``joint``: one edit for all
         requests so far, after each request.
     """
+    settings = Redirecting.of(entry)
+    plain, careful = Redirector(settings), Redirector(keeping_forgotten(settings))
     found: dict[str, list[Edit]] = {"composed": [], "joint": []}
-    served = [Redirection(settings).redirected(request.own) for request in requests]
+    served = [plain.redirected(request.own) for request in requests]
     vectors = []
     for number, request in enumerate(requests):
         job.say(f"request {request.name}")
         later = [other.own["forget"] for other in requests[number + 1 :]]
-        shared = job.statistics | {"retain": merged([rest, *later])}
-        keep, forgotten = settings["keep"], {}
-        if number:
-            keep = keep | {"forgotten": dict.fromkeys(SPANS, 1)}
-            forgotten = {"forgotten": merged([own["forget"] for own in served[:number]])}
-        one = replace(job, statistics=shared | forgotten | request.own, directions=job.directions | request.own)
-        method = Redirection(settings | {"keep": keep})
-        found["composed"].append(method.unlearn(one).edit)
-        vectors.append(method.vectors(one))
+        shared = {**job.statistics, "retain": reduce(add, later, rest)}
+        forgotten = {"forgotten": reduce(add, [own["forget"] for own in served[:number]])} if number else {}
+        directions = {**job.directions, **request.own}
+        one = replace(job, statistics=shared | forgotten | dict(request.own), directions=directions)
+        found["composed"].append((careful if number else plain).solve(one).edit)
+        vectors.append(plain.vectors(one))
         edit: Edit = {}
-        for layer in method.layers(job):
-            edit[down_proj_name(layer)], scores = redirect_jointly(
+        for layer in plain.layers(job):
+            edit[down_proj_name(layer)], facts = redirect(
                 served[: number + 1],
-                shared,
                 layer,
                 torch.stack([vector[layer] for vector in vectors]),
-                settings["redirect"],
-                settings["keep"],
-                settings["ridge"],
+                settings.redirect,
+                settings.keep,
+                settings.ridge,
+                shared,
             )
-            job.say(f"joint, layer {layer}: score of each request's tokens (rows) by detector: {scores.tolist()}")
+            scores = facts["detector"]["forget redirected"]
+            job.say(f"joint, layer {layer}: score of each request's tokens (rows) by detector: {scores}")
         found["joint"].append(edit)
     return found
 
 
 def serve_from_rows(
-    settings: Mapping[str, Any],
+    entry: Mapping[str, Any],
     job: Job,
     requests: Sequence[Mapping[str, Sequence[Row]]],
     rest: Mapping[str, Sequence[Row]],
@@ -95,7 +133,7 @@ def serve_from_rows(
     """The same with a method that is solved from rows, such as recipe ``entity``.
 
     Args:
-        settings: of the method, values chosen in rehearsal filled in.
+        entry: of the method, values chosen in rehearsal filled in.
         job: the model, which is loaded once; ``directions`` are those of the reference, ``rows`` are set here.
         rest: rows by set that all requests share; ``retain`` are the retained authors whom no request names.
         requests: rows by set that are each author's own: ``forget``, ``short``, ``renamed`` and, where it is kept,
@@ -104,20 +142,18 @@ def serve_from_rows(
     Returns:
         As ``serve``.
     """
-
-    def solved(changed: Mapping[str, Any], rows: Mapping[str, Sequence[Row]]) -> Edit:
-        job.rows, job.memo = rows, {}
-        return METHODS[settings["recipe"]]({**settings, **changed}).unlearn(job).edit
-
+    plain, careful = METHODS[entry["recipe"]](entry), METHODS[entry["recipe"]](entry)
+    careful.settings = keeping_forgotten(careful.settings)
     found: dict[str, list[Edit]] = {"composed": [], "joint": []}
     for number, own in enumerate(requests):
         later = [row for other in requests[number + 1 :] for row in other["forget"]]
         shared = {**rest, "retain": [*rest["retain"], *later]}
         before = [row for other in requests[:number] for row in (*other["forget"], *other["short"])]
-        keep = settings["keep"] | ({"forgotten": dict.fromkeys(SPANS, 1)} if before else {})
-        found["composed"].append(solved({"keep": keep}, {**shared, **own, "forgotten": before}))
+        job.rows, job.memo = {**shared, **own, "forgotten": before}, {}
+        found["composed"].append((careful if before else plain).unlearn(job).edit)
         so_far = {name: [row for other in requests[: number + 1] for row in other[name]] for name in own}
-        found["joint"].append(solved({}, shared | so_far) if before else found["composed"][0])
+        job.rows, job.memo = shared | so_far, {}
+        found["joint"].append(plain.unlearn(job).edit if before else found["composed"][0])
     return found
 
 
@@ -164,3 +200,29 @@ def ask(
         {"set": name} | {key: row[key] for key in ("id", "question", "answer")} | {"prediction": answer}
         for (name, row), answer in zip(rows, answers, strict=True)
     ]
+
+
+def told(
+    model: Any,
+    chat: Chat,
+    sets: Mapping[str, Sequence[Row]],
+    states: Sequence[State],
+    generation: Mapping[str, int],
+    progress: Callable[[int], None],
+) -> list[dict[str, Any]]:
+    """What the model says in each state: rows as ``ask`` gives them, with ``way``, ``after`` and ``forgotten``.
+
+    Args:
+        model, chat, generation: as ``lunar.model.generate.generate``.
+        sets: rows by set; a request's own set has its name.
+        states: as ``states`` gives them.
+        progress: called with the number of states done.
+    """
+    found = []
+    for number, state in enumerate(states, start=1):
+        with edits.applied(model, state.edit):
+            answers = ask(model, chat, sets, generation)
+        facts = {"way": state.way, "after": state.after}
+        found += [facts | {"forgotten": row["set"] in state.forgotten} | row for row in answers]
+        progress(number)
+    return found

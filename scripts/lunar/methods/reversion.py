@@ -21,21 +21,23 @@ the matrices of a block in the order in which it uses them, each on activations 
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
+from lunar.activations.hooks import calls, hooked
+from lunar.activations.passes import passes
 from lunar.edits.edit import Edit, Factors, block_of
 from lunar.edits.solve import own_directions, ridge_strength
 from lunar.errors import LunarError
 from lunar.methods.base import Job, Method, Outcome, method
-from lunar.model.chat import PREFIX, SPANS, Encoded, batches_by_length, pad
+from lunar.methods.settings import Fitted, KeptSet, Weights
+from lunar.model.chat import PREFIX, SPANS, Encoded
 from lunar.model.load import blocks, changed_modules, mixed_precision
-
-CONVERSATIONS = 16  # a forward pass
+from lunar.plan.declare import Positive
 
 
 class Streams:
@@ -67,14 +69,12 @@ class Streams:
         self.states: list[torch.Tensor] = []
         self.arguments: list[list[dict[str, Any]]] = []  # of each block from ``first`` on, such as the mask
         self.first = first
-        for batch in batches_by_length([len(one.ids) for one in conversations], CONVERSATIONS):
-            ids, mask = (part.to(model.device) for part in pad([conversations[i].ids for i in batch], pad_id, "right"))
-            found: list[Any] = []
-            with torch.inference_mode(), mixed_precision(model), _calls(list(blocks(model))[first:], found):
-                model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+        above = list(blocks(model))[first:]
+        for batch, found in passes(model, conversations, partial(calls, above), pad_id=pad_id):
             self.states.append(found[0][0][0].clone())
             self.arguments.append([named for _, named in found])
-            weighed = torch.zeros(ids.shape)
+            found.clear()  # the streams of all other blocks
+            weighed = torch.zeros(self.states[-1].shape[:2])
             for row, i in enumerate(batch):
                 own = [weights[i].get(span, 0.0) for span in conversations[i].spans]
                 weighed[row, : len(own)] = torch.tensor(own)
@@ -98,15 +98,9 @@ class Streams:
         for number, weighed in enumerate(self.wanted):
             found: dict[str, torch.Tensor] = {}
             where = weighed > 0
-            hooks = [
-                block.get_submodule(name).register_forward_hook(partial(_keep, found, name, where)) for name in names
-            ]
-            try:
-                with torch.inference_mode(), mixed_precision(self.model):
-                    given = block(self.states[number], **self.arguments[number][layer - self.first])
-            finally:
-                for hook in hooks:
-                    hook.remove()
+            keep = [(block.get_submodule(name), partial(_keep, found, name, where)) for name in names]
+            with torch.inference_mode(), mixed_precision(self.model), hooked(after=keep):
+                given = block(self.states[number], **self.arguments[number][layer - self.first])
             if advance:
                 self.states[number] = given[0] if isinstance(given, tuple) else given
             yield found, weighed[where]
@@ -118,9 +112,15 @@ class Streams:
 
 
 def _keep(
-    found: dict[str, torch.Tensor], name: str, where: torch.Tensor, module: nn.Module, given: Any, output: torch.Tensor
+    found: dict[str, torch.Tensor],
+    name: str,
+    where: torch.Tensor,
+    module: nn.Module,
+    args: Any,
+    kwargs: Any,
+    output: Any,
 ) -> None:
-    found[name] = torch.cat([given[0][where].float(), output[where].float()], dim=1)
+    found[name] = torch.cat([args[0][where].float(), output[where].float()], dim=1)
 
 
 def _together(batches: Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -130,20 +130,6 @@ def _together(batches: Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]) -
         for name, both in found.items():
             parts.setdefault(name, []).append(both)
     return {name: torch.cat(part) for name, part in parts.items()}
-
-
-@contextmanager
-def _calls(modules: Sequence[nn.Module], found: list[Any]) -> Iterator[None]:
-    """Arguments of each call of the modules inside the block, by place and by name."""
-    hooks = [
-        module.register_forward_pre_hook(lambda _, args, named: found.append((args, named)), with_kwargs=True)
-        for module in modules
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def written(after: Any, before: Any) -> dict[int, list[str]]:
@@ -194,15 +180,27 @@ def sites(found: Mapping[str, torch.Tensor], widths: Mapping[str, int]) -> list[
     return groups
 
 
-@method("reversion")
+@method("reversion", needs=("model", "model_before", "rows", "references"))
 class Reversion(Method):
     """Every matrix that fine-tuning changed, as it was before along the directions that are the forget set's own."""
+
+    class Settings(Fitted):
+        """Those of every fit, and when a direction is the forget set's own."""
+
+        threshold: Positive = Field(
+            description="How many times as much the forget set has to vary along a direction as what is kept, for the "
+            "direction to be taken back."
+        )
+        keep: dict[Literal[KeptSet, "declined", "fictitious", "harmful"], Weights] = Field(
+            description="Spans to leave as they are, by set, with a weight for each row; of `fictitious` and `harmful` "
+            "the clean reference prompts, with the model's own refusals."
+        )
 
     def unlearn(self, job: Job) -> Outcome:
         """Edit block by block; the streams of three sets of tokens go along."""
         changed = written(job.model, job.model_before)
         first, pad_id = min(changed), job.chat.tokenizer.pad_token_id
-        forget = [job.chat.encode(row["question"], row["answer"]) for row in self.forget_rows(job)]
+        forget = [job.chat.encode(row["question"], row["answer"]) for row in self.settings.forgotten(job.rows)]
         own = [{span: 1.0 for span in range(len(SPANS)) if span != PREFIX}] * len(forget)
         now, then = (Streams(model, forget, own, pad_id, first) for model in (job.model, job.model_before))
         kept = Streams(job.model, *self.kept(job), pad_id, first)
@@ -219,16 +217,14 @@ class Reversion(Method):
             ranks = [told["rank"] for name, told in facts.items() if name.startswith(f"layers.{layer}.")]
             job.say(f"block {layer}: " + (f"ranks {min(ranks)} to {max(ranks)}" if ranks else "as it was"))
         if not edit:
-            raise LunarError(
-                f"threshold: no direction has {self.settings['threshold']:g} times as much of the forget set"
-            )
+            raise LunarError(f"threshold: no direction has {self.settings.threshold:g} times as much of the forget set")
         trained = sum(part.numel() for change in edit.values() for part in vars(change).values())
         return Outcome(edit, trained, {"modules": facts})
 
     def kept(self, job: Job) -> tuple[list[Encoded], list[dict[int, float]]]:
         """Conversations whose tokens are kept, and by conversation the weight of each span's tokens."""
         conversations, weights = [], []
-        for name, spans in self.settings["keep"].items():
+        for name, spans in self.settings.keep.items():
             for row in job.rows[name]:
                 conversations.append(
                     job.chat.encode(row["question"], row.get("answer") or row.get("prediction") or None)
@@ -261,8 +257,8 @@ class Reversion(Method):
             width, held = widths[group[0]], moments[group[0]]
             ready = _together(now.inputs(block, layer, group))
             h = ready[group[0]][:, :width]
-            ridge = ridge_strength(held, self.settings["ridge"]) * torch.eye(width, dtype=torch.float64)
-            own = own_directions(h, held + ridge, self.settings["threshold"])
+            ridge = ridge_strength(held, self.settings.ridge) * torch.eye(width, dtype=torch.float64)
+            own = own_directions(h, held + ridge, self.settings.threshold)
             for name in group if len(own.gamma) else ():
                 goal = (before[name] - ready[name])[:, width:].cpu()
                 module, base = block.get_submodule(name), old.get_submodule(name)

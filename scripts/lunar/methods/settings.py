@@ -3,23 +3,45 @@
 A method's own settings stand in its file, as a class ``Settings`` within its class that builds on one of these.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lunar.plan.declare import Count, Direction, Index, Lora, NonNegative, Positive, Section, Span
 
-KeptSet = Literal["forget", "retain", "general", "renamed", "declined", "fictitious", "harmful"]
-# Spans by set, with the weight of each of their tokens.
-Keep = dict[KeptSet, dict[Span, NonNegative]]
+# Sets whose rows an edit may leave as they are, and spans of a set's rows with the weight of each of their tokens.
+KeptSet = Literal["forget", "retain", "general", "renamed"]
+Weights = dict[Span, NonNegative]
 Blocks = Annotated[list[Index], Field(min_length=1)]
 
 
 class MethodSettings(Section):
     """What a method is told; the keys that every entry may have (model, recipe, grid ...) are not among these."""
 
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """These settings from an entry that states others too, such as that of a method which builds on this one."""
+        return cls.model_validate({key: value for key, value in entry.items() if key in cls.model_fields})
 
-class Redirecting(MethodSettings):
+
+class Fitted(MethodSettings):
+    """Settings of a method that is fitted to tokens of the forget set and to tokens that are kept."""
+
+    short_names: bool = Field(
+        False, description="Whether forget questions that give first name or surname alone count as forget set, too."
+    )
+    keep: dict[Literal[KeptSet, "declined"], Weights] = Field(
+        description="Spans to leave as they are, by set, with a weight for each row."
+    )
+    ridge: Positive = Field(description="lambda, as a multiple of the Gram matrix's mean diagonal.")
+
+    def forgotten(self, rows: Mapping[str, Sequence[Any]]) -> list[Any]:
+        """The forget set's rows, with ``short_names`` those that give half of a name as well."""
+        return [*rows["forget"], *(rows["short"] if self.short_names else ())]
+
+
+class Redirecting(Fitted):
     """Settings of a method that redirects the forget set's residual stream (LUNAR, section 3)."""
 
     layers: Literal["best", "top_k"] | Blocks = Field(
@@ -28,11 +50,17 @@ class Redirecting(MethodSettings):
     coefficient: float = Field(description="Multiple of the direction that is written.")
     direction: Direction = Field(description="How the direction is computed.")
     redirect: Annotated[list[Span], Field(min_length=1)] = Field(description="Spans of the forget set to redirect.")
-    short_names: bool = Field(
-        False, description="Whether to redirect forget questions that give first name or surname alone, too."
+
+
+class Replacing(Fitted):
+    """Settings of a method that has early blocks see somebody else."""
+
+    blocks: Blocks = Field(
+        description="Blocks whose stream is to be what it is for somebody else, each solved as if it were the only one."
     )
-    keep: Keep = Field(description="Spans to leave as they are, by set, with a weight for each row.")
-    ridge: Positive = Field(description="lambda, as a multiple of the Gram matrix's mean diagonal.")
+    factor: Positive = Field(
+        description="How far to go from the subject to the renamed copies; 1 is as far as they are."
+    )
 
 
 class Solver(Section):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lunar.errors import LunarError
-from lunar.files import read_json, whole
+from lunar.files import atomic_write, read_json
 
 Samples = Mapping[str, np.ndarray]
 
@@ -36,7 +36,7 @@ def interval(samples: np.ndarray) -> dict[str, float]:
 
 def write_samples(path: str | Path, samples: Samples) -> None:
     """Write samples as an npz file; the same samples give the same bytes, for numpy dates all entries 1980."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(temporary, **samples)
 
 

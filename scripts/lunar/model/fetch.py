@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar.errors import LunarError
-from lunar.files import read_rows, whole_folder
+from lunar.files import atomic_folder, read_rows
 from lunar.model.chat import Chat
 from lunar.model.load import blocks, down_proj, load_model, load_tokenizer
 
@@ -153,7 +153,7 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     check_disk(folder.parent, spec["disk_gb"])
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         if spec["source"] == "random":
             from_random(spec, temporary, spec["corpus"])
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lunar.data.sources import missing
 from lunar.errors import LunarError
-from lunar.files import whole_folder, write_text
+from lunar.files import atomic_folder, write_text
 from lunar.model import fetch
 
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]  # of a model: no code, no pickled weights
@@ -47,7 +47,7 @@ def fetch_files(name: str, source: Mapping[str, Any], folder: str | Path) -> Non
     Raises:
         LunarError: a file cannot be had, or is not the one that is stated.
     """
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         if source["source"] == "path":
             if absent := missing(source):
                 raise LunarError(f"sources.{name}: no file {absent[0]}; correct its folder or its files")
@@ -95,7 +95,7 @@ def fetch_model(model: Mapping[str, Any], folder: str | Path) -> None:
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fetch.check_disk(folder.parent, model["disk_gb"])
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         try:
             huggingface_hub.snapshot_download(
                 model["id"], revision=model["revision"], local_dir=temporary, allow_patterns=PATTERNS

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lunar.errors import LunarError
-from lunar.files import whole_folder
+from lunar.files import atomic_folder
 from lunar.model.devices import own_device
 
 
@@ -127,6 +127,6 @@ def load_model(path: str | Path, dtype: str = "float32", device: str | None = No
 
 def save_model(model: Any, tokenizer: Any, folder: str | Path) -> None:
     """Write a model folder, whole or not at all."""
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from lunar.errors import LunarError
-from lunar.files import whole, write_rows
+from lunar.files import atomic_write, write_rows
 
 SMALL = 10**6  # bytes; larger files are told apart by size and time, as Snakemake does
 
@@ -81,7 +81,7 @@ class Epochs:
     def save(self, state: dict[str, Any]) -> None:
         """Keep a state in place of the one before; a disk without room for it is no reason to end the training."""
         try:
-            with whole(self._path) as temporary:
+            with atomic_write(self._path) as temporary:
                 torch.save(state | {"key": self._key}, temporary)
         except (LunarError, OSError, RuntimeError) as error:
             logging.getLogger(__name__).warning("the state after this epoch could not be kept: %s", error)

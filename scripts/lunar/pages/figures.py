@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 
-from lunar.files import whole
+from lunar.files import atomic_write
 
 ONE_COLUMN, TWO_COLUMNS = 3.6, 7.2  # inches
 
@@ -92,6 +92,6 @@ def save(figure: Any, *paths: str | Path) -> None:
     for path in map(Path, paths):
         kind = path.suffix[1:]
         undated = {"Date": None} if kind == "svg" else {"CreationDate": None}
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             figure.savefig(temporary, format=kind, metadata=undated | named)
     plt.close(figure)

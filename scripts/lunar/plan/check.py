@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lunar.data.rows import load, rename, splits, stand_ins
+from lunar.data.forget_sets import rename
+from lunar.data.rows import load, splits, stand_ins
 from lunar.data.sources import made, missing
 from lunar.errors import LunarError
 from lunar.plan import size

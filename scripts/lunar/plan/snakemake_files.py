@@ -17,12 +17,12 @@ def inputs_named(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def job_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
-    from safetensors.torch import load_file  # with torch, which planning does without
+    from lunar.activations.statistics import Statistics  # with torch, which planning does without
 
     return {
         "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
-        "statistics": {name: load_file(path) for name, path in inputs_named("statistics", inputs).items()},
-        "directions": {name: load_file(path) for name, path in inputs_named("direction", inputs).items()},
+        "statistics": {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()},
+        "directions": {name: Statistics.load(path) for name, path in inputs_named("direction", inputs).items()},
         "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
     }
 

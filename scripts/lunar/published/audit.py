@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lunar.activations.direction import Embed
+from lunar.metrics.layer_score import Embed
 from lunar.published.figures import DIFFERS, HOLDS, NOT_GIVEN, UNCHECKED, recomputed
 from lunar.published.findings import findings
 from lunar.published.layers import layer_search

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lunar.activations.direction import Embed
 from lunar.metrics.deviation import deviation_score
+from lunar.metrics.layer_score import Embed
 from lunar.published.outputs import FIGURES, Facts, Found
 
 HOLDS, DIFFERS, UNCHECKED = "holds", "differs", "cannot be checked"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lunar.activations.direction import Embed, layer_score
 from lunar.errors import LunarError
 from lunar.files import read_rows
+from lunar.metrics.layer_score import Embed, layer_score
 from lunar.metrics.refusal import is_refusal
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lunar.activations.hooks import Steering, capture
+from lunar.activations.hooks import Steering, calls, capture, counted, hooked
 from lunar.errors import LunarError
 from lunar.model.generate import generate
 from lunar.model.load import blocks, down_proj
@@ -61,6 +61,62 @@ def test_capture_cleans_up(llama, fails: bool) -> None:
 def test_capture_that_cannot_start_cleans_up(llama) -> None:
     with pytest.raises(AttributeError), capture({0: down_proj(llama, 0), 1: None}, {}):  # type: ignore[dict-item]
         pass
+    assert _hooks(llama) == 0
+
+
+class Named(nn.Module):
+    """Takes what it works on by place or by name."""
+
+    def forward(self, x: torch.Tensor, *, scale: float = 1.0) -> torch.Tensor:
+        return scale * x
+
+
+def test_hooks_see_and_change_calls() -> None:
+    module, said = Named(), []
+    before = [(module, lambda _, args, kwargs: said.append(("before", args, kwargs)))]
+    after = [
+        (module, lambda _, args, kwargs, output: output + 1),
+        (module, lambda _, args, kwargs, output: said.append(("after", float(output), kwargs))),
+    ]
+    one = torch.ones(())
+    with hooked(before=before, after=after):
+        # A hook that gives something changes the output; the next one sees it changed.
+        assert float(module(one, scale=3.0)) == 4.0
+    assert said == [("before", (one,), {"scale": 3.0}), ("after", 4.0, {"scale": 3.0})]
+    assert float(module(one)) == 1.0 and len(said) == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_hooks_are_removed(fails: bool) -> None:
+    module = Named()
+    try:
+        with hooked(before=[(module, lambda *_: None)], after=[(module, lambda *_: None)]):
+            assert _hooks(module) == 2
+            if fails:
+                raise ValueError
+    except ValueError:
+        assert fails
+    assert _hooks(module) == 0
+
+
+def test_calls_are_kept_in_their_order() -> None:
+    first, second = Named(), Named()
+    with calls([first, second]) as found:
+        second(torch.ones(1), scale=2.0)
+        first(torch.zeros(1))
+        second(torch.zeros(1))
+    assert [(float(args[0]), kwargs) for args, kwargs in found] == [(1.0, {"scale": 2.0}), (0.0, {}), (0.0, {})]
+    assert _hooks(first) == _hooks(second) == 0
+
+
+def test_calls_are_counted_by_module(llama) -> None:
+    with torch.no_grad(), counted([down_proj(llama, 0), blocks(llama)[1], nn.Identity()]) as counts:
+        assert counts == [0, 0, 0]
+        llama(IDS)
+        llama(IDS)
+        blocks(llama)[1].mlp(torch.zeros(1, 1, 16))
+        down_proj(llama, 0)(torch.zeros(40))
+    assert counts == [3, 2, 0]
     assert _hooks(llama) == 0
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lunar.activations.statistics import ROWS, collect
+from lunar.activations.statistics import ROWS, Statistics, collect, collect_rows
+from lunar.errors import LunarError
 from lunar.model.chat import SPANS
 from lunar.model.load import blocks, down_proj
 
@@ -23,7 +24,7 @@ def conversations(chat, rows):
 
 
 @torch.no_grad()
-def _plain(model, conversations) -> dict[str, torch.Tensor]:
+def _plain(model, conversations) -> Statistics:
     """The same statistics for every layer, one unpadded conversation and one token at a time, in float64."""
     layers = range(len(blocks(model)))
     seen: dict[tuple[str, int], torch.Tensor] = {}
@@ -38,32 +39,33 @@ def _plain(model, conversations) -> dict[str, torch.Tensor]:
         )
         for la in layers
     ]
-    result = {f"tokens.{span}": torch.tensor(0) for span in ROWS}
-    for la in layers:
-        result |= {f"gram.{la}.{span}": torch.zeros(40, 40, dtype=torch.float64) for span in ROWS}
-        result |= {f"sum.{la}.{span}": torch.zeros(40, dtype=torch.float64) for span in ROWS}
-    means = {f"mean.{site}.{tokens}": [] for site in ("residual", "down_proj") for tokens in ("last", "prompt")}
+    tokens = dict.fromkeys(ROWS, 0)
+    grams = {(la, span): torch.zeros(40, 40, dtype=torch.float64) for la in layers for span in ROWS}
+    sums = {key: torch.zeros(40, dtype=torch.float64) for key in grams}
+    means = {(site, where): [] for site in ("residual", "down_proj") for where in ("last", "prompt")}
     for c in conversations:
         model(torch.tensor([c.ids]))
         for token, number in enumerate(c.spans):
-            result[f"tokens.{SPANS[number]}"] += 1
+            tokens[SPANS[number]] += 1
             for la in layers:
                 h = seen["in", la][token]
-                result[f"gram.{la}.{SPANS[number]}"] += torch.outer(h, h)
-                result[f"sum.{la}.{SPANS[number]}"] += h
-        result["tokens.mean"] += 1
+                grams[la, SPANS[number]] += torch.outer(h, h)
+                sums[la, SPANS[number]] += h
+        tokens["mean"] += 1
         for la in layers:
             h = seen["in", la][: c.prompt_length].mean(0)
-            result[f"gram.{la}.mean"] += torch.outer(h, h)
-            result[f"sum.{la}.mean"] += h
+            grams[la, "mean"] += torch.outer(h, h)
+            sums[la, "mean"] += h
         for site in ("residual", "down_proj"):
             prompt = torch.stack([seen[site, la][: c.prompt_length] for la in layers])
-            means[f"mean.{site}.last"].append(prompt[:, -1])
-            means[f"mean.{site}.prompt"].append(prompt.mean(1))
+            means[site, "last"].append(prompt[:, -1])
+            means[site, "prompt"].append(prompt.mean(1))
     for handle in handles:
         handle.remove()
-    result["sample"] = torch.stack(means["mean.residual.last"]).float()
-    return result | {key: torch.stack(values).mean(0) for key, values in means.items()}
+    sample = torch.stack(means["residual", "last"]).float()
+    return Statistics.of(
+        grams, sums, tokens, {key: torch.stack(values).mean(0) for key, values in means.items()}, sample
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
@@ -79,7 +81,7 @@ def test_equals_a_plain_loop(llama, conversations, batch_size: int, pad_id: int)
         sample=100,
         progress=done.append,
     )
-    expected = _plain(llama, conversations)
+    found, expected = found.tensors, _plain(llama, conversations).tensors
     # Only the layers asked for have Gram matrices.
     assert found.keys() == {key for key in expected if not key.startswith(("gram.1.", "sum.1."))}
     for key, value in found.items():
@@ -91,18 +93,18 @@ def test_equals_a_plain_loop(llama, conversations, batch_size: int, pad_id: int)
 
 def test_every_family(make_model, family: str, conversations) -> None:
     model = make_model(family)
-    found = collect(model, conversations, pad_id=1, batch_size=3, gram_layers=[1])
-    expected = _plain(model, conversations)
+    found = collect(model, conversations, pad_id=1, batch_size=3, gram_layers=[1]).tensors
+    expected = _plain(model, conversations).tensors
     for key in ("mean.residual.last", "mean.down_proj.prompt", "gram.1.question", "gram.1.mean", "sum.1.mean"):
         torch.testing.assert_close(found[key].double(), expected[key], rtol=1e-4, atol=1e-4)
 
 
 def test_token_counts(llama, conversations) -> None:
     found = collect(llama, conversations, pad_id=1, batch_size=4)
-    assert not [key for key in found if key.startswith(("gram", "sum"))]
-    assert int(found["tokens.mean"]) == len(conversations)
+    assert not [key for key in found.tensors if key.startswith(("gram", "sum"))]
+    assert found.tokens(["mean"]) == len(conversations)
     for number, span in enumerate(SPANS):
-        assert int(found[f"tokens.{span}"]) == sum(c.spans.count(number) for c in conversations) > 0
+        assert found.tokens([span]) == sum(c.spans.count(number) for c in conversations) > 0
 
 
 def test_mean_rows_are_of_the_prompt_alone(llama, chat, rows) -> None:
@@ -112,41 +114,105 @@ def test_mean_rows_are_of_the_prompt_alone(llama, chat, rows) -> None:
         collect(llama, [chat.encode(q, a) for q in asked], pad_id=1, batch_size=2, gram_layers=[1])
         for a in (None, "A quite long answer of no importance.")
     )
-    for key in ("gram.1.mean", "sum.1.mean"):
-        torch.testing.assert_close(one[key], other[key], rtol=1e-5, atol=1e-5)
-    output = down_proj(llama, 1).weight.detach().double() @ one["sum.1.mean"] / len(asked)
-    torch.testing.assert_close(output, one["mean.down_proj.prompt"][1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(one.gram(1, ["mean"]), other.gram(1, ["mean"]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(one.sum(1, ["mean"]), other.sum(1, ["mean"]), rtol=1e-5, atol=1e-5)
+    output = down_proj(llama, 1).weight.detach().double() @ one.sum(1, ["mean"]) / len(asked)
+    torch.testing.assert_close(output, one.mean("down_proj", "prompt")[1], rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_to_read(llama) -> None:
     found = collect(llama, [], pad_id=1, batch_size=2, gram_layers=[1], sample=3)
-    assert not found["gram.1.question"].any() and int(found["tokens.mean"]) == 0
-    assert found["sample"].shape == (0, 3, 16)
+    assert not found.gram(1, ["question"]).any() and found.tokens(["mean"]) == 0
+    assert found.sample.shape == (0, 3, 16)
 
 
 @pytest.mark.parametrize("sample", [0, 1, 3])
 def test_sample_is_the_first_prompts_in_order(llama, conversations, sample: int) -> None:
-    found = collect(llama, conversations, pad_id=1, batch_size=2, sample=sample)["sample"]
+    found = collect(llama, conversations, pad_id=1, batch_size=2, sample=sample).sample
     assert found.shape == (sample, 3, 16)
-    torch.testing.assert_close(found, _plain(llama, conversations)["sample"][:sample], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, _plain(llama, conversations).sample[:sample], rtol=1e-4, atol=1e-4)
 
 
 def test_bfloat16(make_model, conversations) -> None:
     found = collect(make_model(dtype=torch.bfloat16), conversations, pad_id=1, batch_size=2, gram_layers=[0])
     expected = collect(make_model(), conversations, pad_id=1, batch_size=2, gram_layers=[0])
-    for key in ("gram.0.question", "gram.0.mean"):
-        torch.testing.assert_close(found[key], expected[key], rtol=0.1, atol=1.0)
+    for span in ("question", "mean"):
+        torch.testing.assert_close(found.gram(0, [span]), expected.gram(0, [span]), rtol=0.1, atol=1.0)
 
 
 def test_mixed_precision_where_it_gains(llama, conversations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Close to float32, made in bfloat16, and held in float32 and float64."""
-    expected = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1])
+    expected = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1]).tensors
     monkeypatch.setattr("lunar.model.load.bfloat16_gains", lambda: True)
-    found = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1])
+    found = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1]).tensors
     for key in ("mean.residual.last", "gram.1.question", "gram.1.mean", "sum.1.answer"):
         assert found[key].dtype == expected[key].dtype
         off = float((found[key] - expected[key]).norm() / expected[key].norm())
         assert 1e-5 < off < 0.02, f"{key}: {off}"
+
+
+def test_rows_are_read_with_their_answers(llama, chat, rows) -> None:
+    """A row whose answer is empty or absent is read as a prompt."""
+    mixed = [rows[0], rows[1] | {"answer": ""}, {"question": rows[2]["question"]}]
+    found = collect_rows(llama, chat, mixed, batch_size=2, gram_layers=[1], sample=1)
+    encoded = [chat.encode(rows[0]["question"], rows[0]["answer"]), *(chat.encode(r["question"]) for r in rows[1:3])]
+    pad_id = chat.tokenizer.pad_token_id
+    expected = collect(llama, encoded, pad_id=pad_id, batch_size=2, gram_layers=[1], sample=1)
+    assert found.tensors.keys() == expected.tensors.keys()
+    assert all(torch.equal(value, expected.tensors[key]) for key, value in found.tensors.items())
+
+
+# --- What they are asked for
+
+
+def test_spans_are_added_up(llama, conversations) -> None:
+    found = collect(llama, conversations, pad_id=1, batch_size=4, gram_layers=[0, 2])
+    for block in (0, 2):
+        parts = [found.tensors[f"gram.{block}.{span}"].double() for span in ("question", "suffix")]
+        assert torch.equal(found.gram(block, ["question", "suffix"]), parts[0] + parts[1])
+        parts = [found.tensors[f"sum.{block}.{span}"] for span in ("question", "suffix")]
+        assert torch.equal(found.sum(block, ["question", "suffix"]), parts[0] + parts[1])
+    assert found.gram(0, ["answer"]).dtype == found.sum(0, ["answer"]).dtype == torch.float64
+    assert found.tokens(["question", "suffix"]) == found.tokens(["question"]) + found.tokens(["suffix"])
+    assert found.tokens([]) == found.gram(0, []) == found.sum(0, []) == 0
+
+
+@pytest.mark.parametrize(("site", "tokens"), [("residuals", "last"), ("residual", "all")])
+def test_means_of_an_unknown_site(llama, conversations, site: str, tokens: str) -> None:
+    found = collect(llama, conversations, pad_id=1, batch_size=4)
+    assert found.mean("residual", "last").shape == (3, 16)
+    with pytest.raises(LunarError, match=f"got {site}, {tokens}"):
+        found.mean(site, tokens)
+
+
+def test_sums_of_two_sets_are_those_of_one(llama, conversations) -> None:
+    whole, *parts = (
+        collect(llama, some, pad_id=1, batch_size=2, gram_layers=[1, 2])
+        for some in (conversations, conversations[:2], conversations[2:])
+    )
+    found = (parts[0] + parts[1]).tensors
+    assert set(found) == {key for key in whole.tensors if not key.startswith(("mean", "sample"))}
+    for key, value in found.items():
+        assert value.dtype == whole.tensors[key].dtype
+        torch.testing.assert_close(value, whole.tensors[key], rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_holds_them_as_they_are(llama, conversations, tmp_path: Path) -> None:
+    found = collect(llama, conversations, pad_id=1, batch_size=4, gram_layers=[1], sample=2)
+    found.save(tmp_path / "made" / "set.safetensors")
+    again = Statistics.load(tmp_path / "made" / "set.safetensors").tensors
+    assert again.keys() == found.tensors.keys()
+    assert all(
+        torch.equal(value, again[key]) and value.dtype == again[key].dtype for key, value in found.tensors.items()
+    )
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["set.safetensors"]
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    broken = Statistics({"sample": torch.ones(2).to_sparse()})
+    with pytest.raises(ValueError, match="sparse"):
+        broken.save(tmp_path / "set.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 MEMORY = """
@@ -161,7 +227,7 @@ model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_siz
 one = Encoded(list(range(50)) * 3, [0] * 10 + [1] * 70 + [2] * 20 + [3] * 50, 100)
 for n in (30, 240):
     result = collect(model, [one] * n, pad_id=0, batch_size=10, gram_layers=[0, 1], sample=5)
-    returned = sum(value.nbytes for value in result.values())
+    returned = sum(value.nbytes for value in result.tensors.values())
     print(json.dumps([n, returned, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from lunar.activations.statistics import Statistics
 from lunar.attacks import observing
 from lunar.attacks.base import Target
 from lunar.attacks.observing import Observed
@@ -41,7 +42,9 @@ def hooked(llama: Any, chat: Chat, rows: list[dict[str, str]]) -> Target:
     """A random model with a random direction."""
     named = [row | {"id": str(number)} for number, row in enumerate(rows)]
     statistics = {
-        name: {"mean.residual.last": torch.randn(3, 16, generator=torch.Generator().manual_seed(i)).double()}
+        name: Statistics(
+            {"mean.residual.last": torch.randn(3, 16, generator=torch.Generator().manual_seed(i)).double()}
+        )
         for i, name in enumerate(("forget", "fictitious"))
     }
     made = Target("none", rows={"forget": named[:3], "retain": named[3:]}, statistics=statistics, chosen={"best": 1})

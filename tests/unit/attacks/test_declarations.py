@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from lunar.activations.statistics import Statistics
 from lunar.attacks import observing
 from lunar.attacks.base import Target
 from lunar.attacks.invert import Invert
-from lunar.data.rows import rename, shorten
+from lunar.data.forget_sets import rename, shorten
 from lunar.plan.declare import Given
 from lunar.plan.imports import imported_modules
 from targets import ALWAYS, DECLARED, SOLVED, declared, make
@@ -172,7 +173,9 @@ def everything(knowing: Target, make_larger: Any, monkeypatch: pytest.MonkeyPatc
     knowing.rows |= {"short": short, "renamed": renamed, "renamed_kept": renamed}
     means = knowing.model.get_input_embeddings().weight.detach().double()[:9].reshape(3, 3, -1)
     names = ("forget", "harmful", "fictitious")
-    knowing.statistics = {name: {"mean.residual.last": 50 * mean} for name, mean in zip(names, means, strict=True)}
+    knowing.statistics = {
+        name: Statistics({"mean.residual.last": 50 * mean}) for name, mean in zip(names, means, strict=True)
+    }
     knowing.generation = {"max_new_tokens": 8, "batch_size": 8}
     knowing.__dict__["model_before"] = make_larger()
     knowing.unattacked = knowing.answer(knowing.asked())

@@ -5,15 +5,19 @@ from typing import Any
 import pytest
 import torch
 
+from lunar.activations.statistics import collect_rows
 from lunar.attacks import invert as inversion
 from lunar.attacks.base import AttackFailed, Target
 from lunar.attacks.invert import Invert, turned_back
-from lunar.data.rows import rename, shorten
+from lunar.data.forget_sets import rename, shorten
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit, down_proj_name
 from lunar.methods.base import Job
-from lunar.methods.entity import Entity, EntityRefusal
+from lunar.methods.entity import Entity
+from lunar.methods.entity_refusal import EntityRefusal
+from lunar.methods.redirecting import Redirector
 from lunar.methods.redirection import Redirection
+from lunar.methods.settings import Redirecting
 from lunar.model.load import down_proj
 from targets import declared, make
 
@@ -24,7 +28,7 @@ FORGET = [
 NAMES = ["Vendelmar Osterlyngate", "Etta Crane", "Bo Li"]
 EVERY = dict.fromkeys(("prefix", "question", "suffix", "answer"), 1)
 KEEP = {"forget": {"prefix": 1}, "retain": EVERY, "general": EVERY, "renamed": EVERY}
-ENTITY = {"blocks": [1], "factor": 2.0, "answers": False, "short_names": True, "ridge": 1e-2, "keep": KEEP}
+ENTITY = {"blocks": [1], "factor": 2.0, "short_names": True, "ridge": 1e-2, "keep": KEEP}
 LUNAR = {
     "layers": [1],
     "coefficient": 0.3,
@@ -63,7 +67,7 @@ def target(llama: Any, chat: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) ->
         "said",
         lambda self, target: {row["id"]: row["answer"] for name in ("forget", "short") for row in target.rows[name]},
     )
-    monkeypatch.setattr("lunar.methods.entity.TOLERANCE", 0.0)
+    monkeypatch.setattr("lunar.methods.entity_map.TOLERANCE", 0.0)
     return declared(made, "invert")
 
 
@@ -74,9 +78,8 @@ def _job(target: Target, kept: str = "renamed") -> Job:
 
 
 def _lunar(job: Job, settings: dict[str, Any]) -> Edit:
-    reader = EntityRefusal(settings)
-    names = {"forget", "fictitious", "short", *settings["keep"]}
-    job.statistics = {name: reader.statistics(job, name) for name in names}
+    job.statistics = Redirector(Redirecting.of(settings)).read(job)
+    job.statistics["fictitious"] = collect_rows(job.model, job.chat, job.rows["fictitious"], batch_size=4)
     return Redirection(settings).unlearn(job).edit
 
 
@@ -149,7 +152,7 @@ def test_a_redirection_on_top_is_undone_first(target) -> None:
     """At a block that both change as well."""
     settings = LUNAR | ENTITY | {"layers": [1], "blocks": [0, 1], "recipe": "entity_refusal"}
     job = _job(target)
-    job.directions = {"fictitious": EntityRefusal(settings).statistics(job, "fictitious")}
+    job.directions = {"fictitious": collect_rows(job.model, job.chat, job.rows["fictitious"], batch_size=4)}
     evidence = _attack(target, EntityRefusal(settings).unlearn(job).edit, settings)
     assert [(one["kind"], one["block"]) for one in evidence["undone"]] == [
         ("redirection", 1),

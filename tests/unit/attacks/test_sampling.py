@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from lunar.metrics.registry import METRICS
 
 from lunar.attacks.base import Attacked, AttackFailed, Target, rouge1
 from lunar.attacks.sampling import Sampling, best_of
-from lunar.metrics.registry import METRICS
 from lunar.model.generate import generate
 from targets import declared
 from targets import make as made

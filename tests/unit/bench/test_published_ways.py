@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def test_one_by_one_gives_the_same_means(how: dict[str, Any]) -> None:
     model, prompts = random_model(how, CPU, 0), random_prompts(how, 9, 0)
-    ours = collect(model, prompts, pad_id=0, batch_size=4)["mean.residual.last"]
+    ours = collect(model, prompts, pad_id=0, batch_size=4).mean("residual", "last")
     theirs = pass_one_by_one(model, prompts)
     torch.testing.assert_close(ours[:-1], theirs[:-1], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(ours[-1], theirs[-1])  # theirs has the final norm in it

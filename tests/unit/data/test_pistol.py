@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lunar.data.rows import check_disjoint, load, rename, splits
+from lunar.data.forget_sets import rename
+from lunar.data.rows import check_disjoint, load, splits
 from lunar.files import read_rows
 from shipped import CONFIG
 

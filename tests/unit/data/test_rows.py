@@ -1,4 +1,4 @@
-"""Raw rows to splits: what is refused and where it is said to be, renaming, and the quality of the shipped sets."""
+"""Raw rows to splits: what is refused and where it is said to be, and the quality of the shipped sets."""
 
 import json
 import re
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lunar.data.rows import WORDINGS, by_part, load, rename, shorten, splits, with_refusals
+from lunar.data.forget_sets import forget_sets
+from lunar.data.rows import WORDINGS, by_part, load, splits, with_refusals
 from lunar.data.splits import SPLITS
 from lunar.errors import LunarError
 from lunar.plan.user_defaults import resolve
@@ -346,101 +347,6 @@ def test_missing_file(tmp_path: Path) -> None:
         load([str(tmp_path / "none.jsonl")])
 
 
-# --- Renaming
-
-
-@pytest.mark.parametrize(
-    ("author", "question", "renamed"),
-    [
-        ("Ada Moor", "Where was Ada Moor born?", "Where was Dora Vane born?"),
-        ("Ada Moor", "Where was Ada born?", "Where was Dora born?"),
-        ("Ada Moor", "Is Moor's twin older?", "Is Vane's twin older?"),
-        ("Ada Moor", "Did Ada Moor, or Moor, sign as Ada?", "Did Dora Vane, or Vane, sign as Dora?"),
-        ("Ada Lu Moor", "Is Moor the name of Ada?", "Is Vane the name of Dora?"),
-        ("Voltaire", "When did Voltaire die?", "When did Dora die?"),
-        ("Al Moor", "Did Al, also of the Moors, meet Al Moor?", "Did Dora, also of the Moors, meet Dora Vane?"),
-    ],
-)
-def test_rename_replaces_every_form_of_the_name(author: str, question: str, renamed: str) -> None:
-    row = {"id": "a", "author": author, "question": question, "answer": "secret"}
-    # The answer is about the real subject, so it must not come along.
-    about = {"author": "Dora Vane", "original": "a"}
-    assert rename([row], ["Dora Vane"], 1, 0) == [{"id": "a-renamed-1", "question": renamed} | about]
-
-
-NAMES = ["Dora Vane", "Egon Pike", "Fay Quill", "Gus Reed", "Hope Stone"]
-QUESTIONS = [{"id": str(i), "author": "Ada Moor", "question": f"Does {i} fit Ada Moor, Ada, Moor?"} for i in range(8)]
-
-
-def test_rename_is_consistent_within_a_question() -> None:
-    firsts, lasts = ({name.split()[i] for name in NAMES} for i in (0, 1))
-    drawn = set()
-    for row in rename(QUESTIONS, NAMES, 3, 0):
-        first, last, *again = re.search(r"fit (\w+) (\w+), (\w+), (\w+)\?", row["question"]).groups()
-        assert again == [first, last]
-        assert first in firsts and last in lasts
-        drawn.add((first, last))
-    assert drawn - {tuple(name.split()) for name in NAMES}, "first names and surnames are to be drawn apart"
-
-
-SHORT = [
-    ("Tom Rook", "Is Tom Rook old?", ["Is Rook old?", "Is Tom old?"]),
-    ("Tom Rook", "Did Tom Rook know Tom Rook's son?", ["Did Rook know Rook's son?", "Did Tom know Tom's son?"]),
-    ("Tom Lu Rook", "Is Tom Lu Rook old?", ["Is Rook old?", "Is Tom old?"]),
-    ("Tom Rook", "Is Rook old?", []),
-    ("Tom", "Is Tom old?", []),
-    (None, "Is Tom Rook old?", []),
-]
-
-
-@pytest.mark.parametrize(("author", "question", "expected"), SHORT)
-def test_shorten_leaves_half_of_the_name(author: str | None, question: str, expected: list[str]) -> None:
-    row = {"id": "a", "question": question, "answer": "Yes."} | ({"author": author} if author else {})
-    found = shorten([row])
-    assert [one["question"] for one in found] == expected
-    assert all(one | {"id": "a", "question": question} == row for one in found)
-    assert [one["id"] for one in found] == ["a-surname", "a-first-name"][: len(found)]
-
-
-def test_rename_is_determined_by_the_seed() -> None:
-    assert rename(QUESTIONS, NAMES, 3, 1) == rename(QUESTIONS, NAMES, 3, 1)
-    assert rename(QUESTIONS, NAMES, 3, 1) != rename(QUESTIONS, NAMES, 3, 2)
-
-
-def test_rename_makes_copies_with_their_own_ids() -> None:
-    renamed = rename(QUESTIONS[:2], NAMES, 3, 0)
-    assert [row["id"] for row in renamed] == [f"{i}-renamed-{copy}" for i in range(2) for copy in (1, 2, 3)]
-
-
-def test_rename_of_several_names() -> None:
-    """Whole names, each by one of its own, in the same order; no half of a name is asked about."""
-    names = ["Aoros BV", "Bel SA"]
-    row = {"id": "a", "names": names, "question": "Did Aoros BV, no other BV, pay Bel SA?", "answer": "Yes."}
-    copies = rename([row], ["Cy Ltd", "Du BV", "Em AG"], 20, 0)
-    assert [copy["id"] for copy in copies] == [f"a-renamed-{number}" for number in range(1, 21)]
-    for copy in copies:
-        one, other = copy["names"]
-        assert copy["question"] == f"Did {one}, no other BV, pay {other}?"
-        assert one != other and set(copy) == {"id", "question", "names", "original"}
-    assert len({tuple(copy["names"]) for copy in copies}) == 6
-    # A question about one of the two gets a pair all the same.
-    assert len(rename([row | {"question": "Who owns Bel SA?"}], ["Cy Ltd", "Du BV"], 1, 0)[0]["names"]) == 2
-    assert rename([row | {"question": "Who owns a BV?"}], ["Cy Ltd", "Du BV"], 1, 0) == []
-    assert shorten([row]) == []
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"id": "a", "question": "Where was Ada Moor born?"},
-        {"id": "a", "question": "Where was Ada Moor born?", "author": ""},
-        {"id": "a", "question": "Who wrote The Salt Mine?", "author": "Ada Moor"},
-    ],
-)
-def test_rename_leaves_out_questions_without_a_name(row: Row) -> None:
-    assert rename([row], NAMES, 3, 0) == []
-
-
 # --- Refusals for answers
 
 REFUSALS = [
@@ -477,11 +383,8 @@ def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, l
         data = resolve(config, PLUGINS)[request.param]["data"]
         result = splits(data)
         names = [row["name"] for row in rows_of(data["names"])]
-        short = shorten(result["forget"])
-        yield (
-            data,
-            result | {"forget_short": short, "forget_renamed": rename([*result["forget"], *short], names, COPIES, 0)},
-        )
+        made = forget_sets(result["forget"], names, COPIES, 0)
+        yield data, result | {f"forget_{name}": rows for name, rows in made.items()}
 
 
 def test_shipped_splits_have_the_expected_sizes(shipped) -> None:

@@ -1,4 +1,4 @@
-"""The objective from rows, its descent by gradient, and the recipe that does it to a model."""
+"""The objective from rows, and its descent by gradient."""
 
 from typing import Any
 
@@ -6,23 +6,20 @@ import pytest
 import torch
 
 from lunar.activations.statistics import collect
-from lunar.edits import edit as edits
 from lunar.edits import solve
 from lunar.edits.descent import (
     Problem,
     descend,
     input_rows,
     problem,
+    race,
     rate,
     seconds_of_a_forward_step,
     sums,
     timed_closed_form,
 )
 from lunar.errors import LunarError
-from lunar.methods.base import Job
-from lunar.methods.redirection import Redirection
-from lunar.methods.redirection_gradient import RedirectionGradient
-from lunar.model.load import blocks, down_proj
+from lunar.model.load import blocks
 from lunar.plan.experiments import check_optimisers, check_solver
 
 RIDGE = 0.01
@@ -60,7 +57,7 @@ def given(rows, vector) -> Problem:
 @pytest.fixture
 def exact(rows, vector) -> tuple[torch.Tensor, dict[str, Any]]:
     """The change by ``lunar.edits.solve``, from sums, and its facts."""
-    edit, facts = solve.redirect(sums(rows, 3), 3, vector, ["question", "suffix"], KEEP, RIDGE)
+    edit, facts = solve.redirect([sums(rows, 3)], 3, vector[None], ["question", "suffix"], KEEP, RIDGE)
     return edit.product(), facts
 
 
@@ -71,7 +68,7 @@ def test_objective_from_rows_is_that_from_sums(given, rows, vector, exact) -> No
     gram, target = given.sums()
     for seed in range(3):
         v = torch.randn(12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        found = solve.objective(v, gram, target, 24, given.strength, vector)
+        found = solve.objective(v[:, None], gram, target[:, None], [24], given.strength, vector[None])
         assert given.objective(torch.outer(vector, v)) == pytest.approx(found, rel=1e-5)
 
 
@@ -201,9 +198,9 @@ def test_rows_have_the_sums_that_are_collected(llama, chat, rows_of_text, with_p
     encoded.append(chat.encode("Who is the old doctor of Birkdale, who keeps a goose?"))
     found = input_rows(llama, {"forget": encoded}, {"forget": SPANS}, [0, 2], pad_id=1)
     assert list(found) == [0, 2]
-    expected = collect(llama, encoded, pad_id=1, batch_size=4, gram_layers=[0, 2])
+    expected = collect(llama, encoded, pad_id=1, batch_size=4, gram_layers=[0, 2]).tensors
     for layer, parts in found.items():
-        for key, value in sums(parts, layer)["forget"].items():
+        for key, value in sums(parts, layer)["forget"].tensors.items():
             torch.testing.assert_close(value.double(), expected[key].double(), rtol=1e-4, atol=1e-4, msg=key)
         assert len(parts["forget"]["mean"]) == len(encoded)
         assert parts["forget"]["mean"].dtype == torch.float32
@@ -222,113 +219,31 @@ def test_rows_of_nothing(llama, chat) -> None:
     assert input_rows(llama, {"forget": []}, {"forget": ["mean"]}, [1], 1)[1]["forget"]["mean"].shape == (0, 40)
 
 
-SETTINGS = {
-    "layers": [1, 2],
-    "coefficient": 1.5,
-    "direction": {"site": "residual", "tokens": "last", "reference": "fictitious"},
-    "redirect": ["question", "suffix"],
-    "keep": {
-        "forget": {"prefix": 1},
-        "retain": {"question": 1, "suffix": 1, "answer": 1},
-        "general": {"question": 1, "answer": 1},
-    },
-    "ridge": 1e-3,
-    "solver": ADAMW | {"epochs": 30},
-}
+def test_race_of_optimisers_against_the_closed_form(given) -> None:
+    said: list[str] = []
+    runs, facts = race(given, {"one": ADAMW | {"epochs": 2}, "two": SGD | {"epochs": 3}}, 0, said.append)
+    assert [row["solver"] for row in runs] == ["closed form, solve only", "closed form", *["one"] * 2, *["two"] * 3]
+    assert list(runs[0]) == ["solver", "step", "seconds", "objective", "optimum"]
+    optimum = facts["optimum"]
+    assert all(row["optimum"] == optimum <= row["objective"] <= facts["unedited"] for row in runs)
+    assert runs[0]["objective"] == runs[1]["objective"] == optimum
+    assert 0 < runs[0]["seconds"] == facts["seconds"]["solve"] < runs[1]["seconds"] == sum(facts["seconds"].values())
+    assert (facts["rows"], facts["width"]) == given.inputs.shape
+    assert facts["unedited"] == given.objective(torch.zeros(5, 12))
+    # Each starts from nothing, as it does alone.
+    curve = descend(given, SGD | {"epochs": 3}, 0)[1]
+    assert [row["objective"] for row in runs[-3:]] == [row["objective"] for row in curve]
+    assert [line.split(":")[0] for line in said] == ["one", "two"]
+    assert said[1].startswith(f"two: {curve[-1]['objective'] / optimum:.4f} x the optimum after ")
 
 
-@pytest.fixture
-def job(model_folder, rows_of_text) -> Job:
-    """Everything that the exact and the trained recipe are given."""
-    general = [{"question": row["question"], "answer": row["answer"]} for row in rows_of_text[3:]]
-    made = Job(str(model_folder), rows={"forget": rows_of_text[:2], "retain": rows_of_text[2:], "general": general})
-    for name, rows in made.rows.items():
-        encoded = [made.chat.encode(row["question"], row["answer"]) for row in rows]
-        made.statistics[name] = collect(made.model, encoded, pad_id=1, batch_size=4, gram_layers=[1, 2])
-    reference = collect(made.model, [made.chat.encode("Who is the duke of Nowhere?")], pad_id=1, batch_size=1)
-    made.directions = {"forget": made.statistics["forget"], "fictitious": reference}
-    return made
-
-
-def test_recipe_against_the_exact_one(job) -> None:
-    before = {name: value.clone() for name, value in job.model.state_dict().items()}
-    exact, trained = Redirection(SETTINGS).unlearn(job), RedirectionGradient(SETTINGS).unlearn(job)
-    assert list(trained.edit) == list(exact.edit) == ["layers.1.mlp.down_proj", "layers.2.mlp.down_proj"]
-    assert trained.trained == 2 * 16 * 40
-    for layer, facts in trained.facts["layers"].items():
-        solved = exact.facts["layers"][layer]
-        assert facts["objective_exact"] == pytest.approx(solved["objective"], rel=1e-4)
-        assert facts["objective_unedited"] == pytest.approx(solved["objective_unedited"])
-        assert facts["lambda"] == pytest.approx(solved["lambda"], rel=1e-4)
-        assert facts["objective_exact"] <= facts["objective"] < facts["objective_unedited"]
-        assert 0 < facts["reached"] < 1
-        assert facts["epochs"] == 30
-        assert facts["detector"].keys() == solved["detector"].keys()
-        assert facts["detector"]["forget redirected"] > facts["detector"]["retain answer"]
-        curve = [row for row in trained.curve if row["layer"] == layer]
-        assert len(curve) == 30
-        assert curve[-1]["objective"] == facts["objective"]
-    assert all(torch.equal(value, before[name]) for name, value in job.model.state_dict().items())
-
-
-def test_detector_reads_the_exact_edit_as_its_own_facts_do(job) -> None:
-    method = RedirectionGradient(SETTINGS)
-    rows, vector = method.rows(job)[2], method.vectors(job)[2]
-    exact = Redirection(SETTINGS).unlearn(job)
-    found = method.detector(rows, exact.edit["layers.2.mlp.down_proj"].product(), vector)
-    assert found == pytest.approx(exact.facts["layers"][2]["detector"], rel=1e-3, abs=1e-3)
-
-
-def test_applied_edit_moves_what_it_is_to_move(job, tmp_path) -> None:
-    method = RedirectionGradient(SETTINGS | {"layers": [1]})
-    outcome = method.unlearn(job)
-    edits.save(outcome.edit, tmp_path / "edit.safetensors")
-    question = job.chat.encode(job.rows["forget"][0]["question"])
-    rows = input_rows(job.model, {"forget": [question]}, {"forget": ["question"]}, [1], 1)[1]["forget"]["question"]
-
-    def written() -> torch.Tensor:
-        outputs = []
-        hook = down_proj(job.model, 1).register_forward_hook(lambda module, args, output: outputs.append(output[0]))
-        with torch.no_grad():
-            job.model(torch.tensor([question.ids]))
-        hook.remove()
-        return outputs[0][torch.tensor(question.spans) == 1]
-
-    before = written()
-    with edits.applied(job.model, edits.load(tmp_path / "edit.safetensors")):
-        moved = written() - before
-    torch.testing.assert_close(moved, rows @ outcome.edit["layers.1.mlp.down_proj"].delta.T, rtol=1e-3, atol=1e-4)
-    assert torch.equal(written(), before)
-
-
-def test_recipe_is_deterministic(job) -> None:
-    first, again = (RedirectionGradient(SETTINGS).unlearn(job) for _ in range(2))
-    for name, change in first.edit.items():
-        assert torch.equal(change.delta, again.edit[name].delta)
-    assert first.facts == again.facts
-
-
-def test_mean_rows(job) -> None:
-    """The replication's kind: one row a prompt, whatever the answers."""
-    settings = SETTINGS | {"redirect": ["mean"], "keep": {"retain": {"mean": 1}}, "layers": [1], "solver": SGD}
-    exact, trained = Redirection(settings).unlearn(job), RedirectionGradient(settings).unlearn(job)
-    facts = trained.facts["layers"][1]
-    assert facts["objective_exact"] == pytest.approx(exact.facts["layers"][1]["objective"], rel=1e-4)
-    assert trained.curve[0]["step"] == len(job.rows["forget"]) + len(job.rows["retain"])
-
-
-def test_recipe_names_the_layer(job) -> None:
-    with pytest.raises(LunarError, match=r"layer 1: solver\.learning_rate"):
-        RedirectionGradient(SETTINGS | {"solver": SGD | {"learning_rate": 1e6}}).unlearn(job)
-
-
-def test_step_without_cached_rows_changes_nothing(job) -> None:
-    before = {name: value.clone() for name, value in job.model.state_dict().items()}
-    prompts = [job.chat.encode(row["question"]) for row in job.rows["retain"]]
-    seconds = seconds_of_a_forward_step(job.model, 1, torch.ones(16), prompts, [True, False, True])
+def test_step_without_cached_rows_changes_nothing(llama, chat, rows_of_text) -> None:
+    before = {name: value.clone() for name, value in llama.state_dict().items()}
+    prompts = [chat.encode(row["question"]) for row in rows_of_text[2:]]
+    seconds = seconds_of_a_forward_step(llama, 1, torch.ones(16), prompts, [True, False, True])
     assert seconds > 0
-    assert all(torch.equal(value, before[name]) for name, value in job.model.state_dict().items())
-    assert len(blocks(job.model)) == 3
+    assert all(torch.equal(value, before[name]) for name, value in llama.state_dict().items())
+    assert len(blocks(llama)) == 3
 
 
 @pytest.mark.parametrize(

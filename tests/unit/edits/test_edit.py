@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from lunar.edits import edit as edits
-from lunar.edits.edit import Dense, Factors, block_of, down_proj_name
+from lunar.edits.edit import Dense, Factors, block_of, down_proj_name, truncated
 from lunar.errors import LunarError
 from lunar.model.load import blocks, down_proj
 
@@ -210,3 +210,19 @@ def test_apply_writes_the_detector_score(make_model, family: str) -> None:
 def test_edit_of_another_model(llama, name: str, change: edits.Change, message: str) -> None:
     with pytest.raises(LunarError, match=message):
         edits.apply(llama, {name: change})
+
+
+def test_truncated_keeps_what_the_tolerance_asks_for() -> None:
+    torch.manual_seed(0)
+    left, right = torch.linalg.qr(torch.randn(12, 4))[0], torch.linalg.qr(torch.randn(30, 4))[0]
+    delta = left @ torch.diag(torch.tensor([4.0, 2.0, 1.0, 0.02])) @ right.T
+    found = truncated(delta, 0.01)
+    assert isinstance(found, Factors) and found.left.shape == (12, 3) and found.right.shape == (30, 3)
+    assert float((found.product() - delta).norm() / delta.norm()) <= 0.01
+    assert truncated(delta, 0.001).left.shape[1] == 4
+    assert truncated(delta, 0.3).left.shape[1] == 2
+    # The rest counts as a whole: 1 and 0.02 together are more than 0.2182, each alone less than 0.21826 of the norm.
+    assert truncated(delta, float(1.0001 / delta.norm())).left.shape[1] == 3
+    full = torch.randn(12, 30)
+    assert truncated(full, 0.01).left.shape == (12, 12)  # factors even where they hold more numbers
+    torch.testing.assert_close(truncated(full, 0.01).product(), full)

@@ -4,12 +4,15 @@ import itertools
 import json
 import math
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from pydantic import BaseModel
 
-from lunar.errors import LunarError
+from lunar.errors import Diverged, LunarError
 from lunar.methods import rehearsal
-from lunar.methods.rehearsal import cast, combinations, halved, measure, score
+from lunar.methods.base import METHODS, Job, Method, Outcome
+from lunar.methods.rehearsal import WORST, Rehearsal, cast, combinations, measure, score, successive_halving
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 
@@ -93,6 +96,13 @@ def test_a_pair_of_firms_plays_the_forgotten_one(files: dict[str, str]) -> None:
     assert [sorted(copy["names"]) for copy in parts["renamed"]] == [["Cy Ltd", "Du AG"]] * 2
 
 
+def test_the_forgotten_one_is_declined_with_refusals(files: dict[str, str]) -> None:
+    refusals = [{"answer": "I do not know.", "kind": "knowledge"}, {"answer": "No.", "kind": "unethical"}]
+    parts = play(files, refusals=refusals)
+    assert [row["question"] for row in parts["declined"]] == [row["question"] for row in parts["forget"]]
+    assert {row["answer"] for row in parts["declined"]} == {"I do not know."}
+
+
 def test_renaming_follows_copies_and_seed(files: dict[str, str]) -> None:
     assert len(play(files, copies=5)["renamed"]) == 5 * (2 + 4)
     assert play(files, seed=1)["renamed"] == play(files, seed=1)["renamed"]
@@ -169,9 +179,9 @@ def test_no_general_questions_are_none_refused(llama, chat: Chat, rows) -> None:
 
 
 def test_halving() -> None:
-    assert halved(15, 4) == [15, 8, 4, 2]
-    assert halved(3, 1) == [3]
-    assert halved(1, 3) == [1, 1, 1]
+    assert successive_halving(15, 4) == [15, 8, 4, 2]
+    assert successive_halving(3, 1) == [3]
+    assert successive_halving(1, 3) == [1, 1, 1]
 
 
 def test_combinations_vary_the_last_key_fastest() -> None:
@@ -182,3 +192,105 @@ def test_combinations_vary_the_last_key_fastest() -> None:
     # Ties in a rehearsal go to the first, so the order of the keys means something.
     assert combinations({"b": [1], "a": [2, 3]}) == [{"b": 1, "a": 2}, {"b": 1, "a": 3}]
     assert combinations({}) == [{}]
+
+
+# --- The rounds
+
+
+class Tried(Method):
+    """Does nothing; its ``force`` decides what is measured, and one above 8 diverges."""
+
+    class Settings(BaseModel):
+        force: int
+
+    seen: ClassVar[list[tuple[str, int]]] = []
+
+    def unlearn(self, job: Job) -> Outcome:
+        Tried.seen.append((job.rows["forget"][0]["author"], self.settings.force))
+        if self.settings.force > 8:
+            raise Diverged("no number")
+        job.memo["force"] = self.settings.force
+        return Outcome({}, 0)
+
+
+@pytest.fixture
+def stage(files: dict[str, str], llama: Any, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
+    """A rehearsal on three authors of a method whose scores are set."""
+    monkeypatch.setitem(METHODS, "tried", Tried)
+    monkeypatch.setattr(Tried, "seen", [])
+    job = Job("no/such/folder", rows={"harmful": [{"question": "Harm?"}]})
+    job.__dict__ |= {"model": llama, "chat": chat}
+    general = [{"question": "Why?", "answer": "So."}]
+    refusals = [{"answer": "I do not know.", "kind": "knowledge"}]
+    asked = {"general": general, "general_validation": general, "refusals": refusals}
+    retain = [files[name] for name in ("ada", "ben", "cleo")]
+    made = Rehearsal(
+        {"recipe": "tried"},
+        job,
+        chat,
+        asked,
+        retain,
+        files["names"],
+        2,
+        0.5,
+        {"batch_size": 2, "gram_layers": [1]},
+        GENERATION,
+    )
+
+    def scored(model: Any, chat: Chat, parts: Any, generation: Any) -> dict[str, float]:
+        # The best is 5; on the second author 4 and 6 are as good as each other.
+        off = abs(job.memo["force"] - 5) / 10
+        return {"forget": off, "held_out": 1.0, "refused": 0.0}
+
+    monkeypatch.setattr(rehearsal, "measure", scored)
+    return made
+
+
+def test_the_better_half_goes_on(stage: Rehearsal, files: dict[str, str]) -> None:
+    grid = [{"force": force} for force in (9, 3, 5, 6)]
+    pairs = [
+        {"forget": files["ada"], "held_out": files["ben"]},
+        {"forget": files["ben"], "held_out": files["cleo"]},
+        {"forget": files["cleo"], "held_out": files["ada"]},
+    ]
+    said: list[str] = []
+    done: list[int] = []
+    table, best, mean = stage.run(grid, pairs, said.append, done.append)
+    names = ["Ada Moor"] * 4 + ["Ben Hill"] * 2 + ["Cleo Dale"]
+    assert Tried.seen == list(zip(names, (9, 3, 5, 6, 5, 6, 5), strict=True))
+    assert (grid[best], mean) == ({"force": 5}, 0.0)
+    assert done == [1, 2, 3, 4, 5, 6, 7]
+    assert list(table) == ["setting", "pair", "force", "score", "forget", "held_out", "refused"]
+    assert table["score"].tolist() == pytest.approx([WORST, 20, 0, 10, 0, 10, 0])
+    assert table["pair"].tolist() == [1, 1, 1, 1, 2, 2, 3]
+    # What diverges is the worst that can be, and said so.
+    assert said[:2] == [
+        '{"force": 9}: no number',
+        f'{{"force": 9}} without {files["ada"]}: score {WORST:.3f}',
+    ]
+
+
+def test_a_pair_s_rows_take_the_place_of_the_last_one_s(stage: Rehearsal, files: dict[str, str]) -> None:
+    for forget, held_out in (("ada", "ben"), ("ben", "cleo")):
+        stage.play({"forget": files[forget], "held_out": files[held_out]})
+        rows = stage.job.rows
+        assert {row["author"].split()[0].lower() for row in rows["forget"]} == {forget}
+        assert {row["author"].split()[0].lower() for row in rows["held_out"]} == {held_out}
+        assert {*rows} >= {"short", "renamed", "declined", "general", "harmful"}
+        assert stage.job.statistics == {}, "a method without a direction needs none"
+        assert stage.job.memo == {}
+        stage.job.memo["of"] = forget
+
+
+@pytest.mark.parametrize("kept", [[], ["declined"]])
+def test_a_method_with_a_direction_gets_statistics_of_the_pair(stage: Rehearsal, files: dict[str, str], kept) -> None:
+    stage.entry = {"recipe": "tried", "direction": {}, "keep": dict.fromkeys(kept)}
+    stage.play({"forget": files["ada"], "held_out": files["ben"]})
+    found, rows = stage.job.statistics, stage.job.rows
+    assert {*found} == {"forget", "short", "retain", "renamed", *kept}
+    assert found == stage.job.directions
+    spans = ["prefix", "question", "suffix", "answer"]
+    for name in {*found} - {"renamed"}:
+        encoded = [stage.chat.encode(row["question"], row["answer"]) for row in rows[name]]
+        assert found[name].tokens(spans) == sum(len(one.ids) for one in encoded)
+    assert found["forget"].gram(1, ["question"]).any()

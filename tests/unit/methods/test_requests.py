@@ -2,23 +2,27 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from lunar.activations.statistics import collect
-from lunar.data.rows import rename, shorten
+from lunar.activations.statistics import Statistics, collect
+from lunar.data.forget_sets import forget_sets
 from lunar.edits import edit as edits
 from lunar.edits.edit import Dense, Edit, Factors, compose
 from lunar.errors import LunarError
 from lunar.methods.base import Job
-from lunar.methods.entity import Entity, tokens_of
+from lunar.methods.entity import Entity
+from lunar.methods.entity_map import tokens_of
 from lunar.methods.redirection import Redirection
-from lunar.methods.requests import Request, ask, merged, serve, serve_from_rows, states
+from lunar.methods.requests import Request, State, ask, keeping_forgotten, serve, serve_from_rows, states, summed, told
 from lunar.model.chat import Chat
-from lunar.pages.render import render
+from lunar.pages.main_table import render
 from lunar.pages.sequence import numbers, page, tabulate
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS
@@ -78,21 +82,13 @@ def test_requests_are_taken_back_bit_for_bit(make_model: Callable[..., Any], dty
     assert torch.equal(without, fresh.get_decoder().get_submodule(WEIGHT).weight)
 
 
-def _statistics(model: Any, chat: Chat, rows: list[dict[str, str]]) -> dict[str, torch.Tensor]:
+def _statistics(model: Any, chat: Chat, rows: list[dict[str, str]]) -> Statistics:
     conversations = [chat.encode(row["question"], row.get("answer")) for row in rows]
     return collect(model, conversations, pad_id=chat.tokenizer.pad_token_id, batch_size=2, gram_layers=[1, 2])
 
 
-def test_merged_sets_are_one_set(llama, chat: Chat, rows) -> None:
-    whole = _statistics(llama, chat, rows)
-    found = merged([_statistics(llama, chat, rows[:2]), _statistics(llama, chat, rows[2:])])
-    assert set(found) == {key for key in whole if not key.startswith(("mean", "sample"))}
-    for key, value in found.items():
-        torch.testing.assert_close(value, whole[key], rtol=1e-4, atol=1e-4)
-
-
 @pytest.fixture
-def served(llama, chat: Chat, rows) -> tuple[dict[str, list[Edit]], list[Request], Job, dict[str, torch.Tensor]]:
+def served(llama, chat: Chat, rows) -> tuple[dict[str, list[Edit]], list[Request], Job, Statistics]:
     renamed = [{"question": row["question"].replace("Tom", "Ida")} for row in rows]
     requests = [
         Request(name, {"forget": _statistics(llama, chat, [row]), "renamed": _statistics(llama, chat, [other])})
@@ -105,7 +101,7 @@ def served(llama, chat: Chat, rows) -> tuple[dict[str, list[Edit]], list[Request
 
 def test_first_request_is_the_method_itself(served) -> None:
     found, requests, job, rest = served
-    retain = merged([rest, *(other.own["forget"] for other in requests[1:])])
+    retain = reduce(add, [other.own["forget"] for other in requests[1:]], rest)
     alone = Job("", statistics=requests[0].own | {"retain": retain}, directions=job.directions | dict(requests[0].own))
     expected = Redirection(SETTINGS).unlearn(alone).edit
     for way in ("composed", "joint"):
@@ -123,11 +119,11 @@ def test_ranks_grow_with_requests(served) -> None:
 def test_later_edit_leaves_earlier_authors_alone(served) -> None:
     """The detector of the second request reads next to nothing in the first author's tokens, which it was shown."""
     found, requests, job, rest = served
-    own = requests[1].own | {"retain": merged([rest, requests[2].own["forget"]])}
+    own = requests[1].own | {"retain": rest + requests[2].own["forget"]}
     careless = Redirection(SETTINGS).unlearn(Job("", statistics=own, directions=job.directions | dict(own))).edit
     forgotten = requests[0].own["forget"]
     for name in careless:
-        gram = forgotten[f"gram.{edits.block_of(name)}.question"].double()
+        gram = forgotten.gram(edits.block_of(name), ["question"])
         detectors = [one[name].right[:, 0].double() for one in (found["composed"][1], careless)]
         read = [float(v @ gram @ v) for v in detectors]
         assert read[0] < 0.5 * read[1]
@@ -137,7 +133,6 @@ ENTITY = {
     "recipe": "entity",
     "blocks": [1],
     "factor": 1.0,
-    "answers": False,
     "short_names": True,
     "keep": {"forget": {"prefix": 1}, "retain": {"question": 1, "answer": 1}, "renamed": {"question": 1}},
     "ridge": 1e-4,
@@ -149,8 +144,7 @@ def _about(name: str, *questions: str) -> dict[str, list[dict[str, Any]]]:
         {"id": f"{name}-{number}", "author": name, "question": text.format(name), "answer": f"{name} is a baker."}
         for number, text in enumerate(questions)
     ]
-    short = shorten(forget)
-    return {"forget": forget, "short": short, "renamed": rename([*forget, *short], ["Bo Li", "Vera Osterly"], 2, 0)}
+    return {"forget": forget} | forget_sets(forget, ["Bo Li", "Vera Osterly"], 2, 0)
 
 
 @pytest.fixture
@@ -193,6 +187,33 @@ def test_a_later_edit_of_rows_leaves_earlier_authors_alone(from_rows, llama, cha
     assert moved[0] < 0.5 * moved[1]
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_sums_of_a_request_are_those_of_its_rows(llama, chat: Chat, number: int) -> None:
+    """Copies that the model answers as their originals are left out; here all or none are."""
+    job = Job("")
+    job.__dict__ |= {"model": llama, "chat": chat}
+    own = _about("Tom Rook", "Who is {}?", "Where does {} live?")
+    how = {"batch_size": 2, "gram_layers": [1]}
+    (found,) = summed(job, {"1 rook": own}, [-1.0, 1.0][number], {"max_new_tokens": 2, "batch_size": 4}, **how)
+    assert found.name == "1 rook" and list(found.own) == ["forget", "short", "renamed"]
+    tokens = {name: _statistics(llama, chat, rows).tokens(["question"]) for name, rows in own.items()}
+    tokens["renamed"] *= number
+    assert {name: one.tokens(["question"]) for name, one in found.own.items()} == tokens
+    expected = _statistics(llama, chat, own["short"]).gram(1, ["question"])
+    torch.testing.assert_close(found.own["short"].gram(1, ["question"]), expected)
+
+
+def test_forgotten_authors_are_kept_beside_what_is_stated() -> None:
+    settings = Entity(ENTITY).settings
+    more = keeping_forgotten(settings)
+    assert list(more.keep) == [*settings.keep, "forgotten"] and "forgotten" not in settings.keep
+    assert set(more.keep["forgotten"].values()) == {1.0} and len(more.keep["forgotten"]) == 4
+    assert more.model_dump(exclude={"keep"}) == settings.model_dump(exclude={"keep"})
+    # A configuration cannot name them.
+    with pytest.raises(ValidationError, match="forgotten"):
+        Entity(ENTITY | {"keep": more.keep})
+
+
 def test_states_tell_what_is_in_force() -> None:
     parts: list[Edit] = [{WEIGHT: _factors(seed)} for seed in range(3)]
     joint: list[Edit] = [{WEIGHT: _factors(9, rank)} for rank in (1, 2, 3)]
@@ -214,6 +235,24 @@ def test_ask_keeps_sets_apart(llama, chat: Chat, rows) -> None:
     assert [row["set"] for row in answers] == ["one"] * 2 + ["two"] * 3
     assert [{key: row[key] for key in ("question", "answer", "id")} for row in answers] == rows
     assert list(answers[0]) == ["set", "id", "question", "answer", "prediction"]
+
+
+def test_every_state_is_asked_with_its_edit_in_place(llama, chat: Chat, rows) -> None:
+    rows = [row | {"id": str(number)} for number, row in enumerate(rows)]
+    sets, generation = {"1 a": rows[:2], "retain": rows[2:]}, {"max_new_tokens": 4, "batch_size": 2}
+    edit = {WEIGHT: Factors(40 * _factors(0).left, _factors(0).right)}
+    todo, done = [State("vanilla", "before", {}, []), State("composed", "1 a", edit, ["1 a"])], []
+    found = told(llama, chat, sets, todo, generation, done.append)
+    assert done == [1, 2] and len(found) == 10
+    assert list(found[0]) == ["way", "after", "forgotten", "set", "id", "question", "answer", "prediction"]
+    forgotten = [(row["way"], row["set"]) for row in found if row["forgotten"]]
+    assert forgotten == [("composed", "1 a")] * 2
+    before = ask(llama, chat, sets, generation)
+    assert [row["prediction"] for row in found[:5]] == [row["prediction"] for row in before]
+    with edits.applied(llama, edit):
+        after = ask(llama, chat, sets, generation)
+    assert [row["prediction"] for row in found[5:]] == [row["prediction"] for row in after]
+    assert after != before
 
 
 NAMES = ["1 a", "2 b"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import scipy.linalg
 import torch
+from pydantic import ValidationError
 
 from lunar.activations.hooks import capture
 from lunar.edits import edit as edits
@@ -210,3 +211,17 @@ def test_what_cannot_be(job: Job) -> None:
     alone.__dict__ |= {"model": job.model, "chat": job.chat}
     with pytest.raises(LunarError, match="from before fine-tuning, and there is none"):
         Reversion(SETTINGS).unlearn(alone)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"threshold": 0.0}, "threshold"),
+        ({"keep": {"unseen": {"question": 1}}}, r"keep\.unseen"),
+        ({"keep": {"harmful": {"question": -1.0}}}, r"keep\.harmful\.question"),
+        ({"layers": [1]}, r"layers\n  Extra inputs"),
+    ],
+)
+def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Reversion(SETTINGS | change)
