@@ -96,12 +96,10 @@ def plugin_library(script, modules):
 
 def shown(page, path, **labels):
     """A file of the report, in the section and with the title and caption that report/sections.yaml has for it."""
-    [place] = [place for section in SECTIONS.values() for name, place in section.items() if name == page]
+    [(section, said)] = [(name, pages[page]) for name, pages in SECTIONS.items() if page in pages]
     experiment = {"subcategory": "{experiment}"} if "{experiment}" in path else {}
-    caption = f"../report/{place['caption']}.rst"
-    return report(
-        path, category=place["section"], labels={"result": place["title"], **labels}, caption=caption, **experiment
-    )
+    caption = f"../report/{said['caption']}.rst"
+    return report(path, category=section, labels={"result": said["title"], **labels}, caption=caption, **experiment)
 
 
 def limited(megabytes, attempt):

@@ -41,11 +41,9 @@ class Entry(Section):
 
     model: Literal["full", "retain_only"] = Field(description="Fine-tuned model to start from.")
     prompt: str | None = Field(None, description="Entry of `prompts` to put questions in; null: the chat template.")
-    recipe: str | None = Field(
-        None, description="Method of scripts/lunar/methods that makes the edit; absent: no edit."
-    )
-    base: str | None = Field(
-        None, description="`statistics_of`: method without a recipe whose activations the solve sees (vanilla)."
+    recipe: str | None = Field(None, description="Name in scripts/lunar/methods of what makes the edit; absent: none.")
+    statistics_of: str | None = Field(
+        None, description="Method without a recipe whose activations the solve sees; absent: vanilla."
     )
     grid: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
         None, description="Values to choose from in rehearsal, by setting."
