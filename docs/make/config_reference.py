@@ -59,11 +59,15 @@ def default(path: tuple[str, ...], node: words.Node) -> str:
 
 def below(node: words.Node) -> Iterator[tuple[str, words.Node, bool]]:
     """The keys of a mapping, or of the mappings in it: name (``<name>`` where it is free), schema, whether required."""
-    for branch in words.branches(node):
+    every = words.branches(node)
+    for branch in every:
         for name, child in branch.get("properties", {}).items():
-            yield name, child, name in branch.get("required", [])
-        if isinstance(branch.get("additionalProperties"), dict) and branch["additionalProperties"]:
-            yield "<name>", branch["additionalProperties"], False
+            shared = all(name in other.get("properties", {}) for other in every if "properties" in other)
+            kind = "" if shared else f"{branch['properties'].get('source', {}).get('const', '')}: "
+            said = f"{kind.lstrip(': ')}{child.get('description', '')}"
+            yield name, child | {"description": said}, shared and name in branch.get("required", [])
+        if words.free(branch):
+            yield "<name>", words.free(branch), False
         if "items" in branch:
             for name, child, required in below(branch["items"]):
                 yield f"[].{name}", child, required

@@ -97,6 +97,9 @@ def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = 
                 if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
                     raise
                 del experiment["methods"][method]
+                attacked = experiment["attacked"]
+                if "methods" not in over.get("attacked", {}):
+                    attacked["methods"] = [name for name in attacked["methods"] if name != method]
         experiment["methods"] |= climb(experiment, f"experiments.{name}")
         check(experiment, plugins, made, f"experiments.{name}")
         for number, seed in enumerate(experiment["seeds"]):

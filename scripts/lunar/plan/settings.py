@@ -126,15 +126,20 @@ def mistake(
         return f"{key}: {given[tag]!r} is not allowed{nearest(given[tag], known.split(', '))}; allowed is {known}"
     if first["type"] == "value_error":
         return f"{key}.{first['ctx']['error']}".removeprefix(".")
-    if first["type"] == "extra_forbidden":
-        known = words.keys(words.at(whole, path[:-1], value), _value(value, path[:-1]))
+    unknown = first["loc"][-1] == "[key]"  # of a mapping with names of its own
+    if first["type"] == "extra_forbidden" or unknown:
+        holder = words.at(whole, path[:-1], value)
+        if unknown and holder.get("patternProperties"):
+            return f"{key}: {path[-1]!r} is no name; {words.bounds(holder).replace('`', '')}"
+        known = holder["propertyNames"]["enum"] if unknown else words.keys(holder, _value(value, path[:-1]))
         there = f"its keys are {', '.join(known)}" if known else "it has no keys"
         return f"{key}: no such key{nearest(path[-1], known)}; {there}"
     node = words.at(whole, path, value)
     if first["type"] in ("missing", "union_tag_not_found"):
         return f"{key}: missing; {node.get('description', 'it has to be stated')}"
     allowed = words.allowed_in_words(node) or first["msg"]
-    hint = _as_number(given) if isinstance(given, str) and "number" in allowed else nearest(given, words.choices(node))
+    hint = _as_number(given) if "number" in allowed else ""
+    hint = hint or nearest(given, words.choices(node))
     return f"{key}: {given!r} is not allowed{hint}; allowed is {allowed}"
 
 
@@ -144,10 +149,12 @@ def _value(value: Any, path: Sequence[str | int]) -> Any:
     return value
 
 
-def _as_number(text: str) -> str:
+def _as_number(given: Any) -> str:
     try:
-        number = float(text)
+        number = float(given) if isinstance(given, str) else None
     except ValueError:
+        number = None
+    if number is None:
         return ""
     mantissa, _, exponent = f"{number:e}".partition("e")
     return f", since YAML reads it as text: write {float(mantissa)}e{int(exponent)}"

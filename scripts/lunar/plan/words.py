@@ -42,7 +42,7 @@ def at(node: Node, path: Sequence[str | int], value: Any) -> Node:
         for branch in _chosen(branches(node), value):
             inside = branch.get("items") if isinstance(part, int) else branch.get("properties", {}).get(part)
             if inside is None and not isinstance(part, int):
-                inside = branch.get("additionalProperties")
+                inside = free(branch)
             if isinstance(inside, dict):
                 found = inside
                 break
@@ -62,6 +62,12 @@ def _chosen(found: list[Node], value: Any) -> list[Node]:
         return isinstance(value, Mapping) and all(value.get(key) == constant for key, constant in constants.items())
 
     return sorted(found, key=lambda branch: not fits(branch))
+
+
+def free(node: Node) -> Node:
+    """What a mapping holds under names of the user's choice; empty where it holds nothing so."""
+    found = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
+    return found if isinstance(found, dict) else {}
 
 
 def keys(node: Node, value: Any = None) -> list[str]:
@@ -104,8 +110,9 @@ def bounds(node: Node) -> str:
     found += [f"{sign} {node[key]:g}" for key, sign in signs.items() if key in node]
     if "pattern" in node and node["pattern"] != r"\S":
         found.append(f"matches `{node['pattern']}`")
-    if "pattern" in node.get("propertyNames", {}):
-        found.append(f"names match `{node['propertyNames']['pattern']}`")
+    found += [f"names match `{pattern}`" for pattern in node.get("patternProperties", {})]
+    if "enum" in node.get("propertyNames", {}):
+        found.append(f"keys {', '.join(f'`{name}`' for name in node['propertyNames']['enum'])}")
     if any(node.get(key) for key in ("minItems", "minProperties", "minLength")) or node.get("pattern") == r"\S":
         found.append("not empty")
     inside = node.get("items", {})

@@ -251,7 +251,7 @@ def nobody(tmp_path: Path) -> dict[str, Any]:
 
 
 def looked_for(settings: dict[str, Any]) -> list[Line]:
-    return subjects(replaced(settings), settings["data"]["names"])
+    return subjects(replaced(settings, PLUGINS), settings["data"]["names"])
 
 
 def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None
 
 def test_nobody_to_replace_is_no_matter_where_nothing_replaces(nobody: dict[str, Any]) -> None:
     nobody["compare"] = ["vanilla"]
-    assert replaced(nobody) == {}
+    assert replaced(nobody, PLUGINS) == {}
     nobody["attacked"]["attacks"] = ["backwards"]
     (line,) = looked_for(nobody)
     assert line.found == "forget: no question names its subject, whom backwards would replace"
@@ -286,7 +286,7 @@ def test_every_shipped_experiment_has_somebody_to_replace(monkeypatch: pytest.Mo
     config = deepcopy(CONFIG)
     experiments = resolve(config, PLUGINS)
     assert {name: looked_for(settings) for name, settings in experiments.items()} == {name: [] for name in experiments}
-    assert replaced(experiments["pistol-smollm2"]).keys() == {
+    assert replaced(experiments["pistol-smollm2"], PLUGINS).keys() == {
         "forget",
         "rehearsal on data/pistol/A_C.jsonl",
         "rehearsal on data/pistol/G_J.jsonl",

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from lunar.data.splits import ANSWERED, BUILT_FROM, LADDER_SPLITS, SPLITS
 from lunar.errors import LunarError
 from lunar.plan import experiments as settings
 from lunar.plan import user_defaults as own
@@ -16,19 +15,15 @@ from lunar.plan.experiments import (
     climb,
     merge,
     override,
-    recipes,
     rungs,
     settle,
     value,
     write_yaml,
 )
-from lunar.plan.imports import imported_modules
 from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
-SCRIPTS = ROOT / "scripts"
 SHIPPED = deepcopy(CONFIG)
-RECIPES = {name: one.module for name, one in PLUGINS.methods.items()}
 # A whole entry of a method, settled.
 SOLVED = {
     "model": "full",
@@ -45,7 +40,7 @@ GRID = {"layers": [[12], [14, 16], "best"], "coefficient": [1.0, 2.0]}
 
 
 def resolve(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return settings.resolve(config, RECIPES)
+    return settings.resolve(config, PLUGINS)
 
 
 def without(entry: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -69,10 +64,11 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }
     defaults |= {
         "compare": ["vanilla", "retain_only", "lunar"],
-        "ladder": {},
+        "ladder": None,
         "optimisers": None,
         "prompts": {"qa": "Q: {question} A:"},
     }
+    defaults["attacked"] |= {"methods": ["lunar"], "attacks": ["reverse"]}
     defaults["figures"]["methods"] = defaults["sequential"]["methods"] = ["lunar"]
     toy = {name: config["experiments"]["toy"][name] for name in ("model", "data", "rehearsal", "sequential")}
     toy |= {"layers": {"candidates": [2, 3, 4]}, "methods": {"lunar": {"grid": {"layers": [[2], [3, 4]]}}}}
@@ -91,7 +87,7 @@ def put(config: dict[str, Any], path: str, new: Any) -> None:
 def test_shipped_configuration_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = deepcopy(SHIPPED)
-    experiments = own.resolve(config, RECIPES)
+    experiments = own.resolve(config, PLUGINS)
     assert {name.partition("@")[0] for name in experiments} == set(SHIPPED["experiments"])
     default = experiments["authors-smollm2"]
     stated = merge(SHIPPED["defaults"], SHIPPED["experiments"]["authors-smollm2"])
@@ -220,18 +216,20 @@ def test_near_misses_are_allowed(config: dict[str, Any], path: str, new: Any) ->
 
 
 METHOD_MISTAKES = {
-    "no model": (without(SOLVED, "model"), r"new\.model: missing; say which fine-tuned model it starts from"),
+    "no model": (without(SOLVED, "model"), r"new\.model: missing; Fine-tuned model to start from"),
     "prompt": (SOLVED | {"prompt": "qaa"}, r"new\.prompt: 'qaa' is none of qa; did you mean 'qa'\?"),
     "recipe": (SOLVED | {"recipe": "redirect"}, r"new\.recipe: 'redirect' is none of .*did you mean 'redirection'\?"),
     "no recipe": (
         {"model": "full", "prompt": "qa", "ridge": 1.0, "coefficient": 2.0},
-        r"new: coefficient says how to edit the model, but there is no recipe; name one or leave it out",
+        r"new\.(coefficient|ridge): no such key",
     ),
-    "base with a recipe": (SOLVED | {"base": "lunar"}, r"new\.base: 'lunar' is none of vanilla, retain_only$"),
-    "base": (SOLVED | {"base": "vanila"}, r"new\.base: 'vanila' is none of .*; did you mean 'vanilla'\?"),
-    "base of the direction": (
-        SOLVED | {"direction": SOLVED["direction"] | {"base": "lunar"}},
-        r"new\.direction\.base: 'lunar' is none of vanilla, retain_only$",
+    "base with a recipe": (
+        SOLVED | {"statistics_of": "lunar"},
+        r"new\.statistics_of: 'lunar' is none of vanilla, retain_only$",
+    ),
+    "base": (
+        SOLVED | {"statistics_of": "vanila"},
+        r"new\.statistics_of: 'vanila' is none of .*; did you mean 'vanilla'\?",
     ),
     "stated and in the grid": (
         SOLVED | {"grid": {"ridge": [1.0e-3, 1.0e-2]}},
@@ -257,16 +255,25 @@ METHOD_MISTAKES = {
         without(SOLVED, "layers") | {"grid": {"layers": [[12]]}, "choices": {"lunar": ["layers"]}},
         r"new\.choices\.lunar\.layers: also stated as .*methods\.new\.grid\.layers; leave one of them",
     ),
-    "one key is missing": (
-        without(SOLVED, "keep"),
-        r"new: a method with a direction needs keep too",
+    "a key is missing": (without(SOLVED, "keep"), r"new\.keep: missing; Spans to leave as they are"),
+    "a key that no recipe has": (SOLVED | {"rigde": 1.0}, r"new\.rigde: no such key; did you mean 'ridge'\?; its keys"),
+    "a key of another recipe": (SOLVED | {"blocks": [3]}, r"new\.blocks: no such key; .*its keys are"),
+    "a value of another kind": (SOLVED | {"ridge": "0.1"}, r"new\.ridge: '0\.1' is not allowed.* allowed is number"),
+    "a value that is too small": (SOLVED | {"ridge": 0.0}, r"new\.ridge: 0\.0 is not allowed; allowed is number, > 0"),
+    "a value of the grid": (
+        without(SOLVED, "ridge") | {"grid": {"ridge": [1.0, -1.0]}},
+        r"new\.grid\.ridge\[1\]: -1\.0 is not allowed; allowed is number, > 0",
     ),
-    "all keys are missing": (
-        {key: SOLVED[key] for key in ("model", "recipe", "direction")},
-        r"new: a method with a direction needs coefficient, redirect, keep, ridge, layers too",
+    "a site": (
+        SOLVED | {"direction": SOLVED["direction"] | {"site": "residul"}},
+        r"new\.direction\.site: 'residul' is not allowed; did you mean 'residual'\?",
     ),
-    "layers": (SOLVED | {"layers": "bset"}, r"new\.layers: 'bset' .* did you mean 'best'\?"),
-    "top_k": (SOLVED | {"layers": "topk"}, r"new\.layers: 'topk' .* did you mean 'top_k'\?"),
+    "a span": (
+        SOLVED | {"keep": {"retain": {"questions": 1}}},
+        r"new\.keep\.retain\.questions: no such key; did you mean 'question'",
+    ),
+    "layers": (SOLVED | {"layers": "bset"}, r"new\.layers: 'bset' .*did you mean 'best'\?"),
+    "top_k": (SOLVED | {"layers": "topk"}, r"new\.layers: 'topk' .*did you mean 'top_k'\?"),
     "layer": (SOLVED | {"layers": [12, 13]}, r"new\.layers: 13 is none of 12, 14, 16$"),
     "layer in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": [[12], [14, 9]]}},
@@ -274,23 +281,23 @@ METHOD_MISTAKES = {
     ),
     "word in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": ["best", "topk"]}},
-        r"new\.grid\.layers\[1\]: 'topk' .* did you mean 'top_k'\?",
+        r"new\.grid\.layers\[1\]: 'topk' .*did you mean 'top_k'\?",
     ),
     "declined without a redirection": (
         ENTITY | {"keep": {"declined": {"answer": 1}}},
-        r"new\.keep\.declined: the recipe entity brings no refusal about; leave declined out",
+        r"new\.keep\.declined: no such key; its keys are forget, retain, general, renamed",
     ),
     "reversion without": (
         {"model": "full", "recipe": "reversion", "ridge": 1.0e-3},
-        r"new: the recipe reversion needs threshold, keep too",
+        r"new\.keep: missing; Spans to leave as they are",
     ),
     "refused prompts of another recipe": (
         SOLVED | {"keep": {"harmful": {"answer": 1}}},
-        r"new\.keep\.harmful: only the recipe reversion keeps these rows; leave them out",
+        r"new\.keep\.harmful: no such key; its keys are forget, retain",
     ),
     "grid of single blocks": (
         without(SOLVED, "layers") | {"grid": {"layers": [12, 14]}},
-        r"new\.grid\.layers\[0\]: 12 is no list; each value is best, top_k or a list of blocks",
+        r"new\.grid\.layers\[0\]: 12 is not allowed; allowed is best, top_k, list of whole number",
     ),
 }
 
@@ -328,12 +335,10 @@ def test_a_grid_needs_somebody_to_choose_on(config: dict[str, Any]) -> None:
     "entry",
     [
         SOLVED,
-        SOLVED | {"layers": "top_k", "base": "retain_only", "prompt": "qa"},
-        SOLVED | {"direction": SOLVED["direction"] | {"base": "vanilla"}},
+        SOLVED | {"layers": "top_k", "statistics_of": "retain_only", "prompt": "qa"},
         without(SOLVED, "ridge") | {"grid": {"ridge": [0.1, 1.0]}},
         without(SOLVED, "layers", "coefficient") | {"choices": {"lunar": ["layers", "coefficient"]}},
         {"model": "full", "prompt": "qa"},  # a reference under another prompt
-        {"model": "full", "recipe": "redirection"},  # a recipe may have other settings, which it checks itself
     ],
 )
 def test_methods_that_are_allowed(config: dict[str, Any], entry: dict[str, Any]) -> None:
@@ -455,7 +460,7 @@ def test_a_rehearsed_foot_is_climbed_without_its_grid(ladder: dict[str, Any]) ->
     """What was chosen for the foot says nothing about the rung above, which has to state it or take it over."""
     one = ladder["experiments"]["authors-smollm2"]
     one["methods"]["foot"] = without(FOOT, "coefficient") | {"grid": {"coefficient": [1.0, 3.0]}}
-    with pytest.raises(LunarError, match=r"methods\.ladder-template: a method with a direction needs coefficient too"):
+    with pytest.raises(LunarError, match=r"methods\.ladder-template\.coefficient: missing"):
         resolve(ladder)
     one["ladder"]["rungs"]["template"]["choices"] = {"foot": ["coefficient"]}
     one["ladder"]["rungs"]["choice"]["choices"]["foot"] = None
@@ -463,15 +468,17 @@ def test_a_rehearsed_foot_is_climbed_without_its_grid(ladder: dict[str, Any]) ->
 
 
 def test_null_at_the_top_is_a_value(ladder: dict[str, Any]) -> None:
-    """Some settings are null for "without"; a rung cannot set that, so the foot has to have it."""
+    """Null is "without" for some settings; a rung cannot set that, so the foot has to have it."""
     one = ladder["experiments"]["authors-smollm2"]
-    one["methods"]["lunar"] = {"adapter": None}
+    one["methods"]["lunar"] = {"prompt": None}
+    one["ladder"]["rungs"]["template"] = {"ridge": 1.0e-3}
+    one["methods"]["foot"].pop("prompt")
     with pytest.raises(
-        LunarError, match=r"the rungs do not lead to 'lunar'; adapter is absent on the last rung and None there"
+        LunarError, match=r"the rungs do not lead to 'lunar'; prompt is absent on the last rung and None there"
     ):
         resolve(ladder)
-    one["methods"]["foot"]["adapter"] = None
-    assert resolve(ladder)["authors-smollm2"]["methods"]["ladder-ridge"]["adapter"] is None
+    one["methods"]["foot"]["prompt"] = None
+    assert resolve(ladder)["authors-smollm2"]["methods"]["ladder-ridge"]["prompt"] is None
 
 
 def test_no_ladder(config: dict[str, Any]) -> None:
@@ -532,58 +539,6 @@ def test_mistakes_in_a_ladder_are_named(ladder: dict[str, Any], path: str, new: 
         resolve(ladder)
 
 
-# --- Recipes
-
-
-def write_methods(folder: Path, **modules: str) -> None:
-    (folder / "lunar/methods").mkdir(parents=True)
-    for name, text in modules.items():
-        (folder / f"lunar/methods/{name}.py").write_text(text, encoding="utf-8")
-
-
-def test_recipes_are_found_without_importing(tmp_path: Path) -> None:
-    write_methods(
-        tmp_path,
-        __init__="def method(name):\n    return lambda cls: cls\n",
-        one="""
-import no_such_package
-@method("first")
-class First: ...
-@dataclass
-@method("second")  # among other decorators
-class Second: ...
-@other("not one")
-class Other: ...
-@method("a function is none")
-def function(): ...
-""",
-        two='@method("third")\nclass Third: ...\n',
-    )
-    assert recipes(tmp_path) == {
-        "first": "lunar.methods.one",
-        "second": "lunar.methods.one",
-        "third": "lunar.methods.two",
-    }
-
-
-def test_shipped_recipes() -> None:
-    assert RECIPES["redirection"] == "lunar.methods.redirection"
-
-
-def test_recipe_of_one_name_twice(tmp_path: Path) -> None:
-    text = '@method("same")\nclass A: ...\n'
-    write_methods(tmp_path, one=text, two=f"\n{text}")
-    with pytest.raises(LunarError, match=r"two\.py:2: the method 'same' is also in lunar\.methods\.one"):
-        recipes(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["NAME", "'a' + 'b'", "", "name='a'", "3", "f'a'"])
-def test_recipe_whose_name_is_not_literal(tmp_path: Path, name: str) -> None:
-    write_methods(tmp_path, one=f"@method({name})\nclass A: ...\n")
-    with pytest.raises(LunarError, match=r"one\.py:1: @method takes a name, as a literal text"):
-        recipes(tmp_path)
-
-
 def test_value_sorts_keys_at_every_depth() -> None:
     settings = {"a": {"z": 1, "b": {"y": 2, "x": [3, 1, 2]}}}
     found = value(settings, ["a"])
@@ -593,78 +548,8 @@ def test_value_sorts_keys_at_every_depth() -> None:
 
 
 def test_value_of_a_missing_key() -> None:
-    assert value({"a": {}}, ["a", "b"], missing_ok=True) is None
     with pytest.raises(KeyError):
         value({"a": {}}, ["a", "b"])
-
-
-def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
-    (tmp_path / "lunar").mkdir()
-    files = {
-        "script.py": "import os\nfrom lunar import a\n",
-        "lunar/a.py": "def late():\n    from lunar.b import thing\n",
-        "lunar/b.py": "import lunar.c as c\nfrom lunar.a import late\n",  # a cycle must end
-        "lunar/c.py": "import lunarlike\nfrom other.lunar import d\n",
-        "lunar/d.py": "",
-    }
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert imported_modules(tmp_path / "script.py") == [str(tmp_path / "lunar" / f"{name}.py") for name in "abc"]
-
-
-def test_imports_of_packages(tmp_path: Path) -> None:
-    """A package's ``__init__.py`` runs with any module in it; the library's own holds no code."""
-    files = {
-        "script.py": "from lunar.box import thing\n",
-        "other.py": "from lunar.box.one import thing\n",
-        "plain.py": "import json\n",
-        "lunar/__init__.py": "",
-        "lunar/a.py": "",
-        "lunar/box/__init__.py": "from lunar.a import x\n",
-        "lunar/box/one.py": "",
-        "lunar/box/two.py": "from lunar.b import y\n",
-        "lunar/b.py": "",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-
-    def names(script: str, *more: str) -> list[str]:
-        return [str(Path(path).relative_to(tmp_path)) for path in imported_modules(tmp_path / script, *more)]
-
-    assert names("script.py") == ["lunar/a.py", "lunar/box/__init__.py"]
-    assert names("other.py") == ["lunar/a.py", "lunar/box/__init__.py", "lunar/box/one.py"]
-    # A module whose name the configuration gives, followed as any other.
-    assert names("plain.py") == []
-    assert names("plain.py", "lunar.box.two") == [
-        *("lunar/a.py", "lunar/b.py", "lunar/box/__init__.py", "lunar/box/two.py"),
-    ]
-
-
-def test_imports_of_the_shipped_scripts() -> None:
-    def names(script: str, *more: str) -> set[str]:
-        found = (Path(path).relative_to(SCRIPTS / "lunar") for path in imported_modules(SCRIPTS / script, *more))
-        return {str(path.with_suffix("")) for path in found}
-
-    # A job depends on its own method's module and on no other.
-    assert not {"edits/solve", "activations/direction", "methods/redirection"} & names("unlearn.py")
-    found = names("unlearn.py", RECIPES["redirection"])
-    assert {"edits/edit", "model/load", "edits/solve", "activations/direction", "methods/redirection"} <= found
-    own = {f"methods/{name}" for name in ("__init__", "base", "redirection", "settings")}
-    assert {name for name in found if name.startswith("methods/")} == own
-    # The checks of the data must run where torch is not installed, and not again when the model code changes.
-    data = {"data/__init__", "data/rows", "files"}
-    assert names("prepare_data.py") == data | {"data/splits"}
-    assert names("rename_subjects.py") == data | {"data/forget_sets", "data/subjects"}
-    # Nor may anything be made again for a change of what reads the configuration.
-    assert not [path.name for path in SCRIPTS.glob("*.py") if "plan/experiments" in names(path.name)]
-
-
-def test_splits_have_distinct_names() -> None:
-    assert len(set(SPLITS)) == len(SPLITS)
-    assert set(ANSWERED) | set(BUILT_FROM) <= set(SPLITS)
-    assert not set(ANSWERED) & set(BUILT_FROM), "two rules would write one file"
-    assert set(LADDER_SPLITS) <= set(ANSWERED)
 
 
 def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
@@ -695,13 +580,13 @@ def test_the_experiment_of_the_page_resolves(monkeypatch: pytest.MonkeyPatch) ->
         block = block.replace(f"my/{mine}.jsonl", f"data/authors/{ours}.jsonl")
     config = deepcopy(SHIPPED)
     config["experiments"] |= yaml.safe_load(block)["experiments"]
-    mine = own.resolve(config, RECIPES)["mine"]
+    mine = own.resolve(config, PLUGINS)["mine"]
     assert mine["methods"]["lunar"]["grid"]["layers"] == [[15], [17], [19], [21]]
     # What of the defaults does not fit other layers is left out; what is asked for has to fit.
     assert "lunar-topk" not in mine["methods"]
     config["experiments"]["mine"]["compare"].append("lunar-topk")
     with pytest.raises(LunarError, match=r"mine\.methods\.lunar-topk\.grid\.layers"):
-        own.resolve(config, RECIPES)
+        own.resolve(config, PLUGINS)
 
 
 def test_other_data_brings_no_rehearsal_along(config: dict[str, Any]) -> None:
@@ -710,13 +595,3 @@ def test_other_data_brings_no_rehearsal_along(config: dict[str, Any]) -> None:
         resolve(config)
     config["experiments"]["other"]["methods"] = {"lunar": {"layers": [12], "coefficient": 1.0}}
     assert resolve(config)["other"]["rehearsal"]["authors"] == []
-
-
-def test_a_direction_under_another_prompt_is_not_rehearsed(config: dict[str, Any]) -> None:
-    methods = config["defaults"]["methods"]
-    methods["vanilla-qa"] = {"model": "full", "prompt": "qa"}
-    methods["lunar"]["direction"] = SOLVED["direction"] | {"base": "vanilla-qa"}
-    with pytest.raises(LunarError, match=r"methods\.lunar\.grid: .* leave direction\.base out"):
-        resolve(config)
-    methods["lunar"]["base"] = "vanilla-qa"
-    resolve(config)

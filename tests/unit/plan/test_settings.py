@@ -58,7 +58,7 @@ MISTAKES = [
     ("ladder.top", 1, "ladder.top: no such key; did you mean 'to'?"),
     ("mixture", {"shares": [2], "facts": 1, "trained": {"w": {}}}, "mixture.shares[0]: 2 is not allowed; allowed is"),
     ("optimisers.solvers.sgd.momentum", GONE, "optimisers.solvers.sgd.momentum: missing; sgd with schedule constant"),
-    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is not allowed"),
+    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is no name; names match ^[a-z0-9-]+$"),
 ]
 
 
@@ -75,8 +75,12 @@ def test_mistakes_of_an_experiment(path: str, value: Any, message: str) -> None:
     [
         ("runn", ["toy"], "runn: no such key; did you mean 'run'?; its keys are run, export, sources"),
         ("run", [], "run: [] is not allowed; allowed is list of text, not empty"),
-        ("experiments.a b", {}, "experiments.a b: 'a b' is not allowed"),
-        ("sources.tofu.revision", "main", "sources.tofu.revision: 'main' is not allowed; allowed is text, matches"),
+        ("experiments.a b", {}, "experiments.a b: 'a b' is no name; names match ^[A-Za-z0-9._-]+$"),
+        (
+            "sources.tofu.revision",
+            "main",
+            "sources.tofu.revision: 'main' is not allowed; allowed is",
+        ),
         ("sources.tofu.id", GONE, "sources.tofu.id: missing; a data set from source hub needs it"),
         ("bench.sizes.llama2-7b.dtype", "int8", "bench.sizes.llama2-7b.dtype: 'int8' is not allowed"),
         ("bench.sizes.llama2-7b.batch_size.pass", 0, "batch_size.pass: 0 is not allowed; allowed is whole number, ≥ 1"),

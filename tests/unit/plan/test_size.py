@@ -1,12 +1,11 @@
 """Sizes of models that were not fetched yet."""
 
 import json
-from pathlib import Path
 
 import pytest
-import yaml
 
 from lunar.plan.size import SHIPPED, SUMS, larger_sums, memory, of_sizes, parameters, statistics
+from shipped import CONFIG
 
 # config.json of SmolLM2-135M-Instruct and of Llama-2-7b, as far as sizes go.
 SMOLLM2 = {
@@ -28,7 +27,7 @@ LLAMA2 = {
 
 
 LLAMA3 = LLAMA2 | {"intermediate_size": 14336, "num_key_value_heads": 8, "vocab_size": 128256}
-EXPERIMENTS = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text(encoding="utf-8"))["experiments"]
+EXPERIMENTS = CONFIG["experiments"]
 # As their cards say.
 PARAMETERS = {
     "tofu-llama2-7b": 6.74e9,

@@ -28,11 +28,11 @@ def test_inputs_named() -> None:
 def test_inputs_of_a_job_are_read(tmp_path: Path) -> None:
     (tmp_path / "forget.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
     (tmp_path / "layers.json").write_text('{"best": 2}', encoding="utf-8")
-    save_file({"mean": torch.ones(2)}, tmp_path / "s.safetensors")
+    save_file({"mean.residual.last": torch.ones(2)}, tmp_path / "s.safetensors")
     names = {"rows_forget": "forget.jsonl", "direction_forget": "s.safetensors", "layers": "layers.json"}
     found = job_inputs({key: str(tmp_path / name) for key, name in names.items()})
     assert found["rows"] == {"forget": [{"id": "a"}]}
-    assert torch.equal(found["directions"]["forget"]["mean"], torch.ones(2))
+    assert torch.equal(found["directions"]["forget"].mean("residual", "last"), torch.ones(2))
     assert (found["statistics"], found["chosen"]) == ({}, {"best": 2})
     assert Job("a", **job_inputs({})).chosen == {}
 

@@ -1,0 +1,150 @@
+"""What an experiment says of its jobs and their files, without Snakemake."""
+
+from typing import Any
+
+import pytest
+
+from clone import ROOT
+from lunar.plan.experiment import Experiment
+from lunar.plan.plan import Plan, plan
+from shipped import CONFIG
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return plan(CONFIG | {"run": ["toy"]}, ROOT / "scripts")
+
+
+@pytest.fixture(scope="module")
+def toy(planned: Plan) -> Experiment:
+    return planned.experiments["toy"]
+
+
+@pytest.fixture(scope="module")
+def default(planned: Plan) -> Experiment:
+    return planned.experiments["authors-smollm2"]
+
+
+def test_which_methods_and_attacks_there_are(toy: Experiment) -> None:
+    assert toy.controls() == ["vanilla", "retain_only"]
+    assert toy.edited() == toy.compared()[2:]
+    assert toy.rehearsed() == [name for name in toy.edited() if "grid" in toy.methods[name]]
+    assert toy.attacked() == ["lunar"] and toy.attacked_edits() == ["lunar"]
+    assert toy.attacks("quantisation") == ["quantise-nf4", "quantise-rtn4"]
+    assert toy.attacks("relearning") == ["relearn-half", "relearn-general"]
+    assert sorted(toy.curves()) == ["layer_skip", "logit_lens", "relearning", "sampling"]
+    assert toy.attack_controls("lunar") == [] and toy.drawn() == ["lunar-topk"]
+
+
+def test_paths_take_every_combination(toy: Experiment) -> None:
+    found = toy.paths("a/{x}_{y}.csv", x=["1", "2"], y=["p", "q"])
+    assert found == [f"results/toy/a/{name}.csv" for name in ("1_p", "1_q", "2_p", "2_q")]
+    assert toy.paths("a/{x}", x=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "statistics", "rows", "more"),
+    [
+        ("lunar", {"forget", "retain", "general", "renamed", "declined"}, False, set()),
+        ("lunar-topk", {"forget", "short", "retain", "general", "renamed"}, False, set()),
+        ("lunar-entity", set(), True, set()),
+        ("lunar-entity-refusal", set(), True, set()),
+        ("lunar-revert", set(), True, {"fictitious", "harmful"}),
+        ("lunar-official", set(), True, set()),
+        ("npo", set(), True, set()),
+    ],
+)
+def test_a_method_is_given_what_it_declares(
+    toy: Experiment, method: str, statistics: set[str], rows: bool, more: set[str]
+) -> None:
+    found = toy.statistics_needed(method)
+    assert {name.removeprefix("statistics_") for name in found if name.startswith("statistics_")} == statistics
+    direction = {"direction_forget", "direction_fictitious", "direction_harmful"} & set(found)
+    assert bool(direction) == ("direction" in toy.methods[method])
+    assert ("rows_forget" in toy.rows_needed(method)) == rows
+    assert set(toy.references_needed(method)) == {f"rows_{name}" for name in more}
+    assert toy.model_before(method) == ("results/models/toy" if method == "lunar-revert" else [])
+
+
+def test_a_rehearsal_collects_its_own_statistics(toy: Experiment) -> None:
+    assert set(toy.statistics_needed("lunar", rehearsal=True)) == {"direction_fictitious", "statistics_general"}
+
+
+def test_sums_are_made_where_a_solve_starts_from_them(toy: Experiment) -> None:
+    assert toy.grams_needed("vanilla", "forget") == toy.value("layers", "candidates")
+    assert toy.grams_needed("vanilla", "harmful") == toy.grams_needed("lunar-topk", "forget") == []
+
+
+def test_layers_are_asked_for_where_they_are_wanted(default: Experiment) -> None:
+    layers = {"layers": "results/authors-smollm2/layers.json"}
+    assert default.layers_needed("lunar-official") == layers
+    assert default.layers_needed("lunar") == default.layers_needed("npo") == {}
+
+
+def test_choices_come_from_rehearsals(default: Experiment) -> None:
+    assert default.choices("lunar-entity-refusal") == {
+        "lunar-entity-refusal": ["coefficient", "layers"],
+        "lunar-entity-spread": ["blocks", "factor"],
+    }
+    assert list(default.choices("lunar-entity-refusal", own=False)) == ["lunar-entity-spread"]
+    assert default.rehearsals_needed("lunar") == ["results/authors-smollm2/rehearsal/lunar.json"]
+
+
+@pytest.mark.parametrize(
+    ("attack", "needed"),
+    [
+        ("typos", {"rows_forget", "rows_retain"}),
+        ("paraphrase", {"rows_forget", "rows_retain", "rows_forget_paraphrase"}),
+        ("amplify", {"rows_forget", "rows_retain", "before"}),
+        ("quantise-nf4", {"rows_forget", "rows_retain", "layers"}),
+        (
+            "reverse",
+            {"rows_forget", "rows_retain", "layers"} | {f"statistics_{s}" for s in ("forget", "harmful", "fictitious")},
+        ),
+    ],
+)
+def test_an_attack_is_given_what_it_declares(default: Experiment, attack: str, needed: set[str]) -> None:
+    assert set(default.attack_inputs(attack)) == needed
+
+
+def test_an_attack_that_inverts_has_what_a_solve_read(default: Experiment) -> None:
+    found = default.attack_inputs("invert")
+    assert found["rows_renamed_kept"] == "results/authors-smollm2/references/renamed_kept.jsonl"
+    assert {"rows_short", "rows_renamed", "rows_general"} <= set(found)
+
+
+def test_final_files(toy: Experiment, default: Experiment) -> None:
+    files = toy.report_files()
+    assert files[-1] == "results/toy/tables/provenance.html" and len(files) == len(set(files))
+    assert {"results/toy/figures/pca_lunar-topk.svg", "results/toy/tables/sequential_lunar.csv"} <= set(files)
+    assert "results/toy/figures/mixture.svg" not in files and "results/toy/tables/seeds.html" not in files
+    assert "results/authors-smollm2/tables/removal.csv" in default.attack_files()
+
+
+def test_an_experiment_without_attacks_has_none_of_their_files(planned: Plan) -> None:
+    settings: dict[str, Any] = planned.experiments["toy"].settings
+    bare = Experiment("toy", settings | {"attacked": settings["attacked"] | {"methods": []}}, planned.plugins)
+    assert bare.attacks() == bare.attack_files() == bare.of_attacks("{method}/{attack}") == []
+
+
+def test_seeds_are_experiments_of_their_own(planned: Plan) -> None:
+    seeds = planned.experiments["authors-smollm2-seeds"]
+    assert list(seeds.seeds()) == ["0", "1", "2"]
+    assert seeds.of_seeds("tables/main.csv")[1] == "results/authors-smollm2-seeds@1/tables/main.csv"
+    assert seeds.of_seeds("tables/nothing.csv") == []
+
+
+def test_a_larger_model_asks_for_more(planned: Plan, default: Experiment) -> None:
+    large = planned.experiments["tofu-llama2-7b"]
+    assert default.megabytes(3500, sums=True) == 3500 and default.minutes(30) == 30
+    assert large.megabytes(3500) > 20_000 and large.minutes(30) > 200
+    assert large.megabytes(3500, sums=True) > large.megabytes(3500)
+    assert default.edit_megabytes("lunar") == 2000 < default.edit_megabytes("npo") == 3500
+    assert large.base.local() == {
+        "name": "tofu-llama2-7b",
+        "source": "path",
+        "folder": "results/hub/tofu-llama2-7b",
+    } | {"disk_gb": 0}
+    assert planned.bases["toy"].downloaded == [] and planned.bases["toy"].corpus[0] == "data/toy/rook.jsonl"
