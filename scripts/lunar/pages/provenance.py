@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lunar.plan.check import amount, gpus, installed_memory
+from lunar.plan.machine import amount, gpus, installed_memory
 
 COLUMNS = ("rule", "jobs", "seconds", "cpu_seconds", "longest_seconds", "peak_mb")
 
