@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from lunar.data.rows import splits
-from lunar.data.splits import SPLITS
 from lunar.files import write_rows
 from lunar.progress import script
 
@@ -13,7 +12,7 @@ def main(smk) -> None:
         rows = splits(smk.params.data)
         for path in smk.output.splits:
             write_rows(path, rows[Path(path).stem])
-        progress.say(", ".join(f"{name} {len(rows[name])}" for name in SPLITS))
+        progress.say(", ".join(f"{name} {len(rows[name])}" for name in (Path(path).stem for path in smk.output.splits)))
 
 
 main(snakemake)  # noqa: F821

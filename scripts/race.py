@@ -10,7 +10,7 @@ from lunar.files import write_json, write_text
 from lunar.methods.base import Job
 from lunar.methods.redirection_gradient import Rowwise
 from lunar.methods.settings import Redirecting
-from lunar.plan.snakemake_files import job_inputs
+from lunar.plan.job_inputs import job_inputs
 from lunar.progress import script
 
 

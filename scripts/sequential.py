@@ -12,7 +12,7 @@ from lunar.files import read_rows, write_rows
 from lunar.methods.base import Job
 from lunar.methods.requests import serve, serve_from_rows, states, summed, told
 from lunar.model.chat import Chat
-from lunar.plan.snakemake_files import chosen_values, job_inputs
+from lunar.plan.job_inputs import chosen_values, job_inputs
 from lunar.progress import script
 
 

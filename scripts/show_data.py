@@ -7,7 +7,7 @@ from lunar.files import read_rows, write_text
 from lunar.pages.cleaning import CLEANED, counted, fate
 from lunar.pages.numbers import write_numbers
 from lunar.pages.render import render
-from lunar.plan.snakemake_files import inputs_named
+from lunar.plan.job_inputs import inputs_named
 from lunar.progress import script
 
 

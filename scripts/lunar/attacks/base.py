@@ -29,7 +29,7 @@ from lunar.model.chat import Chat
 from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
 from lunar.plan.declare import Given
-from lunar.plan.snakemake_files import inputs_named
+from lunar.plan.job_inputs import inputs_named
 
 
 class AttackFailed(LunarError):

@@ -13,7 +13,7 @@ from lunar.model.load import mixed_precision, rounded
 from lunar.model.resume import Answers
 
 
-class Roomy(DynamicLayer):
+class PreallocatedCache(DynamicLayer):
     """Keys and values of one block, in tensors with room for the whole answer, in the precision attention reads them.
 
     The library's own cache is copied whole for every token, and converted under mixed precision: 10.9 s instead of
@@ -93,7 +93,7 @@ def generate(
         done = len(kept.texts)
         for i, text in zip(order, kept.texts, strict=False):
             answers[i] = text
-    layer = type("Layer", (Roomy,), {"room": max_new_tokens})
+    layer = type("Layer", (PreallocatedCache,), {"room": max_new_tokens})
     with rounded(model), mixed_precision(model):
         while done < len(order):
             batch = order[done : done + batch_size]
