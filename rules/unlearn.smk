@@ -60,6 +60,7 @@ rule unlearn:
     input:
         unpack(of(Experiment.statistics_needed)),
         unpack(of(Experiment.rows_needed)),
+        unpack(of(Experiment.references_needed)),
         unpack(of(Experiment.layers_needed)),
         model=of(Experiment.method_model),
         before=of(Experiment.model_before),

@@ -65,7 +65,7 @@ def test_imports_of_the_shipped_scripts() -> None:
     assert {name for name in found if name.startswith("methods/")} == own
     # The checks of the data must run where torch is not installed, and not again when the model code changes.
     data = {"data/__init__", "data/rows", "files"}
-    assert names("prepare_data.py") == data | {"data/splits"}
+    assert names("prepare_data.py") == data
     assert names("rename_subjects.py") == data | {"data/forget_sets", "data/subjects"}
     # Nor may anything be made again for a change of what reads the configuration.
     assert not [path.name for path in SCRIPTS.glob("*.py") if "plan/experiments" in names(path.name)]

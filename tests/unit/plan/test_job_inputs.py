@@ -1,4 +1,4 @@
-"""What jobs read of Snakemake: named inputs of a rule, benchmark files."""
+"""What a job reads of its rule's named inputs."""
 
 from pathlib import Path
 
