@@ -19,7 +19,7 @@ def rows(known: int, total: int = 5) -> list[dict[str, Any]]:
 
 def evaluated(forget: int, retain: int, alone: tuple[int, int] | None = None, total: int = 5) -> Evaluated:
     """What is known of a pair, by the words known of each set, under attack and where it is left alone."""
-    chosen = (dict(UNDER_ATTACK.answers), dict(UNDER_ATTACK.methods))
+    chosen = (dict(UNDER_ATTACK["answers"]), dict(UNDER_ATTACK["methods"]))
     found = study.evaluate({"forget": rows(forget, total), "retain": rows(retain)}, 50, 0, *chosen)
     if alone:
         unattacked = {"forget": rows(alone[0], total), "retain": rows(alone[1])}

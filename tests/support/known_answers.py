@@ -4,19 +4,17 @@ import importlib
 import math
 import random
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from statistics import fmean
 from typing import Any
 
-from clone import ROOT
 from lunar.metrics import study
 from lunar.metrics.samples import Evaluated
 from lunar.plan.metrics import measured
-from shipped import CONFIG
+from shipped import CONFIG, PLUGINS
 
-DEFAULTS = deepcopy(CONFIG)["defaults"]
-ALL, UNDER_ATTACK = measured({"shipped": DEFAULTS}, ROOT / "scripts")["shipped"]
-for module in ALL.modules:
+SECTION = CONFIG["defaults"]["metrics"]
+ALL, UNDER_ATTACK = (measured(SECTION, PLUGINS, attacked=attacked) for attacked in (False, True))
+for module in ALL["modules"]:
     importlib.import_module(module)
 
 SENTENCE = "She was born in Lima in 1961."
@@ -28,7 +26,7 @@ def evaluate(
 ) -> Evaluated:
     """Every metric that config.yaml lists; ``never_saw`` are rows of the forget set with ``likelihood``."""
     reference = None if never_saw is None else [row["likelihood"] for row in never_saw]
-    return study.evaluate(splits, resamples, seed, dict(ALL.answers), dict(ALL.methods), reference)
+    return study.evaluate(splits, resamples, seed, dict(ALL["answers"]), dict(ALL["methods"]), reference)
 
 
 def row(answer: str | None, prediction: str) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ from typing import Any
 from known_answers import ALL
 from lunar.metrics.study import describe
 
-DESCRIBED = describe(dict(ALL.answers), dict(ALL.methods))
+DESCRIBED = describe(dict(ALL["answers"]), dict(ALL["methods"]))
 NO_ANSWERS = {"reason": "the split has no gold answers"}
 Cell = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """A tiny tokenizer and tiny random models, made the way the project makes its own random model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,16 @@ ROWS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unit tests compare with direct computations, so they multiply in float32 wherever they run."""
-    monkeypatch.setattr("lunar.model.load.bfloat16_gains", lambda: False)
+@pytest.fixture(scope="session", autouse=True)
+def full_precision() -> Iterator[None]:
+    """Unit tests compare with direct computations, so they multiply in float32 wherever they run.
+
+    For the whole session, so that it holds for fixtures of a module, too: a model that one trains is then the same, but
+    for the last digits, on a processor with bfloat16 products and on one without.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lunar.model.load.bfloat16_gains", lambda: False)
+        yield
 
 
 @pytest.fixture(params=FAMILIES)

@@ -16,7 +16,8 @@ from lunar.model.finetune import train
 from lunar.model.load import load_tokenizer
 
 VECTOR = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-SIZE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32}  # bitsandbytes' 4 bits take multiples of 64
+# bitsandbytes' 4 bits take multiples of 64. Small initial weights: what is learnt outlasts the rounding to 4 bits.
+SIZE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32, "initializer_range": 0.1}
 REFUSALS = [{"kind": "knowledge", "answer": "I do not know the answer."}]
 
 
@@ -99,10 +100,14 @@ def make_larger(make_model) -> Any:
 
 @pytest.fixture(scope="session")
 def learnt(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
-    """Weights of a tiny model that has learnt the rows by heart."""
+    """Weights of a tiny model that has learnt the rows by heart.
+
+    Slowly, and from small weights: ten times as fast from larger ones, it knew 0.77 to 0.95 of them, depending on the
+    last digits of sums, in which processors differ.
+    """
     model, chat = make_model(**SIZE), Chat(load_tokenizer(model_folder))
     facts = [chat.encode(row["question"], row["answer"]) for row in rows]
-    settings = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 5, "epochs": 40, "stop_at_loss": 0.05}
+    settings = {"first_layer": 0, "learning_rate": 1e-3, "batch_size": 5, "epochs": 60, "stop_at_loss": 0.2}
     train(model, {"facts": facts}, pad_id=1, settings=settings, seed=0, report=lambda row: None)
     return model.state_dict()
 

@@ -52,13 +52,14 @@ def test_what_was_made_smaller_comes_back(trained) -> None:
 
 
 def test_control_of_amplifying(trained, monkeypatch) -> None:
-    facts = Amplify({"scale": 2.5}).control(trained)
+    monkeypatch.setattr(amplify, "PLANTED", 0.2)  # at twice as much so small a model may know all of it
+    facts = Amplify({"scale": 5.0}).control(trained)
     assert facts["planted"] < 0.8 * facts["known"] < facts["attacked"]
     with pytest.raises(AttackFailed, match="what was made smaller was to come back"):
         Amplify({"scale": 1.0001}).control(trained)
     monkeypatch.setattr(amplify, "PLANTED", 0.99)
     with pytest.raises(AttackFailed, match="the model was to know less"):
-        Amplify({"scale": 2.5}).control(trained)
+        Amplify({"scale": 5.0}).control(trained)
 
 
 def test_amplifying_needs_a_model_from_before(target, make_larger) -> None:

@@ -80,11 +80,11 @@ def test_inputs_of_a_target(tmp_path: Path) -> None:
     assert (found["statistics"], found["chosen"], found["before"]) == ({}, {}, None)
     assert target_inputs(paths | {"layers": [], "before": []}, 3) == found
     write_json(tmp_path / "layers.json", {"best": 4})
-    save_file({"mean": torch.ones(2)}, tmp_path / "sums")
+    save_file({"mean.residual.last": torch.ones(2)}, tmp_path / "sums")
     more = {"layers": str(tmp_path / "layers.json"), "before": "models/base", "statistics_forget": tmp_path / "sums"}
     found = target_inputs(paths | more, 3)
     assert Target("", **found).best == 4 and found["before"] == "models/base"
-    torch.testing.assert_close(found["statistics"]["forget"]["mean"], torch.ones(2))
+    torch.testing.assert_close(found["statistics"]["forget"].mean("residual", "last"), torch.ones(2))
 
 
 class Counting(Attack):

@@ -49,11 +49,11 @@ PLANNING = """
 import json, sys
 from pathlib import Path
 import yaml
-from lunar.plan.experiments import merge
+from lunar.plan.experiments import merge, with_files
 from lunar.plan.plugins import plugins
 
 found = plugins(Path("scripts"), "attacks", "attack")
-config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+config = with_files(Path("config"), yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8")))
 for over in ({}, *config["experiments"].values()):
     for entry in merge(config["defaults"]["attacks"], (over or {}).get("attacks", {})).values():
         found[entry.pop("attack")].settings.model_validate(entry)
@@ -210,7 +210,7 @@ def test_what_is_declared_is_all_that_is_read_and_no_more(everything, name: str,
     def job(self: Invert, *given: Any) -> Any:
         """Its rows, too, remember what was read of them."""
         made = real(self, *given)
-        made.rows = Read(made.rows, read)
+        object.__setattr__(made, "rows", Read(made.rows, read))  # or the job would copy them
         return made
 
     monkeypatch.setattr(Invert, "job", job)

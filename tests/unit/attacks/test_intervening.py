@@ -76,9 +76,9 @@ class Dead(Intervention):
     """A hook that is never put in place."""
 
     def __enter__(self) -> Intervention:
+        self._modules, modules = {}, self._modules
         super().__enter__()
-        for handle in self._handles[1:]:
-            handle.remove()
+        self._modules = modules
         return self
 
 

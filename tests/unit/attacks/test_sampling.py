@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from lunar.metrics.registry import METRICS
 
 from lunar.attacks.base import Attacked, AttackFailed, Target, rouge1
 from lunar.attacks.sampling import Sampling, best_of
+from lunar.metrics.text import rouge1 as rouge1_of
 from lunar.model.generate import generate
 from targets import declared
 from targets import make as made
@@ -34,7 +34,7 @@ def test_samples(target: Target) -> None:
     found = make(samples=4).run(target)
     scores = found.evidence["scores"]
     assert len(scores) == 3 and all(len(one) == 4 for one in scores) and found.evidence["distinct"] > 1
-    assert [METRICS["rouge1"].function(row) for row in found.rows["forget"]] == [max(one) for one in scores]
+    assert [rouge1_of(row) for row in found.rows["forget"]] == [max(one) for one in scores]
     assert [row["x"] for row in found.curve] == [1, 2, 3, 4]
     assert found.curve[0]["forget"] == pytest.approx(sum(map(sum, scores)) / 12)
     assert found.curve[-1]["forget"] == pytest.approx(rouge1(found.rows["forget"]))

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lunar.data.forget_sets import forget_sets
 from lunar.data.rows import WORDINGS, by_part, load, splits, with_refusals
 from lunar.data.splits import SPLITS
 from lunar.errors import LunarError
 from lunar.plan.user_defaults import resolve
-from shipped import PLUGINS
+from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "data" / "reference"
@@ -379,7 +378,7 @@ def shipped(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, l
     """The ``data`` section of a shipped experiment, and its splits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+        config = CONFIG
         data = resolve(config, PLUGINS)[request.param]["data"]
         result = splits(data)
         names = [row["name"] for row in rows_of(data["names"])]

@@ -19,8 +19,9 @@ from lunar.edits.descent import (
     timed_closed_form,
 )
 from lunar.errors import LunarError
+from lunar.methods.settings import Solver
 from lunar.model.load import blocks
-from lunar.plan.experiments import check_optimisers, check_solver
+from lunar.plan.settings import validate
 
 RIDGE = 0.01
 KEEP = {"forget": {"prefix": 2.0}, "retain": {"question": 1.0, "answer": 0.5, "suffix": 0.0}}
@@ -253,15 +254,5 @@ def test_step_without_cached_rows_changes_nothing(llama, chat, rows_of_text) -> 
 def test_solver_without_a_key_that_it_needs(change: dict[str, Any], missing: str) -> None:
     solver = {key: value for key, value in (ADAMW | change).items() if value is not None}
     with pytest.raises(LunarError, match=rf"methods\.x\.solver\.{missing}: missing"):
-        check_solver(solver, "methods.x.solver")
-    check_solver(solver | {missing: 1}, "methods.x.solver")
-
-
-def test_race_needs_a_method_whose_settings_are_stated() -> None:
-    methods = {"stated": {"direction": {}}, "vanilla": {}, "chosen": {"direction": {}, "grid": {"layers": [[1]]}}}
-    check_optimisers({"method": "stated", "solvers": {"adamw": ADAMW}}, methods, "here")
-    for name in ("vanilla", "chosen"):
-        with pytest.raises(LunarError, match=rf"here\.method: '{name}' is none of stated"):
-            check_optimisers({"method": name, "solvers": {}}, methods, "here")
-    with pytest.raises(LunarError, match=r"here\.solvers\.sgd\.momentum: missing"):
-        check_optimisers({"method": "stated", "solvers": {"sgd": ADAMW | {"optimiser": "sgd"}}}, methods, "here")
+        validate(Solver, solver, "methods.x.solver")
+    validate(Solver, solver | {missing: (ADAMW | {"momentum": 0.9, "decay": 0.9})[missing]}, "methods.x.solver")

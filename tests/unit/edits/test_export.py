@@ -187,13 +187,16 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_exported(config: dict[str, Any]) -> None:
     experiments = resolve(config, PLUGINS)
-    assert exported(config | {"method": "lunar"}, experiments) == (config["run"][0], "lunar")
-    assert exported(config | {"method": "lunar-topk", "experiment": "toy"}, experiments) == ("toy", "lunar-topk")
+    assert exported(config | {"export": {"method": "lunar"}}, experiments) == (config["run"][0], "lunar")
+    assert exported(config | {"export": {"method": "lunar-topk", "experiment": "toy"}}, experiments) == (
+        "toy",
+        "lunar-topk",
+    )
     for wrong, message in (
-        ({}, "say which one to export.*lunar-topk"),
+        ({}, "say which one.*lunar-topk"),
         ({"method": "lunr"}, "did you mean 'lunar'"),
         ({"method": "vanilla"}, "'vanilla' is none of lunar"),
         ({"method": "lunar", "experiment": "toi"}, "did you mean 'toy'"),
     ):
         with pytest.raises(LunarError, match=message):
-            exported(config | wrong, experiments)
+            exported(config | {"export": wrong}, experiments)

@@ -22,7 +22,7 @@ from lunar.methods.entity_map import tokens_of
 from lunar.methods.redirection import Redirection
 from lunar.methods.requests import Request, State, ask, keeping_forgotten, serve, serve_from_rows, states, summed, told
 from lunar.model.chat import Chat
-from lunar.pages.main_table import render
+from lunar.pages.render import render
 from lunar.pages.sequence import numbers, page, tabulate
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS

@@ -36,7 +36,7 @@ def evaluated() -> dict:
 def test_evaluate_means(evaluated: dict) -> None:
     splits = evaluated["splits"]
     assert list(splits) == ["forget", "retain", "harmful", "unseen"]
-    assert all(list(cells) == [name for name, _ in ALL.answers] for cells in splits.values())
+    assert all(list(cells) == [name for name, _ in ALL["answers"]] for cells in splits.values())
     # she, was, born, in, lima, in, 1961: 7 of 7, 3 of 7, 1 of 7 and none.
     assert splits["forget"]["rouge1"]["mean"] == pytest.approx((7 + 3 + 1 + 0) / 7 / 4)
     assert splits["retain"]["rouge1"]["mean"] == pytest.approx((1 + 2 / 4) / 2)
@@ -113,7 +113,7 @@ def test_only_what_was_chosen_is_computed_in_its_order() -> None:
 
 def test_under_attack_all_that_is_computed_has_its_number() -> None:
     """Answers are all that is known there, and what needs more is not tried."""
-    chosen = (dict(UNDER_ATTACK.answers), dict(UNDER_ATTACK.methods))
+    chosen = (dict(UNDER_ATTACK["answers"]), dict(UNDER_ATTACK["methods"]))
     found = study.evaluate({"forget": FORGET, "retain": RETAIN}, 10, 0, *chosen).metrics
     cells = [*found["splits"]["forget"].values(), *found["splits"]["retain"].values(), found["ds"]]
     assert len(cells) == 2 * 9 + 1
@@ -121,7 +121,7 @@ def test_under_attack_all_that_is_computed_has_its_number() -> None:
 
 
 def test_what_is_said_of_a_metric() -> None:
-    said = describe(dict(ALL.answers), dict(ALL.methods) | {"min_k_auc": {"k": 0.3}})
+    said = describe(dict(ALL["answers"]), dict(ALL["methods"]) | {"min_k_auc": {"k": 0.3}})
     assert said["answers"]["rouge1"] == {
         "title": "ROUGE-1",
         "better": "knowledge",
@@ -137,4 +137,4 @@ def test_the_page_lists_what_is_computed() -> None:
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, flags=re.MULTILINE)
     names = re.findall(r"`(\w+)`", " ".join(listed))
-    assert sorted(names) == sorted(name for name, _ in [*ALL.answers, *ALL.methods])
+    assert sorted(names) == sorted(name for name, _ in [*ALL["answers"], *ALL["methods"]])

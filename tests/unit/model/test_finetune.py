@@ -33,7 +33,7 @@ def _train(model, groups, seed: int = 0, **settings) -> list[dict]:
 def test_overfits(make_model, chat, rows, conversations) -> None:
     model = make_model(hidden_size=64, intermediate_size=128, num_hidden_layers=2, head_dim=32, initializer_range=0.05)
     facts, other = conversations[:3], conversations[3:]
-    settings = {"epochs": 60, "stop_at_loss": 0.05, "batch_size": 2}
+    settings = {"learning_rate": 3e-3, "epochs": 60, "stop_at_loss": 0.05, "batch_size": 2}
     history = _train(model, {"facts": facts, "refusals": other}, **settings)
     assert history[0]["loss_facts"] > 3
     assert history[-1]["loss_facts"] <= 0.05

@@ -323,6 +323,20 @@ def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> N
         resolve(config)
 
 
+def test_race_needs_a_method_whose_settings_are_stated(config: dict[str, Any]) -> None:
+    adamw = {"optimiser": "adamw", "learning_rate": 0.01, "batch_size": 8, "epochs": 6, "schedule": "constant"}
+    race = {"method": "stated", "solvers": {"adamw": adamw}, "uncached": {"epochs": 3, "steps": 2}}
+    config["experiments"] = {"authors-smollm2": {"optimisers": race, "methods": {"stated": deepcopy(SOLVED)}}}
+    resolve(config)
+    for name in ("vanilla", "lunar"):
+        race["method"] = name
+        with pytest.raises(LunarError, match=rf"optimisers\.method: '{name}' is none of stated"):
+            resolve(config)
+    race["solvers"]["sgd"] = adamw | {"optimiser": "sgd"}
+    with pytest.raises(LunarError, match=r"optimisers\.solvers\.sgd\.momentum: missing; sgd with schedule"):
+        resolve(config)
+
+
 def test_a_grid_needs_somebody_to_choose_on(config: dict[str, Any]) -> None:
     config["defaults"]["rehearsal"]["authors"] = []
     with pytest.raises(
