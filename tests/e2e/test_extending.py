@@ -4,12 +4,14 @@ import math
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import examples
 from clone import run_snakemake
+from lunar.activations.statistics import Statistics
 from lunar.edits import edit as edits
 from lunar.files import read_json, read_rows
-from lunar.metrics.text import mean, refusal, rouge1
+from lunar.metrics.text import mean, rouge1
 from reruns import planned
 
 RUN = "results/toy"
@@ -35,12 +37,16 @@ def test_the_plug_ins_of_the_page_run(toy_copy: Path) -> None:
     assert loss.iloc[-3:].mean() < 0.7 * loss.iloc[0] <= 0.7 * bound
     assert mean(rouge1, answers(toy_copy, "bounded", "forget")) < mean(rouge1, known) - 0.1
 
-    # The closed form: one change of rank one at the block that its entry names; what was known is refused.
+    # The closed form: a change of rank one at the block that its entry names, which spares half of what it is to spare.
     [(name, change)] = edits.load(results / "edits/sparing.safetensors").items()
     assert name == "layers.2.mlp.down_proj" and isinstance(change, edits.Factors)
     assert change.left.shape[1] == change.right.shape[1] == 1
-    assert mean(refusal, answers(toy_copy, "sparing", "forget")) > mean(refusal, known) + 0.5
-    assert mean(rouge1, answers(toy_copy, "sparing", "retain")) > 0.5
+    files = [results / f"activations/vanilla/{part}.safetensors" for part in ("forget", "fictitious", "retain")]
+    forget, reference, retain = (Statistics.load(path).mean("residual", "last")[2] for path in files)
+    spared = change.left[:, 0].double() @ retain / (1.5 * (reference - forget) @ retain)
+    assert float(spared) == pytest.approx(0.5, rel=1e-3)
+    assert mean(rouge1, answers(toy_copy, "sparing", "forget")) < mean(rouge1, known) - 0.5
+    assert mean(rouge1, answers(toy_copy, "sparing", "retain")) > 0.8
 
     # The attack: each question was asked after a phrase, where the attack had to succeed and on the method.
     phrases = [line for line in examples.FILES["my/phrases.txt"].splitlines() if not line.startswith("#")]
