@@ -76,6 +76,7 @@ rule evaluate_answers:
         likelihood="results/{experiment}/likelihood/{method}/{attack}.jsonl",
         similarity="results/{experiment}/similarity/{method}/{attack}.jsonl",
         reference=of(Experiment.never_saw),
+        files=of(Experiment.metric_inputs),
         code=plugin_library("evaluate_answers.py", Experiment.metric_modules),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",
@@ -106,6 +107,7 @@ rule evaluate_attack:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ATTACKED),
         answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
         unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
+        files=of(Experiment.metric_inputs),
         code=plugin_library("evaluate_attack.py", Experiment.metric_modules),
     output:
         metrics="results/{experiment}/metrics/{method}/{attack}.json",

@@ -12,6 +12,7 @@ rule rehearse:
         unpack(of(Experiment.statistics_needed, rehearsal=True)),
         unpack(of(Experiment.references_needed)),
         unpack(of(Experiment.layers_needed)),
+        unpack(of(Experiment.files_needed)),
         model=of(Experiment.method_model),
         before=of(Experiment.model_before),
         retain=of(Experiment.retain_files),
@@ -62,6 +63,7 @@ rule unlearn:
         unpack(of(Experiment.rows_needed)),
         unpack(of(Experiment.references_needed)),
         unpack(of(Experiment.layers_needed)),
+        unpack(of(Experiment.files_needed)),
         model=of(Experiment.method_model),
         before=of(Experiment.model_before),
         choices=of(Experiment.rehearsals_needed),
@@ -133,6 +135,7 @@ rule unlearn_in_sequence:
     input:
         unpack(of(Experiment.statistics_needed, rehearsal=True)),
         unpack(of(Experiment.layers_needed)),
+        unpack(of(Experiment.files_needed)),
         model=of(Experiment.method_model),
         choices=of(Experiment.rehearsals_needed),
         forget=param("data", "forget"),

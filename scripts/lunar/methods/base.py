@@ -116,9 +116,11 @@ class Method(ABC):
     Attributes:
         Settings: what it may be told; a method's own is a class within it.
         settings: what it was told.
+        needs: what it declares to need.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
         """``entry``: its configuration entry, values chosen in rehearsal filled in.
@@ -148,7 +150,7 @@ def method(name: str, needs: tuple[str, ...] = (), **says: bool) -> Callable[[ty
     """
 
     def register(cls: type[Method]) -> type[Method]:
-        METHODS[name] = cls
+        METHODS[name], cls.needs = cls, needs
         return cls
 
     return register

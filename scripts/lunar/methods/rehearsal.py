@@ -156,7 +156,8 @@ class Rehearsal:
         """
         more = {"copies": self.copies, "seed": self.job.seed, "refusals": self.asked["refusals"]}
         self._parts = {**cast(**pair, retain=self.retain, names=self.names, **more), **self.asked}
-        own = self._statistics() if "direction" in self.entry else {}
+        reads = {"statistics", "direction"} & {*METHODS[self.entry["recipe"]].needs}
+        own = self._statistics() if reads else {}
         rows, statistics, directions = self._shared
         self.job.rows, self.job.memo = {**self._parts, **rows}, {}
         self.job.statistics, self.job.directions = {**statistics, **own}, {**directions, **own}
@@ -164,7 +165,8 @@ class Rehearsal:
     def _statistics(self) -> dict[str, Statistics]:
         """Statistics of the pair's own sets; of renamed copies only of those about somebody else to the model."""
         job, parts = self.job, self._parts
-        sets = {name: parts[name] for name in ("forget", "short", "retain", *({"declined"} & {*self.entry["keep"]}))}
+        declined = {"declined"} & {*self.entry.get("keep", {})}
+        sets = {name: parts[name] for name in ("forget", "short", "retain", *declined)}
         originals = [*sets["forget"], *sets["short"]]
         sets["renamed"], _ = told_apart(job.model, job.chat, parts["renamed"], originals, self.leaked, self.generation)
         return {name: collect_rows(job.model, job.chat, rows, **self.collecting) for name, rows in sets.items()}

@@ -12,7 +12,7 @@ from lunar.data import splits
 from lunar.model import mixture
 from lunar.plan import experiments, size
 from lunar.plan.base_model import Base
-from lunar.plan.entries import Config, Plugins
+from lunar.plan.entries import Config, Plugins, input_files
 
 # The methods that every other is compared with: the model before unlearning, and the one that never knew.
 CONTROLS = ("vanilla", "retain_only")
@@ -223,6 +223,11 @@ class Edited:
         kept = set(self.methods[method].get("keep", {})) if "references" in self.needs(method) else set()
         names = sorted({"fictitious", "harmful"} & kept)
         return {f"rows_{name}": f"{self.folder}/references/{name}_kept.jsonl" for name in names}
+
+    def files_needed(self, method: str) -> dict[str, list[str]]:
+        """The files that a method's settings name, by name."""
+        settings = self._plugins.methods[self.methods[method]["recipe"]].settings
+        return {f"file_{key}": paths for key, paths in input_files(settings, self.methods[method]).items()}
 
     def model_before(self, method: str) -> str | list[str]:
         """The model from before fine-tuning, for a method that goes back to it."""

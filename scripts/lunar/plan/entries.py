@@ -1,6 +1,6 @@
 """Entries of methods, attacks and metrics, checked against what their files declare and against one another."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from lunar.errors import LunarError
 from lunar.plan import words
 from lunar.plan.declare import Count, Section
-from lunar.plan.plugins import Plugin, plugins
+from lunar.plan.plugins import SAID_BY, Plugin, plugins
 from lunar.plan.settings import mistake, nearest, validate
 
 Config = dict[str, Any]
@@ -125,6 +125,8 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
         LunarError: as ``check_method``.
     """
     grid, methods = entry.get("grid", {}), experiment["methods"]
+    for key in sorted({SAID_BY[need] for need in recipe.needs & SAID_BY.keys()} & set(grid) - {"layers"}):
+        raise LunarError(f"{where}.grid.{key}: says what rehearsals are given; state it as {where}.{key} instead")
     stated = {key: value for key, value in entry.items() if key not in ENTRY}
     stated |= {key: methods[other]["grid"][key][0] for other, keys in entry.get("choices", {}).items() for key in keys}
     tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
@@ -139,7 +141,7 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
             one_of(layer, experiment["layers"]["candidates"], places.get("layers", f"{where}.layers"))
 
 
-def check_attacks(experiment: Config, known: Mapping[str, Plugin], made: Container[str], where: str) -> None:
+def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -> None:
     """The ``attacks`` and ``attacked`` sections of a merged experiment.
 
     Raises:
@@ -150,12 +152,8 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], made: Contain
         if name in ("none", "control"):
             raise LunarError(f"{place}: the name has a meaning of its own; choose another")
         one_of(entry.get("attack"), known, f"{place}.attack")
-        settings = known[entry["attack"]].settings
         stated = {key: value for key, value in entry.items() if key != "attack"}
-        validate(settings, stated, place)
-        for key in input_files(settings):
-            if stated.get(key) is not None and stated[key] not in made and not Path(stated[key]).is_file():
-                raise LunarError(f"{place}.{key}: no file {stated[key]} (paths are relative to the work folder)")
+        validate(known[entry["attack"]].settings, stated, place)
     attacked = experiment["attacked"]
     for number, name in enumerate(attacked["attacks"]):
         place = f"{where}.attacked.attacks[{number}]"
@@ -169,10 +167,36 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], made: Contain
         one_of(name, experiment["methods"], f"{where}.attacked.methods[{number}]")
 
 
-def input_files(settings: type[Section]) -> list[str]:
-    """The settings that name a file which is to be an input of the job."""
-    return [key for key, node in words.schema(settings).get("properties", {}).items() if _names_a_file(node)]
+def input_files(settings: type[Section], entry: Config) -> dict[str, list[str]]:
+    """The files that an entry names, stated or in its grid, by setting: inputs of the jobs that read them."""
+    found = {}
+    for key, node in words.schema(settings).get("properties", {}).items():
+        if any(branch.get("input_file") for branch in (node, *words.branches(node))):
+            values = [entry.get(key), *entry.get("grid", {}).get(key, [])]
+            found[key] = [value for value in values if value is not None]
+    return found
 
 
-def _names_a_file(node: words.Node) -> bool:
-    return any(branch.get("input_file") for branch in (node, *words.branches(node)))
+def check_files(experiment: Config, plugins: Plugins, made: Container[str], where: str) -> None:
+    """Refuse an entry of a method, an attack or a metric that names a file which is neither there nor made.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    for place, plugin, entry in _told(experiment, plugins):
+        for key, paths in input_files(plugin.settings, entry).items():
+            for path in paths:
+                if path not in made and not Path(path).is_file():
+                    raise LunarError(f"{where}.{place}.{key}: no file {path} (paths are relative to the work folder)")
+
+
+def _told(experiment: Config, plugins: Plugins) -> Iterator[tuple[str, Plugin, Config]]:
+    """Key, plug-in and entry of each method, attack and metric."""
+    for section, kind, known in (("methods", "recipe", plugins.methods), ("attacks", "attack", plugins.attacks)):
+        for name, entry in experiment[section].items():
+            if kind in entry:
+                yield f"{section}.{name}", known[entry[kind]], entry
+    for section, known in (("answers", plugins.answers), ("methods", plugins.overall)):
+        for name, entry in experiment["metrics"][section].items():
+            if entry is not None:
+                yield f"metrics.{section}.{name}", known[name], entry

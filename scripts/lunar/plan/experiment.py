@@ -62,8 +62,7 @@ class Experiment(Edited):
             found["layers"] = f"{self.folder}/layers.json"
         if "model_before" in plugin.needs:
             found["before"] = self.base.folder
-        files = {key: entry[key] for key in input_files(plugin.settings) if entry.get(key) is not None}
-        return found | {f"file_{key}": path for key, path in files.items()}
+        return found | {f"file_{key}": paths for key, paths in input_files(plugin.settings, entry).items()}
 
     def attacked(self) -> list[str]:
         """The compared methods that are attacked, in the table's order."""
@@ -135,6 +134,12 @@ class Experiment(Edited):
     def metric_modules(self, attack: str) -> list[str]:
         """The files that these metrics stand in."""
         return self.measured(attack)["modules"]
+
+    def metric_inputs(self, attack: str) -> list[str]:
+        """The files that the settings of these metrics name."""
+        known = {"answers": self._plugins.answers, "methods": self._plugins.overall}
+        told = [(known[kind][name].settings, entry) for kind in known for name, entry in self.measured(attack)[kind]]
+        return sorted({path for one in told for paths in input_files(*one).values() for path in paths})
 
     def metric_files(self) -> list[str]:
         """Metrics of every compared method."""

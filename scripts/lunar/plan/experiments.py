@@ -11,7 +11,7 @@ from lunar.errors import LunarError
 from lunar.files import write_text
 from lunar.model import mixture
 from lunar.plan import sections
-from lunar.plan.entries import Config, Plugins, check_attacks, check_method, one_of
+from lunar.plan.entries import Config, Plugins, check_attacks, check_files, check_method, one_of
 from lunar.plan.metrics import check_metrics
 from lunar.plan.settings import validate
 
@@ -279,8 +279,9 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
         ]
         one_of(experiment["optimisers"]["method"], stated, f"{where}.optimisers.method")
     check_sequential(experiment, plugins, where)
-    check_attacks(experiment, plugins.attacks, made, where)
+    check_attacks(experiment, plugins.attacks, where)
     check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
+    check_files(experiment, plugins, made, where)
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(

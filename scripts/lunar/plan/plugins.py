@@ -17,6 +17,18 @@ from lunar.plan.declare import Section
 _READABLE = ("typing", "pydantic", "lunar.plan.declare", "lunar.methods.settings", "lunar.attacks.settings")
 _READABLE += ("lunar.metrics.settings",)
 
+# What plug-ins may need; docs/extending.md says what each need brings.
+_OF_ROWS = ("answer", "likelihood", "wrong", "perturbed", "paraphrased", "embeddings")
+_SETS = ("forget_paraphrase", "forget_validation", "general", "harmful", "fictitious", "refusals")
+NEEDS = {
+    "method": ("model", "model_before", "rows", "references", "statistics", "direction", "layers"),
+    "attack": ("statistics", "layers", "model_before", "solved_rows", *_SETS),
+    "metric": _OF_ROWS,
+    "overall": _OF_ROWS,
+}
+# The setting of a method that says which sets, which direction or which layers it needs.
+SAID_BY = {"references": "keep", "statistics": "keep", "direction": "direction", "layers": "layers"}
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -50,7 +62,8 @@ def plugins(scripts: Path, package: str, decorator: str) -> dict[str, Plugin]:
         decorator: such as ``method``.
 
     Raises:
-        LunarError: a name is given twice, or a decorator's argument is no literal; names file and line.
+        LunarError: a name is given twice, a decorator's argument is no literal, or there is no such need; names file
+            and line.
     """
     found: dict[str, Plugin] = {}
     for path in sorted((scripts / "lunar" / package).glob("*.py")):
@@ -91,8 +104,16 @@ def _read(
     needs = says.pop("needs", ())
     if not isinstance(needs, tuple) or not all(isinstance(one, str) for one in needs):
         raise LunarError(f"{where} takes needs=(...), a tuple of literal texts")
+    settings = _settings(path, tree, node, call, decorator)
+    for need in needs:
+        if need not in NEEDS[decorator]:
+            raise LunarError(f"{where} needs {need!r}, which is none of {', '.join(NEEDS[decorator])}")
+        setting = SAID_BY.get(need) if decorator == "method" else None
+        # Planning reads the entry, where a default does not show.
+        if setting and not (setting in settings.model_fields and settings.model_fields[setting].is_required()):
+            raise LunarError(f"{where} needs {need!r}, of which a setting {setting!r} without a default is to say more")
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    return Plugin(name, module, frozenset(needs), _settings(path, tree, node, call, decorator), says, summary)
+    return Plugin(name, module, frozenset(needs), settings, says, summary)
 
 
 def _settings(

@@ -277,14 +277,19 @@ def test_a_pair_s_rows_take_the_place_of_the_last_one_s(stage: Rehearsal, files:
         assert {row["author"].split()[0].lower() for row in rows["forget"]} == {forget}
         assert {row["author"].split()[0].lower() for row in rows["held_out"]} == {held_out}
         assert {*rows} >= {"short", "renamed", "declined", "general", "harmful"}
-        assert stage.job.statistics == {}, "a method without a direction needs none"
+        assert stage.job.statistics == {}, "a method that declares none needs none"
         assert stage.job.memo == {}
         stage.job.memo["of"] = forget
 
 
-@pytest.mark.parametrize("kept", [[], ["declined"]])
-def test_a_method_with_a_direction_gets_statistics_of_the_pair(stage: Rehearsal, files: dict[str, str], kept) -> None:
-    stage.entry = {"recipe": "tried", "direction": {}, "keep": dict.fromkeys(kept)}
+@pytest.mark.parametrize(
+    ("needs", "kept"), [("direction", []), ("direction", ["declined"]), ("statistics", ["declined"])]
+)
+def test_a_method_that_needs_statistics_gets_those_of_the_pair(
+    stage: Rehearsal, files: dict[str, str], monkeypatch: pytest.MonkeyPatch, needs: str, kept: list[str]
+) -> None:
+    monkeypatch.setattr(Tried, "needs", (needs,))
+    stage.entry = {"recipe": "tried", "keep": dict.fromkeys(kept)}
     stage.play({"forget": files["ada"], "held_out": files["ben"]})
     found, rows = stage.job.statistics, stage.job.rows
     assert {*found} == {"forget", "short", "retain", "renamed", *kept}

@@ -1,11 +1,7 @@
 """Methods trained by gradient: which way they push, what they tell, and that they leave no trace."""
 
-import copy
-import importlib.util
 import json
 import math
-import shutil
-import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -20,7 +16,6 @@ from lunar.errors import LunarError
 from lunar.methods import base as methods
 from lunar.methods.base import METHODS, Job
 from lunar.methods.training import Run
-from lunar.plan.entries import Plugins
 from lunar.plan.imports import imported_modules
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS
@@ -268,47 +263,3 @@ def test_an_edit_of_a_method_reruns_no_other(name: str) -> None:
     modules = imported_modules(ROOT / "scripts/unlearn.py", f"lunar.methods.{name}")
     found = {Path(path).stem for path in modules if Path(path).parent.name == "methods"}
     assert found == {"__init__", "base", "settings", "training", name}
-
-
-def test_a_method_of_ones_own_is_a_class_and_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job) -> None:
-    shutil.copytree(ROOT / "scripts/lunar", tmp_path / "lunar")
-    (tmp_path / "lunar/methods/mine.py").write_text(
-        "from pydantic import Field\n\n"
-        "from lunar.methods.base import method\n"
-        "from lunar.methods.settings import Trained\n"
-        "from lunar.methods.training import TrainedMethod\n"
-        "from lunar.plan.declare import Fraction\n\n\n"
-        '@method("part_of_ascent", needs=("model", "rows"))\n'
-        "class PartOfAscent(TrainedMethod):\n"
-        '    """A part of the loss."""\n\n'
-        "    class Settings(Trained):\n"
-        '        """With the part."""\n\n'
-        '        part: Fraction = Field(0.5, description="Part of the loss.")\n\n'
-        "    def forget_loss(self, run, rows):\n"
-        "        return self.settings.part * run.ascent(rows)\n",
-        encoding="utf-8",
-    )
-    found = Plugins.found(tmp_path)
-    declared = found.methods["part_of_ascent"]
-    assert (declared.module, declared.summary) == ("lunar.methods.mine", "A part of the loss.")
-    assert declared.needs == {"model", "rows"}
-    assert declared.settings.model_validate(TRAINER).part == 0.5
-    assert set(found.methods) == {*PLUGINS.methods, "part_of_ascent"}
-
-    monkeypatch.chdir(ROOT)
-    config = deepcopy(CONFIG)
-    entry = {"model": "full", "recipe": "part_of_ascent", "part": 0.25} | TRAINER
-    config["experiments"]["toy"] = copy.deepcopy(config["experiments"]["toy"])
-    config["experiments"]["toy"]["methods"]["mine"] = entry
-    config["experiments"]["toy"]["compare"] = ["vanilla", "mine"]
-    assert resolve(config, found)["toy"]["methods"]["mine"] == entry
-    with pytest.raises(LunarError, match="part_of_ascent"):
-        resolve(config, PLUGINS)
-
-    spec = importlib.util.spec_from_file_location("lunar.methods.mine", tmp_path / "lunar/methods/mine.py")
-    monkeypatch.setattr(methods, "METHODS", METHODS | {})
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    outcome = methods.METHODS["part_of_ascent"](entry).unlearn(job)
-    whole = trained_method("gradient_ascent").unlearn(job)
-    assert outcome.curve[0]["loss"] == pytest.approx(whole.curve[0]["loss"] / 4)
-    assert "lunar.methods.mine" not in sys.modules and "part_of_ascent" not in METHODS

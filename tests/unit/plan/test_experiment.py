@@ -1,10 +1,14 @@
 """What an experiment says of its jobs and their files, without Snakemake."""
 
+import shutil
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clone import ROOT
+from lunar.errors import LunarError
 from lunar.plan.experiment import Experiment
 from lunar.plan.plan import Plan, plan
 from shipped import CONFIG
@@ -113,6 +117,45 @@ def test_an_attack_that_inverts_has_what_a_solve_read(default: Experiment) -> No
     found = default.attack_inputs("invert")
     assert found["rows_renamed_kept"] == "results/authors-smollm2/references/renamed_kept.jsonl"
     assert {"rows_short", "rows_renamed", "rows_general"} <= set(found)
+
+
+NAMING_FILES = {
+    "methods/mine.py": "from lunar.plan.declare import InputFile, Section\n@method('mine')\nclass A:\n"
+    "    class Settings(Section):\n        file: InputFile\n",
+    "attacks/mine.py": "from lunar.plan.declare import InputFile, Section\n@attack('mine')\nclass A:\n"
+    "    class Settings(Section):\n        file: InputFile\n        other: InputFile | None = None\n",
+    "metrics/mine.py": "from lunar.plan.declare import InputFile, Section\nclass Told(Section):\n    file: InputFile\n"
+    "@metric('Mine', needs=('likelihood',), settings=Told)\ndef mine(row, told): ...\n",
+}
+
+
+def test_files_that_settings_name_are_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shutil.copytree(ROOT / "scripts/lunar", tmp_path / "lunar")
+    for name, text in NAMING_FILES.items():
+        (tmp_path / "lunar" / name).write_text(text, encoding="utf-8")
+    config = deepcopy(CONFIG) | {"run": ["toy"]}
+    mine = config["experiments"]["toy"]
+    mine["methods"]["mine"] = {"model": "full", "recipe": "mine", "grid": {"file": ["README.md", "LICENSE"]}}
+    mine["attacks"]["mine"] = {"attack": "mine", "file": "LICENSE"}
+    mine["metrics"]["answers"] = {"mine": {"file": "LICENSE"}}
+    found = plan(config, tmp_path).experiments["toy"]
+    assert found.files_needed("mine") == {"file_file": ["README.md", "LICENSE"]}
+    assert found.files_needed("lunar") == {}
+    named = {name: paths for name, paths in found.attack_inputs("mine").items() if name.startswith("file_")}
+    assert named == {"file_file": ["LICENSE"], "file_other": []}
+    # Under attack, where no likelihoods are known, the metric is not computed.
+    assert found.metric_inputs("none") == ["LICENSE"] and found.metric_inputs("mine") == []
+    for place, entry in (
+        ("methods.mine", mine["methods"]["mine"]["grid"]),
+        ("attacks.mine", mine["attacks"]["mine"]),
+        ("metrics.answers.mine", mine["metrics"]["answers"]["mine"]),
+    ):
+        kept = entry["file"]
+        entry["file"] = ["no/such"] if isinstance(kept, list) else "no/such"
+        with pytest.raises(LunarError, match=rf"toy\.{place}\.file: no file no/such \(paths are relative"):
+            plan(config, tmp_path)
+        entry["file"] = kept
 
 
 def test_final_files(toy: Experiment, default: Experiment) -> None:

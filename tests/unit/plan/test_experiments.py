@@ -235,6 +235,10 @@ METHOD_MISTAKES = {
         SOLVED | {"grid": {"ridge": [1.0e-3, 1.0e-2]}},
         r"new\.grid\.ridge: also stated as .*methods\.new\.ridge; leave one of them",
     ),
+    "a grid of what rehearsals are given": (
+        without(SOLVED, "keep") | {"grid": {"keep": [SOLVED["keep"]]}},
+        r"new\.grid\.keep: says what rehearsals are given; state it as .*methods\.new\.keep instead",
+    ),
     "choices of no method": (
         without(SOLVED, "layers") | {"choices": {"lunr": ["layers"]}},
         r"new\.choices: 'lunr' is none of .*; did you mean 'lunar'\?",

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from clone import ROOT
 from lunar.errors import LunarError
-from lunar.plan.plugins import plugins
-from shipped import PLUGINS
+from lunar.plan.plugins import NEEDS, plugins
 
 
 def write(folder: Path, package: str = "methods", **modules: str) -> None:
@@ -101,14 +100,38 @@ def test_settings_that_use_the_rest_of_the_file(tmp_path: Path) -> None:
         plugins(tmp_path, "methods", "method")
 
 
-def test_needs_are_known() -> None:
-    """What the workflow brings: a misspelt need would bring nothing."""
-    methods = {"model", "model_before", "rows", "references", "statistics", "direction", "layers"}
-    rows = {"forget_paraphrase", "forget_validation", "harmful", "fictitious", "refusals", "general"}
-    assert set().union(*(one.needs for one in PLUGINS.methods.values())) <= methods
-    assert set().union(*(one.needs for one in PLUGINS.attacks.values())) <= rows | {
-        *("statistics", "layers", "model_before", "solved_rows")
-    }
+@pytest.mark.parametrize(
+    ("package", "decorator"), [("methods", "method"), ("attacks", "attack"), ("metrics", "metric")]
+)
+def test_a_need_that_there_is_not(tmp_path: Path, package: str, decorator: str) -> None:
+    write(tmp_path, package, one=f"@{decorator}('a', needs=('row',))\nclass A: ...\n")
+    message = rf"one\.py:1: @{decorator} needs 'row', which is none of {', '.join(NEEDS[decorator])}"
+    with pytest.raises(LunarError, match=message):
+        plugins(tmp_path, package, decorator)
+
+
+KEEP = """
+class A:
+    class Settings(Section):
+        keep: dict = {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("need", "setting", "declared"),
+    [
+        ("statistics", "keep", "class A: ..."),
+        ("references", "keep", KEEP),
+        ("direction", "direction", KEEP),
+        ("layers", "layers", KEEP),
+    ],
+)
+def test_a_need_without_the_setting_that_says_of_what(tmp_path: Path, need: str, setting: str, declared: str) -> None:
+    start = "from lunar.plan.declare import Section\n"
+    write(tmp_path, one=f"{start}@method('a', needs=('{need}',))\n{declared.strip()}\n")
+    message = f"@method needs '{need}', of which a setting '{setting}' without a default is to say more"
+    with pytest.raises(LunarError, match=message):
+        plugins(tmp_path, "methods", "method")
 
 
 def test_planning_loads_no_torch() -> None:
