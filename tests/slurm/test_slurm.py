@@ -11,9 +11,9 @@ import time
 
 import pytest
 import yaml
-from cluster import Cluster, missing
 
 from clone import copy_project
+from cluster import Cluster, missing
 
 pytestmark = pytest.mark.skipif(
     bool(missing()), reason=f"no SLURM: lacks {', '.join(missing())}; make test-slurm installs it"

@@ -460,7 +460,7 @@ def test_a_rehearsed_foot_is_climbed_without_its_grid(ladder: dict[str, Any]) ->
     """What was chosen for the foot says nothing about the rung above, which has to state it or take it over."""
     one = ladder["experiments"]["authors-smollm2"]
     one["methods"]["foot"] = without(FOOT, "coefficient") | {"grid": {"coefficient": [1.0, 3.0]}}
-    with pytest.raises(LunarError, match=r"methods\.ladder-template\.coefficient: missing"):
+    with pytest.raises(LunarError, match=r"ladder\.rungs\.template\.coefficient: missing"):
         resolve(ladder)
     one["ladder"]["rungs"]["template"]["choices"] = {"foot": ["coefficient"]}
     one["ladder"]["rungs"]["choice"]["choices"]["foot"] = None
@@ -526,9 +526,9 @@ def test_no_ladder(config: dict[str, Any]) -> None:
             [14],
             r"do not lead to 'lunar'; layers is \[14\] on the last rung and absent there",
         ),
-        # A rung is checked as any method is, under its own name.
-        ("ladder.rungs.template.recipe", "redirecton", r"methods\.ladder-template\.recipe: 'redirecton' is none of "),
-        ("ladder.asides.site.layers", [9], r"methods\.ladder-site\.choices\.lunar\.layers: also stated as "),
+        # A rung is checked as any method is, under the key that states it.
+        ("ladder.rungs.template.recipe", "redirecton", r"ladder\.rungs\.template\.recipe: 'redirecton' is none of "),
+        ("ladder.asides.site.layers", [9], r"ladder\.asides\.site\.choices\.lunar\.layers: also stated as "),
     ],
 )
 def test_mistakes_in_a_ladder_are_named(ladder: dict[str, Any], path: str, new: Any, message: str) -> None:
