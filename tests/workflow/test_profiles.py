@@ -4,9 +4,9 @@ import os
 import re
 
 import pytest
-import yaml
 
 from clone import ROOT, run_snakemake
+from shipped import change_config, toy
 
 RULES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")}
 BODIES = {
@@ -76,15 +76,15 @@ def test_a_further_attempt_asks_for_more(planned):
 
 def larger(project, name="llama-7b"):
     """Have the toy experiment name a model of another size."""
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     model = {"name": name, "source": "hub", "id": f"some/{name}", "revision": "0" * 40, "disk_gb": 60}
-    # The toy's own model is laid over the default's; here it is to be the hub's alone.
-    config["experiments"] = {"mine": {key: value for key, value in config["experiments"]["toy"].items()}}
-    config["experiments"]["mine"].pop("model")
-    config["defaults"]["model"] = model
-    config["run"] = ["mine"]
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+    def change(config):
+        # The toy's own model is laid over the default's; here it is to be the hub's alone.
+        config["experiments"] = {"mine": {key: value for key, value in toy(config).items() if key != "model"}}
+        config["defaults"]["model"] = model
+        config["run"] = ["mine"]
+
+    change_config(project, change)
 
 
 def test_a_larger_model_asks_for_more(planned, project):
