@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lunar.plan.check import amount, gpus, installed_memory
+from lunar.model.hardware import amount, gpus, installed_memory
 
 COLUMNS = ("rule", "jobs", "seconds", "cpu_seconds", "longest_seconds", "peak_mb")
 
@@ -101,7 +101,7 @@ def machine(gpu_command: str | None, project: Path) -> dict[str, str]:
     return {
         "Processor": f"{processor()}, {os.cpu_count()} cores",
         "Memory": amount(installed_memory()),
-        "GPU": gpus(gpu_command).found,
+        "GPU": gpus(gpu_command)[1],
         "System": platform.platform(),
         "Python": platform.python_version(),
         "Code": commit(project),

@@ -5,7 +5,6 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,8 @@ from lunar.data.forget_sets import rename
 from lunar.data.rows import load, splits, stand_ins
 from lunar.data.sources import made, missing
 from lunar.errors import LunarError
+from lunar.model import hardware
+from lunar.model.hardware import amount, installed_memory, largest_gpu
 from lunar.plan import size
 from lunar.plan.snakemake_files import read_benchmark
 
@@ -39,11 +40,6 @@ class Line(NamedTuple):
     remedy: str = ""
 
 
-def amount(size_in_bytes: float) -> str:
-    """Bytes in GB, or in MB below a tenth of one."""
-    return f"{size_in_bytes / 1e9:.1f} GB" if size_in_bytes >= 1e8 else f"{size_in_bytes / 1e6:.1f} MB"
-
-
 def machine(requirements: Path, gpu_command: str | None, conda: bool) -> list[Line]:
     """What does not depend on the experiment: memory, GPU and packages.
 
@@ -63,35 +59,12 @@ def machine(requirements: Path, gpu_command: str | None, conda: bool) -> list[Li
     return lines
 
 
-def installed_memory() -> int:
-    """Bytes of memory in this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def gpus(command: str | None) -> Line:
     """The GPUs that ``command``, a path of nvidia-smi, lists."""
-    if command is None:
-        return Line(NOTE, "GPU", "none seen: models run on the CPU")
-    query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    try:
-        outcome = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Line(NOTE, "GPU", f"{command} cannot be run ({error})", "models run on the CPU, or repair the driver")
-    if outcome.returncode or not outcome.stdout.strip():
-        reason = (outcome.stderr or outcome.stdout).strip().splitlines()
-        found = f"{command} lists none ({reason[0] if reason else 'no output'})"
-        return Line(NOTE, "GPU", found, "models run on the CPU, or repair the driver")
-    return Line(OK, "GPU", "; ".join(outcome.stdout.strip().splitlines()))
-
-
-def largest_gpu(command: str) -> float:
-    """Bytes of memory of the largest GPU that nvidia-smi, at path ``command``, lists; 0 if it lists none."""
-    query = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        said = ""
-    return max([int(number) for number in said.split() if number.isdigit()], default=0) * 2.0**20
+    there, found = hardware.gpus(command)
+    if there or command is None:
+        return Line(OK if there else NOTE, "GPU", found)
+    return Line(NOTE, "GPU", found, "models run on the CPU, or repair the driver")
 
 
 def gpu_memory(weights: float, dtype: str, here: float) -> Line:

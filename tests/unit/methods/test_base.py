@@ -9,15 +9,28 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import Field, ValidationError
+from safetensors.torch import save_file
 
 from lunar.errors import LunarError
-from lunar.methods.base import ENTRY, METHODS, Job, Method, Outcome, method
+from lunar.methods.base import ENTRY, METHODS, Job, Method, Outcome, job_inputs, method
 from lunar.methods.redirection import Redirection
 from lunar.methods.settings import MethodSettings
 from lunar.model.load import blocks
 from shipped import PLUGINS
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
+
+
+def test_inputs_of_a_job_are_read(tmp_path: Path) -> None:
+    (tmp_path / "forget.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
+    (tmp_path / "layers.json").write_text('{"best": 2}', encoding="utf-8")
+    save_file({"mean.residual.last": torch.ones(2)}, tmp_path / "s.safetensors")
+    names = {"rows_forget": "forget.jsonl", "direction_forget": "s.safetensors", "layers": "layers.json"}
+    found = job_inputs({key: str(tmp_path / name) for key, name in names.items()})
+    assert found["rows"] == {"forget": [{"id": "a"}]}
+    assert torch.equal(found["directions"]["forget"].mean("residual", "last"), torch.ones(2))
+    assert (found["statistics"], found["chosen"]) == ({}, {"best": 2})
+    assert Job("a", **job_inputs({})).chosen == {}
 
 
 def test_job_loads_what_is_asked_for_once(model_folder) -> None:

@@ -4,12 +4,9 @@ import math
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from lunar.files import write_json
-from lunar.methods.base import Job
-from lunar.plan.snakemake_files import benchmarks, chosen_values, inputs_named, job_inputs, read_benchmark
+from lunar.plan.snakemake_files import benchmarks, chosen_values, inputs_named, read_benchmark
 
 
 def test_inputs_named() -> None:
@@ -23,18 +20,6 @@ def test_inputs_named() -> None:
     assert inputs_named("statistics", inputs) == {"forget": "a", "retain": "b"}
     assert inputs_named("direction", inputs) == {"forget": "c"}
     assert inputs_named("rows", inputs) == {}
-
-
-def test_inputs_of_a_job_are_read(tmp_path: Path) -> None:
-    (tmp_path / "forget.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
-    (tmp_path / "layers.json").write_text('{"best": 2}', encoding="utf-8")
-    save_file({"mean.residual.last": torch.ones(2)}, tmp_path / "s.safetensors")
-    names = {"rows_forget": "forget.jsonl", "direction_forget": "s.safetensors", "layers": "layers.json"}
-    found = job_inputs({key: str(tmp_path / name) for key, name in names.items()})
-    assert found["rows"] == {"forget": [{"id": "a"}]}
-    assert torch.equal(found["directions"]["forget"].mean("residual", "last"), torch.ones(2))
-    assert (found["statistics"], found["chosen"]) == ({}, {"best": 2})
-    assert Job("a", **job_inputs({})).chosen == {}
 
 
 def test_chosen_values_are_those_asked_for(tmp_path: Path) -> None:
