@@ -32,11 +32,15 @@ def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
     """The configuration laid on the files of a folder and of the folders in it, which states what they do not.
 
     Raises:
-        LunarError: a file is no mapping; names it.
+        LunarError: a file is no YAML or no mapping; names it.
     """
     found: Config = {}
     for path in sorted(folder.rglob("*.yaml")):
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise LunarError(f"{path}:{line}: no YAML: {error.problem}") from None
         if not isinstance(read, Mapping):
             raise LunarError(f"{path}: expected keys with values, such as `experiments:`")
         found = merge(found, read)

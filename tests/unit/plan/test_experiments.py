@@ -18,6 +18,7 @@ from lunar.plan.experiments import (
     rungs,
     settle,
     value,
+    with_files,
     write_yaml,
 )
 from shipped import CONFIG, PLUGINS
@@ -550,6 +551,28 @@ def test_value_sorts_keys_at_every_depth() -> None:
 def test_value_of_a_missing_key() -> None:
     with pytest.raises(KeyError):
         value({"a": {}}, ["a", "b"])
+
+
+def test_files_of_a_folder_lie_beneath_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.yaml").write_text("defaults: {one: 1, list: [1, 2]}", encoding="utf-8")
+    (tmp_path / "inner/b.yaml").write_text("defaults: {one: 2, two: 2}\nexperiments: {mine: {}}", encoding="utf-8")
+    found = with_files(tmp_path, {"run": ["mine"], "defaults": {"two": 3, "list": [4]}})
+    assert found == {"defaults": {"one": 2, "two": 3, "list": [4]}, "experiments": {"mine": {}}, "run": ["mine"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "expected keys with values"),
+        ("a: {}\nb: [1\n", r":3: no YAML: expected ',' or ']', but got '<stream end>'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(LunarError) as caught:
+        with_files(tmp_path, {})
+    assert str(caught.value).startswith(f"{tmp_path}/bad.yaml:") and message in str(caught.value)
 
 
 def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
