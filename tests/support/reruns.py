@@ -191,6 +191,13 @@ class Line:
 
 REPORT = {"show_provenance": 1, "write_report": 1, "all": 1}
 RECOLOUR = replace("scripts/plot_layers.py", '"unethical", "#BBBBBB"', '"unethical", "#999999"')
+SHOUTING = """from lunar.attacks.asking import Asking
+from lunar.attacks.base import attack
+
+
+@attack("shouting")
+class Shouting(Asking):
+    pass"""
 # What reads the table of attacks, and what shows their answers.
 ATTACK_TABLE = {"tabulate_attacks": 1, "tabulate_published_attacks": 1, "tabulate_removal": 1}
 ATTACK_TABLE |= {"plot_attacks": 1, "plot_quantisation": 1}
@@ -217,6 +224,27 @@ LINES = [
         {"write_report": 1, "all": 1},
     ),
     Line(
+        "section",
+        "a title in `report/sections.yaml`",
+        replace("report/sections.yaml", "3.1 Layer scores and refusals", "3.1 Refusals and layer scores"),
+        "the report",
+        {"write_report": 1, "all": 1},
+    ),
+    Line(
+        "page",
+        "the template of one page (`report/templates/data.html.j2`) and its module (`lunar/pages/cleaning.py`)",
+        append("report/templates/data.html.j2", "scripts/lunar/pages/cleaning.py"),
+        "that page, report",
+        {"show_data": 1} | REPORT,
+    ),
+    Line(
+        "table-rendering",
+        "how the main table is laid out (`lunar/pages/main_table.py`)",
+        append("scripts/lunar/pages/main_table.py"),
+        "that table, what is read from it (\"Hidden or removed?\"), report",
+        {"tabulate_metrics": 1, "tabulate_removal": 1} | REPORT,
+    ),
+    Line(
         "one-figure",
         "the colour of one figure (`scripts/plot_layers.py`)",
         RECOLOUR,
@@ -227,7 +255,7 @@ LINES = [
         "all-figures",
         "the colours of all figures (`lunar/pages/figures.py`)",
         append("scripts/lunar/pages/figures.py"),
-        "all figures, report",
+        "all figures and no table or other page, report",
         {
             "plot_attack_curves": 4,
             "plot_attacks": 1,
@@ -256,7 +284,7 @@ LINES = [
     ),
     Line(
         "metric-module",
-        "the module of some metrics (`metrics/tofu.py`)",
+        "the file of some metrics (`lunar/metrics/tofu.py`)",
         append("scripts/lunar/metrics/tofu.py"),
         "every evaluation that computes one of them (none under attack), what shows its numbers, report",
         {"evaluate_answers": 16} | ATTACK_TABLE | MAIN_TABLE | REPORT,
@@ -270,7 +298,7 @@ LINES = [
     ),
     Line(
         "attack-module",
-        "the module of one attack (`attacks/lens.py`)",
+        "the file of one attack (`lunar/attacks/logit_lens.py`)",
         append("scripts/lunar/attacks/logit_lens.py"),
         "the same, and its curve",
         ONE_ATTACK | {"plot_attack_curves": 1},
@@ -290,6 +318,13 @@ LINES = [
         ONE_METHOD
         | {"rehearse": 1, "plot_rehearsal": 1, "collect_activations": 5, "plot_edit": 1, "plot_pca": 1}
         | {"show_tokens": 1},
+    ),
+    Line(
+        "gradient-method",
+        "the file of one method that trains (`lunar/methods/npo.py`)",
+        append("scripts/lunar/methods/npo.py"),
+        "its rehearsal, and as above; no other method, and no attack on another",
+        ONE_METHOD | {"rehearse": 1},
     ),
     Line(
         "layers",
@@ -346,6 +381,13 @@ LINES = [
         {},
     ),
     Line(
+        "errors-and-progress",
+        "how jobs speak of what they do (`lunar/errors.py`, `lunar/progress.py`)",
+        append("scripts/lunar/errors.py", "scripts/lunar/progress.py"),
+        "nothing",
+        {},
+    ),
+    Line(
         "key-order",
         "the order of keys in `config.yaml`",
         configure(turn_keys),
@@ -374,8 +416,15 @@ LINES = [
         ONE_METHOD,
     ),
     Line(
+        "attack-file",
+        "a file of a further attack in `lunar/attacks/`, which no experiment names",
+        append("scripts/lunar/attacks/shouting.py", text=SHOUTING),
+        "nothing",
+        {},
+    ),
+    Line(
         "new-attack",
-        "a further attack",
+        "a further attack in `attacks` and `attacked`",
         configure(add_attack),
         "of what exists, the tables and pages that list attacks",
         ONE_ATTACK,
