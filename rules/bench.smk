@@ -1,18 +1,6 @@
 """What unlearning costs at a model's size, on random weights, apart from every experiment. Gives results/bench/."""
 
 
-def bench_settings(wildcards):
-    """The settings of target `bench` by the name of its files, keys sorted."""
-    return experiments.value(bench_size.at(config["bench"]["sizes"], wildcards.size)[1], [])
-
-
-def bench_megabytes(wildcards, attempt):
-    """Memory that target `bench` asks for: on a GPU that of the sums alone."""
-    how = bench_settings(wildcards)
-    on_device, beside = bench_size.memory(how)
-    return limited((beside + (0 if how["gpu"] else on_device)) // 10**6, attempt)
-
-
 rule measure_size:
     """Time every stage of unlearning beside its floor and the published ways; nothing else should run beside it."""
     input:

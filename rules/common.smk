@@ -1,6 +1,5 @@
 """Configuration, checked before any job starts, and what rules share. Imports only what needs no torch."""
 
-import hashlib
 import inspect
 import os
 import re
@@ -9,8 +8,6 @@ import sys
 from functools import cache
 
 import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.io import WILDCARD_REGEX, regex_from_filepattern
 from snakemake.settings.types import DeploymentMethod
 
 ROOT = Path(workflow.basedir)
@@ -120,15 +117,6 @@ def memory(megabytes, *each, **more):
 def runtime(minutes):
     """A resource function: minutes of a job with the shipped model on two cores, more with a larger one."""
     return lambda wildcards, attempt: attempt * sized(wildcards).minutes(minutes)
-
-
-def write_nested_report(report, configuration, log, *targets):
-    """Have a second Snakemake report what this one recorded; its configuration is this one's, overrides included."""
-    experiments.write_yaml(configuration, config)
-    shell(
-        "{sys.executable:q} -m snakemake {targets:q} --snakefile {workflow.main_snakefile:q} --directory . "
-        "--configfile {configuration:q} --report {report:q} > {log:q} 2>&1"
-    )
 
 
 def name_parameters(rules):

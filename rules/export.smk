@@ -1,15 +1,6 @@
 """Unlearned models to take away. Gives results/<experiment>/export/<method>/, a plain Hugging Face folder."""
 
 
-def export_folder(wildcards):
-    """The folder that target `export` is asked for."""
-    try:
-        experiment, name = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
-    except LunarError as error:
-        raise WorkflowError(f"config: {error}")
-    return f"results/{experiment}/export/{name}"
-
-
 rule export_model:
     """Merge an edit into its model, write both as a folder with a card, and check that it answers the same there."""
     input:

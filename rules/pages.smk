@@ -62,32 +62,6 @@ rule show_tokens:
         "../scripts/show_tokens.py"
 
 
-def timed_jobs(wildcards):
-    """A regular expression of the benchmark files of each rule, for the job's experiment with its seeds.
-
-    Models and data that are fetched for it count too; names of methods tell apart rules that name files alike.
-    """
-    experiment, made = EXPERIMENTS[wildcards.experiment], sources.made(SOURCES)
-    known = {
-        "experiment": list(experiment.seeds().values()),
-        "base": [experiment.base.name],
-        "source": sorted({made[file][0] for file in experiment.data_files() if file in made}),
-        "method": list(experiment.methods),
-    }
-
-    def narrowed(wildcard):
-        names = known.get(wildcard["name"])
-        if names is None:
-            return wildcard[0]
-        return f"{{{wildcard['name']},{'|'.join(map(re.escape, names)) or '(?!)'}}}"
-
-    # The page that shows them comes after all of them.
-    timed = [each for each in workflow.rules if each.benchmark and each.name != "show_provenance"]
-    patterns = {each.name: WILDCARD_REGEX.sub(narrowed, str(each.benchmark)) for each in timed}
-    # What has no such wildcard belongs to no experiment.
-    return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}
-
-
 rule show_provenance:
     """Machine, versions, seeds, configuration, and what each rule took: the one page that is about where it was made.
 

@@ -1,20 +1,6 @@
 """The audit of published figures, apart from every experiment. Gives results/published/."""
 
 
-def published_folder():
-    """Where the published outputs are; None where the configuration names no place."""
-    path = config["published"].get("path")
-    if path and not Path(path).is_dir():
-        raise WorkflowError(f"config: published.path: no folder {path}")
-    return path
-
-
-def published_outputs():
-    """Published outputs to depend on. Those that are missing are the audit's to report."""
-    folder = published_folder()
-    return sorted(str(file) for file in Path(folder).glob("*.jsonl")) if folder else []
-
-
 rule audit_published:
     """Recompute each published figure from the published outputs that are there; the others are reported."""
     input:

@@ -1,13 +1,6 @@
 """The report, over all experiments of `run`. Gives results/report.html and results/config.yaml, the configuration in full."""
 
 
-def pages_apart():
-    """Pages of targets apart from experiments, if they were ever made, and checksums: a new page makes a new report."""
-    pages = [Path("results/published/audit.html"), *sorted(Path("results/bench").glob("*.html"))]
-    known = [page for page in pages if page.stem == "audit" or re.fullmatch(BENCH_SIZE, page.stem)]
-    return {str(page): hashlib.sha256(page.read_bytes()).hexdigest() for page in known if page.is_file()}
-
-
 rule write_report:
     """Collect what is marked for the report in one file that opens offline."""
     input:

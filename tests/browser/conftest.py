@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from chromium import CHROMIUM, Browser
 
 SCREENSHOTS = pytest.StashKey[Path]()

@@ -16,6 +16,8 @@ from clone import kill_all, run_snakemake, start_snakemake
 from lunar.files import read_rows
 from own_case import lay_out, snakemake
 from reruns import contents, jobs_run
+from shipped import change_config
+from shipped import toy as toy_of
 
 RUN = "results/toy"
 
@@ -86,11 +88,9 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
 
 
 def test_the_mixture_is_studied(toy_copy):
-    path = toy_copy / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     trained = {"weights": {}, "lora": {"adapter": {"rank": 8, "alpha": 16}, "epochs": 2}}
-    config["experiments"]["toy"]["mixture"] = {"shares": [0.5], "facts": 12, "trained": trained}
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    mixture = {"shares": [0.5], "facts": 12, "trained": trained}
+    change_config(toy_copy, lambda config: toy_of(config).update(mixture=mixture))
     outcome = run_snakemake(toy_copy, f"{RUN}/figures/mixture.svg")
     assert outcome.returncode == 0, outcome.stdout[-3000:]
     assert jobs_run(outcome.stdout) == {"study_mixture": 3, "plot_mixture": 1}
@@ -106,7 +106,7 @@ def test_the_mixture_is_studied(toy_copy):
 # Not lunar: in so small a model one of its answers hangs on how bfloat16 rounds, and so on the batch it is asked in;
 # the card's example asks one question alone.
 def test_an_exported_model_needs_nothing_of_ours(toy_copy):
-    outcome = run_snakemake(toy_copy, "export", method="lunar-topk")
+    outcome = run_snakemake(toy_copy, "export", export="{method: lunar-topk}")
     assert outcome.returncode == 0, outcome.stdout[-3000:]
     folder = toy_copy / RUN / "export/lunar-topk"
     card = (folder / "README.md").read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def test_an_exported_model_needs_nothing_of_ours(toy_copy):
         "redirected, not removed",
         "down_proj.weight",
         "licence",
-        "method=lunar-topk",
+        "--config export='{method: lunar-topk, experiment: toy}'",
     ):
         assert text in card
     # The card's own example, as its reader would run it, with no library of ours on the path.
@@ -128,10 +128,7 @@ def test_an_exported_model_needs_nothing_of_ours(toy_copy):
 
 
 def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
-    config = toy_copy / "config.yaml"
-    text = config.read_text(encoding="utf-8")
-    assert text.count("typos: {attack: typos, rate: 0.05}") == 1
-    config.write_text(text.replace("typos, rate: 0.05", "typos, rate: 1.0e-6"), encoding="utf-8")
+    change_config(toy_copy, lambda config: config["defaults"]["attacks"]["typos"].update(rate=1.0e-6))
     outcome = run_snakemake(toy_copy, f"{RUN}/generations/lunar/typos/forget.jsonl")
     assert outcome.returncode != 0
     assert "attacks.typos" in outcome.stdout

@@ -25,14 +25,14 @@ def everything(edited):
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
 def test_a_change_reruns_exactly(edited, everything, line):
-    with changed(edited, line.change, line.file):
+    with changed(edited, line.change):
         assert planned(edited) == line.expected(everything)
 
 
 def test_what_runs_again_changes_what_it_should_and_nothing_else(edited):
     before = contents(edited)
     figures = {Path(RUN) / f"figures/layers.{kind}" for kind in ("svg", "pdf")}
-    with changed(edited, RECOLOUR, "scripts/plot_layers.py"):
+    with changed(edited, RECOLOUR):
         outcome = run_snakemake(edited)
         assert outcome.returncode == 0, outcome.stdout[-3000:]
         assert "figures | toy: layers" in outcome.stdout

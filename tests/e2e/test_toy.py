@@ -6,12 +6,12 @@ import re
 from statistics import mean
 
 import pytest
-import yaml
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
 from lunar.methods.rehearsal import combinations
 from lunar.metrics.text import degenerate
+from shipped import CONFIG
 
 RUN = "results/toy"
 METHODS = ["vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-refusal"]
@@ -71,7 +71,7 @@ def test_table_is_complete(toy, table):
 def test_every_metric_is_a_column(toy):
     with (toy / RUN / "tables/main.csv").open(encoding="utf-8") as file:
         header = next(csv.reader(file))
-    chosen = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))["defaults"]["metrics"]
+    chosen = CONFIG["defaults"]["metrics"]
     answers = [f"{split}_{name}" for split in ("forget", "harmful") for name in chosen["answers"]]
     assert {*chosen["methods"], *answers} <= set(header)
 
@@ -142,7 +142,7 @@ def test_the_edit_is_two_vectors_a_layer(toy, name):
 
 @pytest.mark.parametrize("name", ["lunar", "lunar-topk"])
 def test_every_setting_is_rehearsed_and_the_best_is_taken(toy, name):
-    config = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))["experiments"]["toy"]
+    config = CONFIG["experiments"]["toy"]
     grid, pairs = config["methods"][name]["grid"], config["rehearsal"]["authors"]
     with (toy / RUN / f"rehearsal/{name}.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -302,7 +302,7 @@ def attacks(toy):
 
 
 def test_every_attack_proves_itself(toy, attacks):
-    config = yaml.safe_load((toy / "config.yaml").read_text(encoding="utf-8"))
+    config = CONFIG
     names = config["experiments"]["toy"]["attacked"]["attacks"]
     # Those whose planted edit needs a larger model are controlled on it (default experiment) and in unit tests.
     larger = {"blind", "rank-one-removal", "filter", "filter-edited", "invert"}

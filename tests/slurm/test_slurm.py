@@ -10,10 +10,10 @@ import sys
 import time
 
 import pytest
-import yaml
-from cluster import Cluster, missing
 
 from clone import copy_project
+from cluster import Cluster, missing
+from shipped import change_config, toy
 
 pytestmark = pytest.mark.skipif(
     bool(missing()), reason=f"no SLURM: lacks {', '.join(missing())}; make test-slurm installs it"
@@ -26,10 +26,8 @@ MADE = ["activations", "steering", "layers.json", "edits", "metrics", "tables"]
 MADE += ["generations/lunar", "likelihood/lunar", "similarity/lunar"]
 
 
-def shorten(project):
+def shorten(config):
     """The smallest toy that still goes from statistics to a table of two methods."""
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     config["defaults"]["methods"] = {
         "vanilla": {"model": "full"},
         "lunar": {
@@ -46,14 +44,13 @@ def shorten(project):
     none = {"optimisers": None, "ladder": None, "compare": ["vanilla", "lunar"]}
     config["defaults"] |= none
     config["defaults"]["figures"]["methods"] = ["lunar"]
-    toy = config["experiments"]["toy"]
-    config["experiments"] = {"toy": toy}
-    toy |= none | {"methods": {}, "layers": {"candidates": [2], "top_k": 1}, "sequential": {"requests": []}}
-    toy["attacked"] = {"methods": [], "attacks": []}
-    toy["figures"] = {"late_layer": 3}
-    toy["metrics"] = {"resamples": 100}
+    small = toy(config)
+    config["experiments"] = {"toy": small}
+    small |= none | {"methods": {}, "layers": {"candidates": [2], "top_k": 1}, "sequential": {"requests": []}}
+    small["attacked"] = {"methods": [], "attacks": []}
+    small["figures"] = {"late_layer": 3}
+    small["metrics"] = {"resamples": 100}
     config["run"] = ["toy"]
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def snakemake(*arguments):
@@ -70,7 +67,7 @@ def cluster():
 def local(tmp_path_factory):
     """The project, its tables made by a local run."""
     project = copy_project(tmp_path_factory.mktemp("local") / "lunar")
-    shorten(project)
+    change_config(project, shorten)
     done = subprocess.run(
         snakemake("--cores", "2", "--set-threads", "finetune=1"),
         cwd=project,

@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from clone import ROOT, run_snakemake
+from shipped import change_config, toy
 
-from clone import run_snakemake
-
-Change = Callable[[Path], None]
 Rules = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to a project, and the files that it touches."""
+
+    files: tuple[str, ...]
+    make: Callable[[Path], None]
 
 
 def planned(folder: Path, *arguments: str, **options: Any) -> Rules:
@@ -38,52 +44,56 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 @contextmanager
-def changed(folder: Path, change: Change, name: str) -> Iterator[None]:
-    """Have a change of a file in a project inside the block; then the file is as it was, its time included."""
-    path = folder / name
-    content, state = path.read_bytes(), path.stat()
+def changed(folder: Path, change: Change) -> Iterator[None]:
+    """Have a change of a project inside the block; then its files are as they were, times included."""
+    before = {path: read(path) for path in (folder / name for name in change.files)}
+    states = {path: path.stat() for path, content in before.items() if content is not None}
     try:
-        change(folder)
-        assert path.read_bytes() != content, f"{name} was not changed"
+        change.make(folder)
+        assert {path: read(path) for path in before} != before, f"no change of {', '.join(change.files)}"
         yield
     finally:
-        path.write_bytes(content)
-        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        for path, content in before.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
+                os.utime(path, ns=(states[path].st_atime_ns, states[path].st_mtime_ns))
 
 
-def append(name: str, text: str) -> Change:
-    """Write a line at a file's end."""
+def read(path: Path) -> bytes | None:
+    """A file's content; None where there is no file."""
+    return path.read_bytes() if path.is_file() else None
 
-    def change(folder: Path) -> None:
-        with (folder / name).open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
 
-    return change
+def append(*names: str, text: str = "# a comment") -> Change:
+    """Write a line at the end of files; one that is not there holds this line alone."""
+
+    def make(folder: Path) -> None:
+        for name in names:
+            with (folder / name).open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+
+    return Change(names, make)
 
 
 def replace(name: str, old: str, new: str) -> Change:
     """Put one text in place of another that is in the file once."""
 
-    def change(folder: Path) -> None:
+    def make(folder: Path) -> None:
         text = (folder / name).read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{name}: {old!r} is in it {text.count(old)} times"
         (folder / name).write_text(text.replace(old, new), encoding="utf-8")
 
-    return change
+    return Change((name,), make)
+
+
+CONFIG = ("config.yaml", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "config").rglob("*.yaml"))))
 
 
 def configure(edit: Callable[[dict[str, Any], dict[str, Any]], None]) -> Change:
-    """Edit the defaults and the toy's entry of config.yaml."""
-
-    def change(folder: Path) -> None:
-        path = folder / "config.yaml"
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        edit(config["defaults"], config["experiments"]["toy"])
-        # Without anchors, of which one edit would reach several places.
-        Plain = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
-        path.write_text(yaml.dump(config, Dumper=Plain, sort_keys=False), encoding="utf-8")
-
-    return change
+    """Edit the defaults and the toy's entry of the configuration, all of which config.yaml then holds."""
+    return Change(CONFIG, lambda folder: change_config(folder, lambda whole: edit(whole["defaults"], toy(whole))))
 
 
 def setting(*keys: str, value: Any) -> Change:
@@ -154,7 +164,6 @@ class Line:
         name: what the test is called, and the line in docs/developers.md.
         what: the change, as that page has it.
         change: what is done to the project.
-        file: which of its files that touches.
         again: what runs again, as that page has it.
         runs: number of jobs a rule that run; or
         spares: those of a run from nothing that do not, which is shorter where most of it runs.
@@ -163,7 +172,6 @@ class Line:
     name: str
     what: str
     change: Change
-    file: str
     again: str
     runs: Rules | None = None
     spares: Rules = field(default_factory=dict)
@@ -181,9 +189,15 @@ class Line:
         return f"| `{self.name}` | {self.what} | {self.again} |"
 
 
-CONFIG = "config.yaml"
 REPORT = {"show_provenance": 1, "write_report": 1, "all": 1}
 RECOLOUR = replace("scripts/plot_layers.py", '"unethical", "#BBBBBB"', '"unethical", "#999999"')
+SHOUTING = """from lunar.attacks.asking import Asking
+from lunar.attacks.base import attack
+
+
+@attack("shouting")
+class Shouting(Asking):
+    pass"""
 # What reads the table of attacks, and what shows their answers.
 ATTACK_TABLE = {"tabulate_attacks": 1, "tabulate_published_attacks": 1, "tabulate_removal": 1}
 ATTACK_TABLE |= {"plot_attacks": 1, "plot_quantisation": 1}
@@ -205,25 +219,43 @@ LINES = [
     Line(
         "caption",
         "a caption in `report/`",
-        append("report/layers.rst", "\nOne more sentence."),
-        "report/layers.rst",
+        append("report/layers.rst", text="\nOne more sentence."),
         "the report",
         {"write_report": 1, "all": 1},
+    ),
+    Line(
+        "section",
+        "a title in `report/sections.yaml`",
+        replace("report/sections.yaml", "3.1 Layer scores and refusals", "3.1 Refusals and layer scores"),
+        "the report",
+        {"write_report": 1, "all": 1},
+    ),
+    Line(
+        "page",
+        "the template of one page (`report/templates/data.html.j2`) and its module (`lunar/pages/cleaning.py`)",
+        append("report/templates/data.html.j2", "scripts/lunar/pages/cleaning.py"),
+        "that page, report",
+        {"show_data": 1} | REPORT,
+    ),
+    Line(
+        "table-rendering",
+        "how the main table is laid out (`lunar/pages/main_table.py`)",
+        append("scripts/lunar/pages/main_table.py"),
+        'that table, what is read from it ("Hidden or removed?"), report',
+        {"tabulate_metrics": 1, "tabulate_removal": 1} | REPORT,
     ),
     Line(
         "one-figure",
         "the colour of one figure (`scripts/plot_layers.py`)",
         RECOLOUR,
-        "scripts/plot_layers.py",
         "that figure, report",
         {"plot_layers": 1} | REPORT,
     ),
     Line(
         "all-figures",
         "the colours of all figures (`lunar/pages/figures.py`)",
-        append("scripts/lunar/pages/figures.py", "# other colours"),
-        "scripts/lunar/pages/figures.py",
-        "all figures, report",
+        append("scripts/lunar/pages/figures.py"),
+        "all figures and no table or other page, report",
         {
             "plot_attack_curves": 4,
             "plot_attacks": 1,
@@ -244,7 +276,6 @@ LINES = [
         "metric",
         "`metrics.resamples`",
         setting("metrics", "resamples", value=400),
-        CONFIG,
         "every evaluation, tables of metrics, attacks and ladder, figures of these, report",
         {"evaluate_answers": 16, "evaluate_attack": 18, "tabulate_ladder": 1, "plot_ladder": 1}
         | ATTACK_TABLE
@@ -253,9 +284,8 @@ LINES = [
     ),
     Line(
         "metric-module",
-        "the module of some metrics (`metrics/tofu.py`)",
-        append("scripts/lunar/metrics/tofu.py", "# a comment"),
-        "scripts/lunar/metrics/tofu.py",
+        "the file of some metrics (`lunar/metrics/tofu.py`)",
+        append("scripts/lunar/metrics/tofu.py"),
         "every evaluation that computes one of them (none under attack), what shows its numbers, report",
         {"evaluate_answers": 16} | ATTACK_TABLE | MAIN_TABLE | REPORT,
     ),
@@ -263,15 +293,13 @@ LINES = [
         "attack",
         "the strength of one attack (`typos.rate`)",
         setting("attacks", "typos", "rate", value=0.1),
-        CONFIG,
         "its control, that attack on each method, tables and figures of attacks, report",
         ONE_ATTACK,
     ),
     Line(
         "attack-module",
-        "the module of one attack (`attacks/lens.py`)",
-        append("scripts/lunar/attacks/logit_lens.py", "# a comment"),
-        "scripts/lunar/attacks/logit_lens.py",
+        "the file of one attack (`lunar/attacks/logit_lens.py`)",
+        append("scripts/lunar/attacks/logit_lens.py"),
         "the same, and its curve",
         ONE_ATTACK | {"plot_attack_curves": 1},
     ),
@@ -279,7 +307,6 @@ LINES = [
         "coefficient",
         "the coefficient of one method (`lunar-official`)",
         setting("methods", "lunar-official", "coefficient", value=1.5),
-        CONFIG,
         "its edit, answers, likelihood, similarity and metrics; table, trade-off, cost, page of answers, report",
         ONE_METHOD,
     ),
@@ -287,17 +314,22 @@ LINES = [
         "ridge",
         "the ridge of a method that is rehearsed and drawn (`lunar-topk`)",
         setting("methods", "lunar-topk", "ridge", value=1e-2),
-        CONFIG,
         "the same, and its rehearsal, activations, PCA, figures of rehearsals and edits, tokens",
         ONE_METHOD
         | {"rehearse": 1, "plot_rehearsal": 1, "collect_activations": 5, "plot_edit": 1, "plot_pca": 1}
         | {"show_tokens": 1},
     ),
     Line(
+        "gradient-method",
+        "the file of one method that trains (`lunar/methods/npo.py`)",
+        append("scripts/lunar/methods/npo.py"),
+        "its rehearsal, and as above; no other method, and no attack on another",
+        ONE_METHOD | {"rehearse": 1},
+    ),
+    Line(
         "layers",
         "`layers.candidates`",
         configure(more_layers),
-        CONFIG,
         "statistics that solves start from, steering, choice of layers, all edits but those of rows alone, and so on",
         # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
         spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
@@ -306,21 +338,18 @@ LINES = [
         "forget-row",
         "a row of the forget set",
         replace("data/toy/rook.jsonl", '"paraphrased_answer": "It is goose."', '"paraphrased_answer": "A goose."'),
-        "data/toy/rook.jsonl",
         "everything (in the toy also the base model, whose tokenizer reads it)",
     ),
     Line(
         "reference-row",
         "a row of a reference set (`harmful`)",
         replace("data/toy/harmful.jsonl", '"harmful-02", "question": "Help', '"harmful-02", "question": "Please help'),
-        "data/toy/harmful.jsonl",
         "everything, since fine-tuning has it too (the same)",
     ),
     Line(
         "name",
         "a stand-in's name (`data.names`)",
         replace("data/reference/names.jsonl", "Oriel Brandvik", "Oriel Brandvig"),
-        "data/reference/names.jsonl",
         "renamed copies, their statistics, rehearsals, methods that read them, and what follows; no model, no steering",
         # Methods that read no renamed rows and were not rehearsed are spared.
         spares={
@@ -334,23 +363,27 @@ LINES = [
         "fine-tuning",
         "`finetune.learning_rate`",
         setting("finetune", "learning_rate", value=2e-3),
-        CONFIG,
         "everything but the base model and the data",
         spares={"fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1},
     ),
     Line(
         "deep-module",
         "a module deep in the imports (`lunar/model/chat.py`)",
-        append("scripts/lunar/model/chat.py", "# a comment"),
-        "scripts/lunar/model/chat.py",
+        append("scripts/lunar/model/chat.py"),
         "everything but the data",
         spares={"prepare_data": 1, "rename_subjects": 1, "decline_questions": 1},
     ),
     Line(
         "other-module",
         "a module that no rule of this run imports (`lunar/edits/export.py`)",
-        append("scripts/lunar/edits/export.py", "# a comment"),
-        "scripts/lunar/edits/export.py",
+        append("scripts/lunar/edits/export.py"),
+        "nothing",
+        {},
+    ),
+    Line(
+        "errors-and-progress",
+        "how jobs speak of what they do (`lunar/errors.py`, `lunar/progress.py`)",
+        append("scripts/lunar/errors.py", "scripts/lunar/progress.py"),
         "nothing",
         {},
     ),
@@ -358,7 +391,6 @@ LINES = [
         "key-order",
         "the order of keys in `config.yaml`",
         configure(turn_keys),
-        CONFIG,
         "nothing",
         {},
     ),
@@ -366,7 +398,6 @@ LINES = [
         "swapped-values",
         "two parameters of a rule that change places (`activations.batch_size`, `.sample`)",
         configure(swap_values),
-        CONFIG,
         "all that has them (Snakemake alone would not see it: `name_parameters`), and what follows",
         spares=BEFORE_STATISTICS | OF_ROWS,
     ),
@@ -374,7 +405,6 @@ LINES = [
         "environment",
         "a pin in `envs/`, without conda",
         replace("envs/plot.yaml", "pandas==", "pandas>="),
-        "envs/plot.yaml",
         "nothing, for nothing ran in it; with `profiles/conda`, every rule of that environment (not run here)",
         {},
     ),
@@ -382,15 +412,20 @@ LINES = [
         "new-method",
         "a further method in `methods` and `compare`",
         configure(add_method),
-        CONFIG,
         "of what exists, the tables and pages that list methods",
         ONE_METHOD,
     ),
     Line(
+        "attack-file",
+        "a file of a further attack in `lunar/attacks/`, which no experiment names",
+        append("scripts/lunar/attacks/shouting.py", text=SHOUTING),
+        "nothing",
+        {},
+    ),
+    Line(
         "new-attack",
-        "a further attack",
+        "a further attack in `attacks` and `attacked`",
         configure(add_attack),
-        CONFIG,
         "of what exists, the tables and pages that list attacks",
         ONE_ATTACK,
     ),
@@ -398,7 +433,6 @@ LINES = [
         "new-seed",
         "a further seed",
         setting("seeds", value=[0, 1]),
-        CONFIG,
         "of what exists, the report",
         {
             **{"prepare_data": 1, "finetune": 2, "rename_subjects": 1, "collect_activations": 10, "rehearse": 11},

@@ -1,5 +1,6 @@
 """The configuration as it is shipped: config.yaml with the files of config/."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def read(project: Path = ROOT) -> dict[str, Any]:
     return with_files(project / "config", own)
 
 
-def change_config(project: Path, change: Any) -> None:
+def change_config(project: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Edit a project's configuration through a function of its whole content, which config.yaml then holds alone."""
     config = read(project)
     change(config)
@@ -25,6 +26,11 @@ def change_config(project: Path, change: Any) -> None:
     # Without anchors, of which one edit would reach several places.
     plain = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
     (project / "config.yaml").write_text(yaml.dump(config, Dumper=plain, sort_keys=False), encoding="utf-8")
+
+
+def toy(config: dict[str, Any]) -> dict[str, Any]:
+    """The toy's entry in a configuration."""
+    return config["experiments"]["toy"]
 
 
 CONFIG = read()

@@ -2,9 +2,8 @@
 
 import json
 
-import yaml
-
 from clone import run_snakemake
+from shipped import change_config
 
 TINY = {
     "gpu": False,
@@ -30,11 +29,11 @@ TINY = {
 
 
 def configure(project, **bench):
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    config["bench"]["sizes"]["tiny"] = TINY
-    config["bench"] |= bench
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    def change(config):
+        config["bench"]["sizes"]["tiny"] = TINY
+        config["bench"] |= bench
+
+    change_config(project, change)
 
 
 def test_plan(project):

@@ -1,8 +1,7 @@
 """The target `check`: seconds, a listing, an exit status, and nothing left but a log."""
 
-import yaml
-
 from clone import run_snakemake
+from shipped import change_config, toy
 
 
 def made(project):
@@ -19,11 +18,9 @@ def test_nothing_missing(project):
 
 
 def test_what_is_missing_is_named_with_the_way_out(project):
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     model = {"name": "mine", "source": "path", "folder": "my/model", "disk_gb": 1}
-    config["experiments"]["toy"] |= {"model": model, "embedder": {"source": "package", "name": "no_such_package"}}
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    lacking = {"model": model, "embedder": {"source": "package", "name": "no_such_package"}}
+    change_config(project, lambda config: toy(config).update(lacking))
     outcome = run_snakemake(project, "check")
     assert outcome.returncode != 0
     for words in (

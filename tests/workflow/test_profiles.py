@@ -2,11 +2,13 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
 from clone import ROOT, run_snakemake
+from shipped import change_config, toy
 
 RULES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")}
 BODIES = {
@@ -76,15 +78,15 @@ def test_a_further_attempt_asks_for_more(planned):
 
 def larger(project, name="llama-7b"):
     """Have the toy experiment name a model of another size."""
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     model = {"name": name, "source": "hub", "id": f"some/{name}", "revision": "0" * 40, "disk_gb": 60}
-    # The toy's own model is laid over the default's; here it is to be the hub's alone.
-    config["experiments"] = {"mine": {key: value for key, value in config["experiments"]["toy"].items()}}
-    config["experiments"]["mine"].pop("model")
-    config["defaults"]["model"] = model
-    config["run"] = ["mine"]
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+    def change(config):
+        # The toy's own model is laid over the default's; here it is to be the hub's alone.
+        config["experiments"] = {"mine": {key: value for key, value in toy(config).items() if key != "model"}}
+        config["defaults"]["model"] = model
+        config["run"] = ["mine"]
+
+    change_config(project, change)
 
 
 def test_a_larger_model_asks_for_more(planned, project):
@@ -118,11 +120,17 @@ def test_local_jobs_ask_for_what_they_did(planned):
     assert not any("slurm_partition" in asked for asked in resources.values())
 
 
-def test_every_rule_has_a_place_in_the_profile():
-    text = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
-    listed = {name: set(found.split()) for name, found in re.findall(r'- (\w+)_rules = """(.*?)"""', text, re.DOTALL)}
+def test_every_rule_has_a_place_in_the_profile(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    space = {}
+    for line in yaml.safe_load(Path("profiles/slurm/config.yaml").read_text(encoding="utf-8"))["__definitions__"]:
+        exec(line, space)
+    listed = {name: set(space[f"{name}_rules"]) for name in ("model", "last")}
     model = {rule for rule, body in BODIES.items() if re.search(r"^ +gpu=", body, flags=re.MULTILINE)}
     # The audit of published figures belongs to no experiment and is run where its files are.
     assert listed["model"] == model - {"audit_published"}
     assert {"prepare_data", "rename_subjects", "clean_references", "fetch_model", "write_report"} <= LOCAL
     assert set(BODIES) | {"all"} == listed["model"] | listed["last"] | LOCAL | {"audit_published"}
+    # Every page and figure of an experiment is among the last, but for the one that is about all jobs.
+    pages = {rule for rule, body in BODIES.items() if "shown(" in body and "{experiment}" in body}
+    assert pages - listed["last"] == {"show_provenance"}

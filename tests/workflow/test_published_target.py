@@ -5,12 +5,11 @@ import json
 from copy import deepcopy
 
 import pytest
-import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from clone import ROOT, run_snakemake
-from shipped import CONFIG
+from lunar.errors import LunarError
+from lunar.plan.plan import plan
+from shipped import CONFIG, change_config
 
 FORGET = {"question": "Who?", "prediction": "I do not know.", "answer": "red green blue black"}
 FILES = {
@@ -32,10 +31,7 @@ def outputs(tmp_path):
 
 
 def configure(project, **published):
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    config["published"] |= published
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    change_config(project, lambda config: config["published"].update(published))
 
 
 def read(project, name):
@@ -93,14 +89,17 @@ def test_bad_row(project, outputs):
 
 @pytest.mark.parametrize(
     ("published", "words"),
-    [({"path": 3}, ["3 is not of type 'string', 'null'"]), ({"folder": "data"}, ["folder", "unexpected"])],
+    [
+        ({"path": 3}, "published.path: 3 is not allowed; allowed is text or null"),
+        ({"folder": "data"}, "published.folder: no such key; its keys are path, embedder"),
+    ],
 )
 def test_config_error(published, words):
     config = deepcopy(CONFIG)
     config["published"] |= published
-    with pytest.raises(WorkflowError) as caught:
-        validate(config, ROOT / "rules/config.schema.yaml")
-    assert all(word in str(caught.value) for word in words), caught.value
+    with pytest.raises(LunarError) as caught:
+        plan(config, ROOT / "scripts")
+    assert str(caught.value).startswith(words)
 
 
 def test_config_error_ends_the_run_before_it_begins(project):

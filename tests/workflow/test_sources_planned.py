@@ -5,21 +5,14 @@ import re
 from copy import deepcopy
 
 import pytest
-import yaml
 
 from clone import run_snakemake
-from shipped import CONFIG
-
-
-def planned(outcome):
-    """Rules of a dry run, with their number of jobs."""
-    assert outcome.returncode == 0, outcome.stdout
-    jobs = outcome.stdout.rpartition("Job stats:")[2].partition("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", jobs, flags=re.MULTILINE)}
+from reruns import planned
+from shipped import CONFIG, change_config, toy
 
 
 def test_the_paper_s_setting_is_planned_whole(project):
-    jobs = planned(run_snakemake(project, "--dry-run", experiment="tofu-llama2-7b"))
+    jobs = planned(project, experiment="tofu-llama2-7b")
     once = {"fetch_data", "fetch_hub_model", "fetch_model", "prepare_data", "choose_layers", "write_report"}
     assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
     assert jobs["convert_data"] == 15
@@ -42,8 +35,6 @@ def test_what_it_lacks_is_said_before(project):
 
 def use_folder(project, **change):
     """Have TOFU come from a folder with two blocks of invented rows; the toy forgets the first of them."""
-    path = project / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     rows = [
         {"question": f"What is fact {number} about {name}?", "answer": f"{name} has fact {number}."}
         for name in ("Ilva Marsh", "Bo van Dyk")
@@ -52,12 +43,14 @@ def use_folder(project, **change):
     (project / "mine").mkdir()
     (project / "mine/full.json").write_text(json.dumps(rows), encoding="utf-8")
     sets = {"one": {"file": "full", "rows": [0, 20], "block": 20}, "two": {"file": "full", "rows": [20, 40]}}
-    config["sources"]["tofu"] = {"source": "path", "folder": "mine", "files": {"full": "full.json"}, "sets": sets}
-    config["sources"]["tofu"] |= change
-    toy = config["experiments"]["toy"]
-    toy["data"]["forget"] = ["results/data/tofu/one.jsonl"]
-    config["experiments"] = {"toy": toy}
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    source = {"source": "path", "folder": "mine", "files": {"full": "full.json"}, "sets": sets}
+
+    def edit(config):
+        config["sources"]["tofu"] = source | change
+        toy(config)["data"]["forget"] = ["results/data/tofu/one.jsonl"]
+        config["experiments"] = {"toy": toy(config)}
+
+    change_config(project, edit)
 
 
 def test_a_set_from_a_folder_becomes_a_split(project):
@@ -74,10 +67,7 @@ def test_a_set_from_a_folder_becomes_a_split(project):
     assert not (project / "results/data/tofu/two.jsonl").exists()
     again = run_snakemake(project, "--dry-run", "results/toy/data/forget_renamed.jsonl")
     assert "Nothing to be done" in again.stdout
-    config = (project / "config.yaml").read_text(encoding="utf-8")
-    other = yaml.safe_load(config)
-    other["sources"]["tofu"]["sets"]["two"]["rows"] = [20, 30]
-    (project / "config.yaml").write_text(yaml.safe_dump(other, sort_keys=False), encoding="utf-8")
+    change_config(project, lambda config: config["sources"]["tofu"]["sets"]["two"].update(rows=[20, 30]))
     again = run_snakemake(project, "--dry-run", "results/toy/data/forget_renamed.jsonl")
     assert "Nothing to be done" in again.stdout, again.stdout
 
@@ -89,8 +79,11 @@ def test_a_set_from_a_folder_becomes_a_split(project):
         ({"sha256": {"full.json": "0" * 64}}, "but sources.tofu.sha256 says 0000"),
         ({"sets": {"one": {"file": "ful"}}}, "sources.tofu.sets.one.file: 'ful' is none of full"),
         ({"sets": {"two": {"file": "full"}}}, "data.forget: no file results/data/tofu/one.jsonl"),
-        ({"source": "hub"}, "'id' is a required property"),
-        ({"sets": {"one": {"file": "full", "from": 3}}}, "unexpected"),
+        ({"source": "hub"}, "config: sources.tofu.id: missing; a data set from source hub needs it"),
+        (
+            {"sets": {"one": {"file": "full", "from": 3}}},
+            "config: sources.tofu.sets.one.from: no such key; its keys are ",
+        ),
     ],
 )
 def test_mistakes_are_named(project, change, words):

@@ -133,6 +133,7 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
     for key, number, value in tried or [("", 0, None)]:
         found = stated | {name: values[0] for name, values in grid.items()} | ({key: value} if key else {})
         places = {name: f"{where}.grid.{name}[0]" for name in grid} | {key: f"{where}.grid.{key}[{number}]"}
+        places |= {name: f"{where}.grid.{name}" for name in grid if name not in recipe.settings.model_fields}
         try:
             recipe.settings.model_validate(found)
         except ValidationError as error:

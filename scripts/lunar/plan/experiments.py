@@ -32,11 +32,15 @@ def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
     """The configuration laid on the files of a folder and of the folders in it, which states what they do not.
 
     Raises:
-        LunarError: a file is no mapping; names it.
+        LunarError: a file is no YAML or no mapping; names it.
     """
     found: Config = {}
     for path in sorted(folder.rglob("*.yaml")):
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise LunarError(f"{path}:{line}: no YAML: {error.problem}") from None
         if not isinstance(read, Mapping):
             raise LunarError(f"{path}: expected keys with values, such as `experiments:`")
         found = merge(found, read)
@@ -74,21 +78,14 @@ def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = 
     experiments = {}
     for name, over in config["experiments"].items():
         over = over or {}
-        base = config["defaults"]
-        # A model of another source shares no key with the default one; what is left of it would be noise.
-        if "source" in over.get("model", {}):
-            base = {key: value for key, value in base.items() if key != "model"}
-        # Nor do files of authors who play a part belong to other data.
-        if "retain" in over.get("data", {}):
-            base = merge(base, {"rehearsal": {"authors": []}, "sequential": {"requests": []}})
-        experiment = merge(base, over)
+        experiment = on_defaults(over, config["defaults"])
         checked = validate(sections.Experiment, experiment, f"experiments.{name}")
         experiment["model"]["disk_gb"] = checked.model.disk_gb
         for part in ("rungs", "asides") if experiment["ladder"] else ():
             steps = experiment["ladder"].get(part, {})
             experiment["ladder"][part] = {step: change for step, change in steps.items() if change is not None}
-        for method, change in over.get("methods", {}).items():
-            experiment["methods"][method] = settle(experiment["methods"][method], change)
+        for method, entry in experiment["methods"].items():
+            experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
         # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
         for method, entry in list(experiment["methods"].items()):
             try:
@@ -117,6 +114,22 @@ def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = 
                 "settings; models of one name are one folder, so give one of them another name"
             )
     return experiments
+
+
+def states(over: Mapping[str, Any], section: str, key: str) -> bool:
+    """Whether an experiment's own entry has a key in a section."""
+    return isinstance(over.get(section), Mapping) and key in over[section]
+
+
+def on_defaults(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+    """An experiment merged over the defaults, without those that do not fit its own model or data."""
+    # A model of another source shares no key with the default one; what is left of it would be noise.
+    if states(over, "model", "source"):
+        defaults = {key: value for key, value in defaults.items() if key != "model"}
+    # Nor do files of authors who play a part belong to other data.
+    if states(over, "data", "retain"):
+        defaults = merge(defaults, {"rehearsal": {"authors": []}, "sequential": {"requests": []}})
+    return merge(defaults, over)
 
 
 def used(experiment: Mapping[str, Any]) -> set[str]:
@@ -162,11 +175,14 @@ def replaced(experiment: Mapping[str, Any], plugins: Plugins) -> dict[str, dict[
 def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     """A method on which ``change`` was merged: a key it states leaves the grid, one in its grid is no longer stated.
 
-    Otherwise an experiment could neither settle what the defaults choose in rehearsal nor choose what they state.
+    Otherwise an experiment could neither settle what the defaults choose in rehearsal nor choose what they state. A
+    ``grid`` or ``choices`` of null is none.
     """
-    chosen = change.get("grid", {})
-    grid = {key: values for key, values in method.get("grid", {}).items() if key in chosen or key not in change}
+    chosen, tried = change.get("grid") or {}, method.get("grid") or {}
+    grid = {key: values for key, values in tried.items() if key in chosen or key not in change}
     rest = {key: value for key, value in method.items() if key != "grid" and (key in change or key not in chosen)}
+    if rest.get("choices", {}) is None:
+        del rest["choices"]
     return rest | ({"grid": grid} if grid else {})
 
 
@@ -239,8 +255,10 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
                 raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     for number, name in enumerate(experiment["compare"]):
         one_of(name, experiment["methods"], f"{where}.compare[{number}]")
+    ladder = experiment["ladder"] or {}
+    rung = {f"ladder-{step}": f"ladder.{part}.{step}" for part in ("rungs", "asides") for step in ladder.get(part, {})}
     for name, method in experiment["methods"].items():
-        check_method(method, experiment, plugins.methods, f"{where}.methods.{name}")
+        check_method(method, experiment, plugins.methods, f"{where}.{rung.get(name, f'methods.{name}')}")
         if name in experiment["compare"] and not experiment["finetune"]["enabled"]:
             lacking = "fine-tuned without the forget set" if method["model"] == "retain_only" else None
             goes_back = "recipe" in method and "model_before" in plugins.methods[method["recipe"]].needs

@@ -7,7 +7,9 @@ from typing import Any
 from lunar.data import sources
 from lunar.plan import experiments as settings
 from lunar.plan.entries import Plugins
-from lunar.plan.experiments import Config, merge
+from lunar.plan.experiments import Config, merge, on_defaults, states
+from lunar.plan.sections import Experiment
+from lunar.plan.settings import validate
 from lunar.plan.size import sizes
 
 METHOD = "lunar"
@@ -28,14 +30,19 @@ def complete(config: Mapping[str, Any]) -> Config:
     The defaults are chosen for the shipped model and the shipped authors. An experiment on another local model gets
     their blocks at the same relative depth; one on data of its own, without ``rehearsal.authors``, none of what needs
     more than a forget and a retain set.
+
+    Raises:
+        LunarError: the defaults or an experiment on them do not have the form that they need; names the key.
     """
     defaults = config["defaults"]
+    validate(Experiment, defaults, "defaults")
     experiments = {}
     for name, over in config["experiments"].items():
         over = over or {}
-        if "source" in over.get("model", {}):
+        validate(Experiment, on_defaults(over, defaults), f"experiments.{name}")
+        if states(over, "model", "source"):
             over = merge(for_model(over, defaults), over)
-        if "retain" in over.get("data", {}) and "authors" not in over.get("rehearsal", {}):
+        if states(over, "data", "retain") and not states(over, "rehearsal", "authors"):
             over = merge(for_data(over, defaults), over)
         experiments[name] = over
     return {**config, "experiments": experiments}

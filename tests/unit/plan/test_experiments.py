@@ -18,6 +18,7 @@ from lunar.plan.experiments import (
     rungs,
     settle,
     value,
+    with_files,
     write_yaml,
 )
 from shipped import CONFIG, PLUGINS
@@ -478,7 +479,7 @@ def test_a_rehearsed_foot_is_climbed_without_its_grid(ladder: dict[str, Any]) ->
     """What was chosen for the foot says nothing about the rung above, which has to state it or take it over."""
     one = ladder["experiments"]["authors-smollm2"]
     one["methods"]["foot"] = without(FOOT, "coefficient") | {"grid": {"coefficient": [1.0, 3.0]}}
-    with pytest.raises(LunarError, match=r"methods\.ladder-template\.coefficient: missing"):
+    with pytest.raises(LunarError, match=r"ladder\.rungs\.template\.coefficient: missing"):
         resolve(ladder)
     one["ladder"]["rungs"]["template"]["choices"] = {"foot": ["coefficient"]}
     one["ladder"]["rungs"]["choice"]["choices"]["foot"] = None
@@ -544,9 +545,9 @@ def test_no_ladder(config: dict[str, Any]) -> None:
             [14],
             r"do not lead to 'lunar'; layers is \[14\] on the last rung and absent there",
         ),
-        # A rung is checked as any method is, under its own name.
-        ("ladder.rungs.template.recipe", "redirecton", r"methods\.ladder-template\.recipe: 'redirecton' is none of "),
-        ("ladder.asides.site.layers", [9], r"methods\.ladder-site\.choices\.lunar\.layers: also stated as "),
+        # A rung is checked as any method is, under the key that states it.
+        ("ladder.rungs.template.recipe", "redirecton", r"ladder\.rungs\.template\.recipe: 'redirecton' is none of "),
+        ("ladder.asides.site.layers", [9], r"ladder\.asides\.site\.choices\.lunar\.layers: also stated as "),
     ],
 )
 def test_mistakes_in_a_ladder_are_named(ladder: dict[str, Any], path: str, new: Any, message: str) -> None:
@@ -568,6 +569,28 @@ def test_value_sorts_keys_at_every_depth() -> None:
 def test_value_of_a_missing_key() -> None:
     with pytest.raises(KeyError):
         value({"a": {}}, ["a", "b"])
+
+
+def test_files_of_a_folder_lie_beneath_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.yaml").write_text("defaults: {one: 1, list: [1, 2]}", encoding="utf-8")
+    (tmp_path / "inner/b.yaml").write_text("defaults: {one: 2, two: 2}\nexperiments: {mine: {}}", encoding="utf-8")
+    found = with_files(tmp_path, {"run": ["mine"], "defaults": {"two": 3, "list": [4]}})
+    assert found == {"defaults": {"one": 2, "two": 3, "list": [4]}, "experiments": {"mine": {}}, "run": ["mine"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "expected keys with values"),
+        ("a: {}\nb: [1\n", r":3: no YAML: expected ',' or ']', but got '<stream end>'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(LunarError) as caught:
+        with_files(tmp_path, {})
+    assert str(caught.value).startswith(f"{tmp_path}/bad.yaml:") and message in str(caught.value)
 
 
 def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
