@@ -18,7 +18,7 @@ def main(smk) -> None:
         torch.set_num_threads(smk.threads)
         rows = read_rows(smk.input.questions)
         how = smk.params.direction
-        reference, forget = (Statistics.load(path) for path in (smk.input.reference[0], smk.input.forget))
+        reference, forget = (Statistics.load(path) for path in (smk.input.reference, smk.input.forget))
         vectors = direction(reference, forget, how["site"], how["tokens"])
         model = load_model(smk.input.model, smk.params.dtype)
         with Steering(model, layer, smk.params.coefficient * vectors[layer]) as steering:
