@@ -40,7 +40,7 @@ def main(smk) -> None:
                 max_new_tokens=smk.params.generation["max_new_tokens"],
                 folder=smk.output.folder,
                 checked=len(checked),
-                command=f"snakemake --cores all export --config method={name} experiment={experiment}",
+                command=f"snakemake --cores all export --config export='{{method: {name}, experiment: {experiment}}}'",
             )
             write_text(folder / "README.md", text)
 
