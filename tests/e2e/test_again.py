@@ -115,7 +115,7 @@ def test_an_exported_model_needs_nothing_of_ours(toy_copy):
         "redirected, not removed",
         "down_proj.weight",
         "licence",
-        "method=lunar-topk",
+        "method: lunar-topk",
     ):
         assert text in card
     # The card's own example, as its reader would run it, with no library of ours on the path.
