@@ -1,8 +1,9 @@
 """Metrics and tables.
 
 What takes a model is apart from what is computed of it: likelihood/<method>/<attack>.jsonl (numbers of each answer
-token) and similarity/<method>/<attack>.jsonl (cosines to refusals) serve any metric in metrics/<method>/<attack>.json,
-from which tables/ is joined, all in results/<experiment>/.
+token) and similarity/<method>/<attack>.jsonl (cosines to refusals) serve any metric in metrics/<method>/<attack>.json.
+Bootstrap samples stand beside it in <attack>_samples.npz: tables/, which is joined from both, takes differences between
+methods from them. All are in results/<experiment>/.
 """
 
 

@@ -206,7 +206,7 @@ ONE_ATTACK = {"control_attack": 1, "attack_model": 1, "evaluate_attack": 1} | AT
 MAIN_TABLE = {"tabulate_metrics": 1, "tabulate_removal": 1, "plot_tradeoff": 1}
 MEASURED = {"generate_answers": 1, "score_likelihood": 1, "embed_answers": 1, "evaluate_answers": 1}
 ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURED | MAIN_TABLE | REPORT
-# The two reference points, which no edit touches.
+# The two controls, which no edit touches.
 REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
 # And a method that is made of rows alone, with no setting rehearsed.
 OF_ROWS = {"unlearn": 1} | {rule: count + 1 for rule, count in REFERENCES.items()}

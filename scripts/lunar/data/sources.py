@@ -36,7 +36,7 @@ def made(sources: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def check(sources: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without files that are null, checked for what the schema cannot say.
+    """The same without files that are null, checked for what its settings cannot say.
 
     Raises:
         LunarError: a set names a file that its source has not, or rows that end before they start.

@@ -23,10 +23,10 @@ ENDS = {"": "mean", "_low": "low", "_high": "high"}
 
 
 def compared(found: Mapping[Pair, Evaluated]) -> dict[Pair, dict[str, Any]]:
-    """Metric files by pair; those of attacks with differences from the reference methods under the same attack.
+    """Metric files by pair; those of attacks with differences from the controls under the same attack.
 
     Raises:
-        LunarError: a reference method was asked something else.
+        LunarError: a control was asked something else.
     """
     for (method, attack), own in found.items():
         if attack != "none":  # unattacked answers are compared with others in the main table

@@ -13,7 +13,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 
 def compared(found: Mapping[str, Evaluated]) -> Metrics:
-    """Metric files by method, each number with its paired differences from the reference methods as ``versus``."""
+    """Metric files by method, each number with its paired differences from the controls as ``versus``."""
     references = {name: found[name] for name in (BEFORE, CONTROL) if name in found}
     for name, own in found.items():
         compare(name, own, references)
@@ -61,7 +61,7 @@ def wide(metrics: Metrics) -> pd.DataFrame:
 
 
 def long(metrics: Metrics) -> pd.DataFrame:
-    """Every number on a row of its own, with n, paired differences from the reference methods, and reasons.
+    """Every number on a row of its own, with n, paired differences from the controls, and reasons.
 
     Columns: ``method``, ``attack``, ``split`` (blank for metrics of a whole method), ``metric``, ``value``, ``low``,
     ``high``, ``n``, ``reason`` (why there is no value), and ``vs_<method>``, ``_low``, ``_high``.

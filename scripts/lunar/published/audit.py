@@ -52,7 +52,7 @@ def audit(
         folder: where published outputs are; None where the configuration names no place for them.
         embed: texts to unit vectors; called only where there are outputs.
         embedder: name of the sentence-embedding model behind ``embed``.
-        knowledge_reference: as for ``lunar.activations.direction.layer_score``.
+        knowledge_reference: as for ``lunar.metrics.layer_score.layer_score``.
         unethical: as there.
         say: called with a line on each file that is there.
 

@@ -20,7 +20,7 @@ def layer_ranking(
     Args:
         path: JSON lines with ``answer``, a list of texts, and optionally ``reference``, a refusal for each of them.
         layers: the layer of each line.
-        knowledge_reference: as in ``lunar.activations.direction.layer_score``.
+        knowledge_reference: as in ``lunar.metrics.layer_score.layer_score``.
         unethical: as there.
         embed: as there.
 

