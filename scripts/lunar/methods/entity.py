@@ -19,7 +19,7 @@ class Entity(Method):
         """Those of the map; as no refusal is brought about, none is kept."""
 
         keep: dict[KeptSet, Weights] = Field(
-            description="Spans to leave as they are, by set, with a weight for each row; of `forget` only `prefix`."
+            description="Spans to leave as they are, by set, with a weight for each token; of `forget` only `prefix`."
         )
 
     def unlearn(self, job: Job) -> Outcome:

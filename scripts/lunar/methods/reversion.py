@@ -192,8 +192,8 @@ class Reversion(Method):
             "direction to be taken back."
         )
         keep: dict[Literal[KeptSet, "declined", "fictitious", "harmful"], Weights] = Field(
-            description="Spans to leave as they are, by set, with a weight for each row; of `fictitious` and `harmful` "
-            "the clean reference prompts, with the model's own refusals."
+            description="Spans to leave as they are, by set, with a weight for each token; of `fictitious` and "
+            "`harmful` the clean reference prompts, with the model's own refusals."
         )
 
     def unlearn(self, job: Job) -> Outcome:

@@ -12,7 +12,8 @@ from lunar.plan.declare import Count, Direction, Index, Lora, NonNegative, Posit
 
 # Sets whose rows an edit may leave as they are, and spans of a set's rows with the weight of each of their tokens.
 KeptSet = Literal["forget", "retain", "general", "renamed"]
-Weights = dict[Span, NonNegative]
+Weight = Annotated[NonNegative, Field(description="Weight of each of the span's tokens.")]
+Weights = Annotated[dict[Span, Weight], Field(description="Spans of this set's rows.")]
 Blocks = Annotated[list[Index], Field(min_length=1)]
 
 
@@ -32,7 +33,7 @@ class Fitted(MethodSettings):
         False, description="Whether forget questions that give first name or surname alone count as forget set, too."
     )
     keep: dict[Literal[KeptSet, "declined"], Weights] = Field(
-        description="Spans to leave as they are, by set, with a weight for each row."
+        description="Spans to leave as they are, by set, with a weight for each token."
     )
     ridge: Positive = Field(description="lambda, as a multiple of the Gram matrix's mean diagonal.")
 
