@@ -128,14 +128,15 @@ class Target:
         """The blocks that LUNAR redirects; for other methods the one that an attacker who expects LUNAR tries."""
         if "direction" not in self.settings:
             return [self.best]
-        stated = self.settings["layers"]
+        stated = self.settings.get("layers")
         return sorted(stated if isinstance(stated, list) else {edits.block_of(name) for name in self.edit})
 
     def known_direction(self) -> torch.Tensor:
         """``c r`` a block as LUNAR computes it, float64 of shape (blocks, d_model); an attacker who knows the method.
 
-        For a method without one, that of fictitious prompts with coefficient 2. A redirection on top of an entity
-        edit has a direction of its own, from the activations which that edit leaves; it is read off the edit.
+        For a method without one, that of fictitious prompts; the coefficient is 2 where the method states none for a
+        direction. A redirection on top of an entity edit has a direction of its own, from the activations which that
+        edit leaves; it is read off the edit.
 
         Raises:
             AttackFailed: it cannot be, since the edit is not stored as factors.
@@ -143,7 +144,7 @@ class Target:
         default = {"site": "residual", "tokens": "last", "reference": "fictitious"}
         how = self.settings.get("direction", default)
         vectors = direction(self.statistics[how["reference"]], self.statistics["forget"], how["site"], how["tokens"])
-        vectors = (self.settings["coefficient"] if "direction" in self.settings else 2.0) * vectors
+        vectors = (self.settings.get("coefficient", 2.0) if "direction" in self.settings else 2.0) * vectors
         for layer in self.layers() if {"direction", "blocks"} <= self.settings.keys() else ():
             change = self.edit[edits.down_proj_name(layer)]
             expect(isinstance(change, edits.Factors), f"the direction cannot be told from the entity edit at {layer}")

@@ -44,6 +44,16 @@ def test_direction_of_a_redirection_on_top_of_another_edit(target) -> None:
         target.known_direction()
 
 
+def test_a_method_may_state_a_direction_and_neither_layers_nor_coefficient(target) -> None:
+    how = {"site": "residual", "tokens": "last", "reference": "fictitious"}
+    target.settings = {"direction": how, "coefficient": 2.0, "layers": [1]}
+    target.edit = {edits.down_proj_name(1): edits.Dense(torch.zeros(1))}
+    stated = target.known_direction()
+    target.settings = {"direction": how}
+    assert target.layers() == [1]
+    torch.testing.assert_close(target.known_direction(), stated)
+
+
 def test_blocks_that_an_edit_changes() -> None:
     change = edits.Dense(torch.zeros(1))
     target = Target(
