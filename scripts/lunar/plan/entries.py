@@ -125,7 +125,9 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
         LunarError: as ``check_method``.
     """
     grid, methods = entry.get("grid", {}), experiment["methods"]
-    for key in sorted({SAID_BY[need] for need in recipe.needs & SAID_BY.keys()} & set(grid) - {"layers"}):
+    planned = {SAID_BY[need] for need in recipe.needs & SAID_BY.keys()} - {"layers"}
+    planned |= {"short_names"} if "statistics" in recipe.needs else set()  # statistics of a file of its own
+    for key in sorted(planned & set(grid)):
         raise LunarError(f"{where}.grid.{key}: says what rehearsals are given; state it as {where}.{key} instead")
     stated = {key: value for key, value in entry.items() if key not in ENTRY}
     stated |= {key: methods[other]["grid"][key][0] for other, keys in entry.get("choices", {}).items() for key in keys}

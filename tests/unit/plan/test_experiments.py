@@ -240,6 +240,10 @@ METHOD_MISTAKES = {
         without(SOLVED, "keep") | {"grid": {"keep": [SOLVED["keep"]]}},
         r"new\.grid\.keep: says what rehearsals are given; state it as .*methods\.new\.keep instead",
     ),
+    "a grid of which statistics to read": (
+        without(SOLVED, "short_names") | {"grid": {"short_names": [False, True]}},
+        r"new\.grid\.short_names: says what rehearsals are given; state it as .*methods\.new\.short_names instead",
+    ),
     "choices of no method": (
         without(SOLVED, "layers") | {"choices": {"lunr": ["layers"]}},
         r"new\.choices: 'lunr' is none of .*; did you mean 'lunar'\?",
