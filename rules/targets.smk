@@ -2,7 +2,6 @@
 
 import hashlib
 
-from snakemake.exceptions import WorkflowError
 from snakemake.io import WILDCARD_REGEX, regex_from_filepattern
 
 
@@ -37,7 +36,7 @@ def export_folder(wildcards):
     try:
         experiment, name = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
     except LunarError as error:
-        raise WorkflowError(f"config: {error}")
+        sys.exit(f"config: {error}")
     return f"results/{experiment}/export/{name}"
 
 
@@ -45,7 +44,7 @@ def published_folder():
     """Where the published outputs are; None where the configuration names no place."""
     path = config["published"].get("path")
     if path and not Path(path).is_dir():
-        raise WorkflowError(f"config: published.path: no folder {path}")
+        sys.exit(f"config: published.path: no folder {path}")
     return path
 
 
