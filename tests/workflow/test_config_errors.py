@@ -216,6 +216,7 @@ def test_export_of_no_method_ends_the_run(project):
     assert outcome.returncode != 0
     for words in ("export.method: say which one", "--config export='{method: lunar}'", "toy has lunar, lunar-topk"):
         assert words in outcome.stdout, outcome.stdout
+    assert "Exception" not in outcome.stdout
     assert not (project / "results").exists()
 
 
