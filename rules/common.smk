@@ -31,8 +31,14 @@ try:
 except LunarError as error:
     sys.exit(f"config: {error}")
 
-# Any attack but none: of a folder's name (none/forget.jsonl) and of a file's (none.json, none_samples.npz).
-UNDER_ATTACK = r"(?!none([./]|_samples\.))[^/]+"
+
+def any_of(names):
+    """A regular expression of names; a file of another name is one that no rule makes."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
+METHODS = any_of({name for each in EXPERIMENTS.values() for name in each.methods})
+UNDER_ATTACK = any_of({name for each in EXPERIMENTS.values() for name in each.settings["attacks"]})
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
 # Every page and figure of the report, by the rule that makes it.
@@ -40,12 +46,12 @@ SECTIONS = yaml.safe_load((ROOT / "report/sections.yaml").read_text(encoding="ut
 
 
 wildcard_constraints:
-    experiment="|".join(map(re.escape, EXPERIMENTS)),
+    experiment=any_of(EXPERIMENTS),
     base="[^/]+",
-    source="|".join(map(re.escape, SOURCES)),
+    source=any_of(SOURCES),
     model="full|retain_only",
-    method="[^/]+",
-    attack="[^/]+",
+    method=METHODS,
+    attack=f"none|{UNDER_ATTACK}",
     layer=r"\d+",
     part="[^/]+",
     curve="[^/]+",
