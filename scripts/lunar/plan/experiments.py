@@ -10,7 +10,7 @@ import yaml
 from lunar.errors import LunarError
 from lunar.files import write_text
 from lunar.model import mixture
-from lunar.plan import sections
+from lunar.plan import sections, yaml_files
 from lunar.plan.entries import Config, Plugins, check_attacks, check_files, check_method, one_of
 from lunar.plan.metrics import check_metrics
 from lunar.plan.settings import validate
@@ -32,18 +32,11 @@ def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
     """The configuration laid on the files of a folder and of the folders in it, which states what they do not.
 
     Raises:
-        LunarError: a file is no YAML or no mapping; names it.
+        LunarError: as ``lunar.plan.yaml_files.mapping``.
     """
     found: Config = {}
     for path in sorted(folder.rglob("*.yaml")):
-        try:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise LunarError(f"{path}:{line}: no YAML: {error.problem}") from None
-        if not isinstance(read, Mapping):
-            raise LunarError(f"{path}: expected keys with values, such as `experiments:`")
-        found = merge(found, read)
+        found = merge(found, yaml_files.mapping(path))
     return merge(found, config)
 
 

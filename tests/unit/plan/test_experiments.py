@@ -588,13 +588,37 @@ def test_files_of_a_folder_lie_beneath_the_configuration(tmp_path: Path) -> None
     [
         ("- 1", "expected keys with values"),
         ("a: {}\nb: [1\n", r":3: no YAML: expected ',' or ']', but got '<stream end>'"),
+        ("a: {b: 1,\n  b: 2}", ":2: no YAML: key 'b' is given twice; leave one of them"),
+        ("a: 1\nc: 3\na: 1\n", ":3: no YAML: key 'a' is given twice"),
+        ("a: \x07", "no YAML: unacceptable character #x0007"),
+        ("a: 2024-13-45", "no YAML: month must be in 1..12"),
+        ("a: \udcff", "no YAML: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(LunarError) as caught:
         with_files(tmp_path, {})
     assert str(caught.value).startswith(f"{tmp_path}/bad.yaml:") and message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    for make, message in (
+        (lambda path: path.symlink_to("nowhere"), "No such file"),
+        (lambda path: path.mkdir(), "Is a directory"),
+    ):
+        place = tmp_path / message / "bad.yaml"
+        place.parent.mkdir()
+        make(place)
+        with pytest.raises(LunarError, match=rf"bad\.yaml: cannot be read: {message}"):
+            with_files(place.parent, {})
+
+
+def test_a_merged_mapping_may_state_a_key_again(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, y: 3}", encoding="utf-8")
+    found = {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 2, "y": 3}}
+    assert with_files(tmp_path, {}) == found
 
 
 def test_yaml_comes_back_as_written(tmp_path: Path) -> None:
