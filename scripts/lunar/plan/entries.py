@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from lunar.errors import LunarError
+from lunar.errors import LunarError, nearest, shown
 from lunar.plan import words
 from lunar.plan.declare import Count, Section
 from lunar.plan.plugins import SAID_BY, Plugin, plugins
-from lunar.plan.settings import mistake, nearest, validate
+from lunar.plan.settings import mistake, validate
 
 Config = dict[str, Any]
 
@@ -68,7 +68,7 @@ def one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
     names = [str(name) for name in allowed]
     if str(value) not in names:
         known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
-        raise LunarError(f"{where}: {value!r} {known}{nearest(value, names)}")
+        raise LunarError(f"{where}: {shown(value)} {known}{nearest(value, names)}")
 
 
 def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin], where: str) -> None:
@@ -101,7 +101,7 @@ def _check_sources(entry: Config, experiment: Config, where: str) -> None:
     """
     grid = entry.get("grid", {})
     for key in sorted(set(grid) & set(entry)):
-        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
+        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them, or set grid to null")
     if grid and not experiment["rehearsal"]["authors"]:
         raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
     taken: dict[str, str] = {}
