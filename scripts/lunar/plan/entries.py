@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,31 @@ def one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
     if str(value) not in names:
         known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
         raise LunarError(f"{where}: {shown(value)} {known}{nearest(value, names)}")
+
+
+def check_shape(entry: Config, where: str) -> None:
+    """What every entry may say, in the form that merging, settling and climbing read it in.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    validate(Entry, {"model": "full"} | {key: value for key, value in entry.items() if key in ENTRY}, where)
+
+
+def check_choices(methods: Mapping[str, Config], where: str) -> None:
+    """Refuse methods whose values are chosen for one another in a circle.
+
+    Raises:
+        LunarError: names the circle.
+    """
+    try:
+        TopologicalSorter({name: entry.get("choices", {}) for name, entry in methods.items()}).prepare()
+    except CycleError as error:
+        first, *rest = error.args[1][::-1]
+        raise LunarError(
+            f"{where}.methods.{first}.choices: goes in a circle ({' from '.join([first, *rest])}); "
+            "state the values of one of them, or give it a grid"
+        ) from None
 
 
 def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin], where: str) -> None:

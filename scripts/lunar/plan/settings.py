@@ -182,6 +182,8 @@ def _as_number(given: Any) -> str:
         number = None
     if number is None or not math.isfinite(number):
         return ""
+    if given.isdecimal():
+        return f", since YAML reads it as text: write {int(given)}"
     mantissa, _, exponent = f"{number:e}".partition("e")
     return f", since YAML reads it as text: write {float(mantissa)}e{int(exponent)}"
 

@@ -304,6 +304,13 @@ METHOD_MISTAKES = {
         SOLVED | {"keep": {"harmful": {"answer": 1}}},
         r"new\.keep\.harmful: no such key; its keys are forget, retain",
     ),
+    "a grid that is no mapping": (SOLVED | {"grid": 5}, r"new\.grid: 5 is not allowed; allowed is mapping or null"),
+    "a grid that is a list": (SOLVED | {"grid": [1]}, r"new\.grid: \[1\] is not allowed; allowed is mapping or null"),
+    "a grid of no list": (SOLVED | {"grid": {"beta": 5}}, r"new\.grid\.beta: 5 is not allowed; allowed is list"),
+    "a grid of nothing": (SOLVED | {"grid": {"beta": []}}, r"new\.grid\.beta: \[\] is not allowed; .*not empty"),
+    "choices that are no mapping": (SOLVED | {"choices": 5}, r"new\.choices: 5 is not allowed; allowed is mapping"),
+    "statistics of a list": (SOLVED | {"statistics_of": ["x"]}, r"new\.statistics_of: \['x'\] is not allowed; .*text"),
+    "a recipe that is a list": (SOLVED | {"recipe": ["x"]}, r"new\.recipe: \['x'\] is not allowed; .*text"),
     "grid of single blocks": (
         without(SOLVED, "layers") | {"grid": {"layers": [12, 14]}},
         r"new\.grid\.layers\[0\]: 12 is not allowed; allowed is best, top_k, list of whole number",
@@ -329,6 +336,23 @@ def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> N
         r"toy\.compare: 'back' needs a model from before fine-tuning, but finetune\.enabled is false; leave it out"
     )
     with pytest.raises(LunarError, match=message):
+        resolve(config)
+
+
+def test_choices_in_a_circle_are_refused(config: dict[str, Any]) -> None:
+    rest = without(SOLVED, "layers", "coefficient")
+    config["defaults"]["methods"] |= {
+        "a": rest | {"grid": {"layers": [[12]]}, "choices": {"b": ["coefficient"]}},
+        "b": rest | {"grid": {"coefficient": [1.0]}, "choices": {"a": ["layers"]}},
+    }
+    circle = r"methods\.(a|b)\.choices: goes in a circle \((a from b from a|b from a from b)\); state the values"
+    with pytest.raises(LunarError, match=circle):
+        resolve(config)
+
+
+def test_a_ladder_without_a_rung_is_refused(config: dict[str, Any]) -> None:
+    config["experiments"]["toy"]["ladder"] = {"from": "vanilla", "to": "lunar", "rungs": {"one": None}}
+    with pytest.raises(LunarError, match=r"toy\.ladder\.rungs: all are null; state one, or set the ladder to null"):
         resolve(config)
 
 
@@ -398,6 +422,7 @@ def test_override(base: dict, change: dict, expected: dict) -> None:
         # Stated and given a grid in one breath is a mistake, and stays one for the check to name.
         ({"a": 1, "grid": {"a": [2]}}, {"a": 1, "grid": {"a": [2]}}, {"a": 1, "grid": {"a": [2]}}),
         ({"a": 1}, {"a": 1}, {"a": 1}),
+        ({"a": None, "statistics_of": None, "choices": None, "recipe": None, "grid": None}, {}, {"a": None}),
     ],
 )
 def test_settle(method: dict, change: dict, expected: dict) -> None:

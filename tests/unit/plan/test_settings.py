@@ -47,7 +47,7 @@ MISTAKES = [
     (
         "model",
         RANDOM | {"size": {"hidden_size": "64"}},
-        "model.size.hidden_size: '64' is not allowed; allowed is whole",
+        "model.size.hidden_size: '64' is not allowed, since YAML reads it as text: write 64;",
     ),
     ("model", RANDOM | {"size": {"hidden_size": 8, "num_hidden_layers": -1}}, "num_hidden_layers: -1 is not allowed"),
     ("data.forget", ["a", "a"], "data.forget: 'a' is listed twice; leave one of them"),
