@@ -90,6 +90,20 @@ MISTAKES = [
     (lambda c: toy(c)["model"].update(source="ftp"), "model.source: 'ftp' is not allowed; allowed is wheel, hub, path"),
     (lambda c: toy(c).update(model={"name": "mine", "source": "path"}), "model.folder: missing; A Hugging Face model "),
     (lambda c: toy(c).update(prompts={"plain": "Say it."}), "prompts.plain: 'Say it.' is not allowed; ...question"),
+    (
+        lambda c: toy(c)["finetune"].update(first_layer=4),
+        "finetune.first_layer: 4, but the model's blocks are numbered",
+    ),
+    (
+        lambda c: toy(c).update(figures={"late_layer": 4}),
+        "figures.late_layer: 4, but the model's blocks are numbered 0",
+    ),
+    (lambda c: toy(c)["methods"].update(npo={"first_layer": 4}), "methods....first_layer: 4, but the model's blocks"),
+    (
+        lambda c: toy(c)["methods"].update(rmu={"first_layer": 1, "grid": {"layer": [1, 9]}}),
+        "methods.rmu.grid.layer[1]: 9, but the mod",
+    ),
+    (lambda c: toy(c)["attacks"]["relearn-half"].update(first_layer=4), "attacks.relearn-half.first_layer: 4, but the"),
     (lambda c: toy(c)["layers"].update(top_k=9), "layers.top_k: 9 is more than the 3 candidates"),
     (lambda c: toy(c).update(rehearsal={"authors": []}), "methods.lunar.grid: nothing to choose on; name rehearsal.au"),
     # Methods: an entry's own keys, what its recipe declares, and each value of its grid.

@@ -22,6 +22,8 @@ def _distinct(values: list[Any]) -> list[Any]:
 Distinct = AfterValidator(_distinct)  # of a list that is a set in an order
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
+# A block of the model, counted from 0: refused where the model is known to have fewer.
+Block = Annotated[int, Field(ge=0, json_schema_extra={"block": True})]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from lunar.errors import LunarError, nearest, shown
-from lunar.plan import words
+from lunar.plan import sections, size, words
 from lunar.plan.declare import Count, Section
 from lunar.plan.plugins import SAID_BY, Plugin, plugins
 from lunar.plan.settings import mistake, validate
@@ -217,6 +217,38 @@ def check_files(experiment: Config, plugins: Plugins, made: Container[str], wher
             for path in paths:
                 if path not in made and not Path(path).is_file():
                     raise LunarError(f"{where}.{place}.{key}: no file {path} (paths are relative to the work folder)")
+
+
+def check_blocks(experiment: Config, plugins: Plugins, methods: Container[str], where: str) -> None:
+    """Refuse a block that the model has not, where its number of blocks is known before it is fetched.
+
+    Args:
+        experiment: merged and otherwise checked.
+        plugins: what methods, attacks and metrics there are.
+        methods: those that the experiment runs; the defaults have more, of the shipped model's depth.
+        where: dotted key of the experiment.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    blocks = size.stated(experiment["model"]).get("num_hidden_layers")
+    if not isinstance(blocks, int):
+        return
+    whole = words.schema(sections.Experiment)
+    found = list(words.marked(whole, {key: value for key, value in experiment.items() if key != "finetune"}, "block"))
+    if experiment["finetune"]["enabled"]:
+        found += words.marked(whole, {"finetune": experiment["finetune"]}, "block")
+    for place, plugin, entry in _told(experiment, plugins):
+        section, _, name = place.partition(".")
+        if name in {"methods": methods, "attacks": experiment["attacked"]["attacks"]}.get(section, ()):
+            schema = words.schema(plugin.settings)
+            found += words.marked(schema, entry, "block", f".{place}")
+            for key, values in entry.get("grid", {}).items():
+                tried = {"items": schema.get("properties", {}).get(key, {})}
+                found += words.marked(tried, values, "block", f".{place}.grid.{key}")
+    for place, block in found:
+        if block is not None and block >= blocks:
+            raise LunarError(f"{where}{place}: {block}, but the model's blocks are numbered 0 to {blocks - 1}")
 
 
 def _told(experiment: Config, plugins: Plugins) -> Iterator[tuple[str, Plugin, Config]]:

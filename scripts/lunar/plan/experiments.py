@@ -15,6 +15,7 @@ from lunar.plan.entries import (
     Config,
     Plugins,
     check_attacks,
+    check_blocks,
     check_choices,
     check_files,
     check_method,
@@ -310,6 +311,7 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
     check_attacks(experiment, plugins.attacks, where)
     check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
     check_files(experiment, plugins, made, where)
+    check_blocks(experiment, plugins, used(experiment) | set(experiment["attacked"]["methods"]), where)
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(

@@ -10,7 +10,19 @@ from pydantic import Field, StringConstraints
 
 from lunar.bench.settings import Name, Shape
 from lunar.methods.settings import Solver
-from lunar.plan.declare import Count, Direction, Distinct, Fraction, Index, Lora, NonNegative, Positive, Section, Text
+from lunar.plan.declare import (
+    Block,
+    Count,
+    Direction,
+    Distinct,
+    Fraction,
+    Index,
+    Lora,
+    NonNegative,
+    Positive,
+    Section,
+    Text,
+)
 
 FewLetters = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -101,7 +113,7 @@ class Finetune(Section):
     enabled: bool = Field(description="false: the base model knows the data already, and there is no retain_only.")
     refusals: bool = Field(description="Mix in harmful and fictitious prompts answered by refusals.")
     general: bool = Field(description="Mix in general questions.")
-    first_layer: Index = Field(
+    first_layer: Block = Field(
         description="Blocks below this one, embeddings and head stay frozen; 0 trains everything."
     )
     learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls as a cosine.")
@@ -116,7 +128,7 @@ class WayToTrain(Section):
     """A way to train in the study of the mixture; what is absent is as in `finetune`."""
 
     adapter: Lora | None = Field(None, description="LoRA; null: the weights themselves.")
-    first_layer: Index | None = Field(None, description="As in `finetune`.")
+    first_layer: Block | None = Field(None, description="As in `finetune`.")
     learning_rate: Positive | None = Field(None, description="As in `finetune`.")
     epochs: Count | None = Field(None, description="As in `finetune`.")
 
@@ -154,7 +166,7 @@ class Activations(Section):
 class Layers(Section):
     """Layer selection: steer, generate, score (LUNAR, section 3)."""
 
-    candidates: Annotated[list[Index], Field(min_length=1), Distinct] = Field(
+    candidates: Annotated[list[Block], Field(min_length=1), Distinct] = Field(
         description="Blocks to choose from, counted from 0."
     )
     direction: Direction = Field(description="The direction that steers.")
@@ -255,7 +267,7 @@ class Metrics(Section):
 class Figures(Section):
     """What figures show."""
 
-    late_layer: Index = Field(description="Second row of the PCA figure.")
+    late_layer: Block = Field(description="Second row of the PCA figure.")
     methods: Annotated[list[str], Distinct] = Field(description="Methods whose edits and activations are drawn.")
 
 

@@ -72,6 +72,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     defaults["attacked"] |= {"methods": ["lunar"], "attacks": ["reverse"]}
     defaults["figures"]["methods"] = defaults["sequential"]["methods"] = ["lunar"]
     toy = {name: config["experiments"]["toy"][name] for name in ("model", "data", "rehearsal", "sequential")}
+    toy["model"]["size"]["num_hidden_layers"] = 40  # of the defaults
     toy |= {"layers": {"candidates": [2, 3, 4]}, "methods": {"lunar": {"grid": {"layers": [[2], [3, 4]]}}}}
     config["experiments"] = {"authors-smollm2": {}, "toy": toy}
     return config
