@@ -1,4 +1,8 @@
-"""The exceptions that are meant for the user's eyes, and how to tell that memory ran out."""
+"""The exceptions that are meant for the user's eyes, hints in them, and how to tell that memory ran out."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
 
 
 class LunarError(Exception):
@@ -10,6 +14,18 @@ class LunarError(Exception):
 
 class Diverged(LunarError):
     """Training ended in numbers that are none. A rehearsal counts the setting as the worst and goes on."""
+
+
+def nearest(word: Any, known: Iterable[str]) -> str:
+    """A hint at the word that may have been meant."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close and close[0] != word else ""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it, shortened where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -90,12 +90,30 @@ MISTAKES = [
     (lambda c: toy(c)["model"].update(source="ftp"), "model.source: 'ftp' is not allowed; allowed is wheel, hub, path"),
     (lambda c: toy(c).update(model={"name": "mine", "source": "path"}), "model.folder: missing; A Hugging Face model "),
     (lambda c: toy(c).update(prompts={"plain": "Say it."}), "prompts.plain: 'Say it.' is not allowed; ...question"),
+    (
+        lambda c: toy(c)["finetune"].update(first_layer=4),
+        "finetune.first_layer: 4, but the model's blocks are numbered",
+    ),
+    (
+        lambda c: toy(c).update(figures={"late_layer": 4}),
+        "figures.late_layer: 4, but the model's blocks are numbered 0",
+    ),
+    (lambda c: toy(c)["methods"].update(npo={"first_layer": 4}), "methods....first_layer: 4, but the model's blocks"),
+    (
+        lambda c: toy(c)["methods"].update(rmu={"first_layer": 1, "grid": {"layer": [1, 9]}}),
+        "methods.rmu.grid.layer[1]: 9, but the mod",
+    ),
+    (lambda c: toy(c)["attacks"]["relearn-half"].update(first_layer=4), "attacks.relearn-half.first_layer: 4, but the"),
     (lambda c: toy(c)["layers"].update(top_k=9), "layers.top_k: 9 is more than the 3 candidates"),
     (lambda c: toy(c).update(rehearsal={"authors": []}), "methods.lunar.grid: nothing to choose on; name rehearsal.au"),
     # Methods: an entry's own keys, what its recipe declares, and each value of its grid.
     (lambda c: lunar(c, recipe="redirecton"), "methods.lunar.recipe: 'redirecton' is none ... mean 'redirection'?"),
     (lambda c: lunar(c, prompt="plain"), "methods.lunar.prompt: 'plain' is none of replication"),
     (lambda c: lunar(c, redirect=["questions"]), "methods.lunar.redirect[0]: 'questions' is not allowed; ... mean"),
+    (
+        lambda c: lunar(c, grid=GRID | {"layers": [[1, 1]]}),
+        "methods.lunar.grid.layers[0]: 1 is listed twice; leave one",
+    ),
     (lambda c: lunar(c, blocks=[3]), "methods.lunar.blocks: no such key; "),
     (lambda c: lunar(c, layers=[2]), "methods.lunar.grid.layers: also stated as ...lunar.layers; leave one of them"),
     (lambda c: lunar(c, grid={"layers": [[77]]}), "methods.lunar.grid.layers[0]: 77 is none of 1, 2, 3"),
@@ -151,6 +169,7 @@ def test_config_error(monkeypatch, change, words):
         (lambda c: c["defaults"].pop("layers"), "defaults.layers: missing; Layer selection: "),
         (lambda c: c["defaults"].update(ladder={"from": "lunar"}), "defaults.ladder.to: missing; Method at the top, "),
         (lambda c: c.update(runn=["toy"]), "runn: no such key; did you mean 'run'?; its keys are run, export, "),
+        (lambda c: c["experiments"].update({5: {}}), "experiments.5: YAML reads this key as 5, not as text; "),
         (lambda c: c.update(run=["toi"]), "run: 'toi' is none of "),
     ],
 )
@@ -201,9 +220,10 @@ def test_unknown_experiment(project):
         ({"method": "lunr"}, ["export.method: 'lunr' is none of lunar, lunar-topk", "did you mean 'lunar'"]),
         ({"method": "vanilla"}, ["export.method: 'vanilla' is none of lunar, lunar-topk"]),
         ({"method": "lunar", "experiment": "toi"}, ["export.experiment: 'toi' is none of", "did you mean 'toy'"]),
+        ({"experiment": "toi"}, ["export.experiment: 'toi' is none of", "did you mean 'toy'"]),
         ({"methd": "lunar"}, ["export.methd: no such key; did you mean 'method'?; its keys are method, experiment"]),
     ],
-    ids=["misspelt", "no edit", "experiment", "key"],
+    ids=["misspelt", "no edit", "experiment", "experiment alone", "key"],
 )
 def test_export_of_nothing(monkeypatch, named, words):
     monkeypatch.chdir(ROOT)

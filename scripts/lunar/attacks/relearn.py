@@ -18,7 +18,7 @@ from lunar.files import Row
 from lunar.model.chat import Encoded
 from lunar.model.load import mixed_precision, rounded
 from lunar.model.train import Trainer, answer_losses, epoch_batches
-from lunar.plan.declare import Count, Index, Lora, Positive
+from lunar.plan.declare import Block, Count, Index, Lora, Positive
 
 TOKENS = 48  # longest answer along the curve; no gold answer of the shipped authors is longer
 SHOWN = 10  # rows trained on that are asked at each point, at most
@@ -47,7 +47,7 @@ class Relearn(Attack):
         )
         learning_rate: Positive = Field(description="AdamW's, constant.")
         batch_size: Count = Field(description="Rows an update.")
-        first_layer: Index = Field(description="Blocks below this one stay frozen.")
+        first_layer: Block = Field(description="Blocks below this one stay frozen.")
         adapter: Lora = Field(description="LoRA that is trained beside the linear modules.")
 
         @field_validator("steps")

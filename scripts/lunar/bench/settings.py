@@ -4,27 +4,35 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from lunar.plan.declare import Count, Index, Section
+from lunar.plan.declare import Count, Distinct, Index, Section
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
 
 
-class Sizes(Section):
-    """Entries of a model's config.json; others are as transformers has them."""
+class Shape(Section):
+    """Entries of a model's config.json that tell how large it is; others are as transformers has them."""
 
     model_config = ConfigDict(extra="allow")
 
-    model_type: str = Field(description="A model type of transformers, such as llama.")
     hidden_size: Count = Field(description="Width of the residual stream.")
-    intermediate_size: Count = Field(description="Width of the MLP.")
     num_hidden_layers: Count = Field(description="Blocks.")
-    num_attention_heads: Count = Field(description="Heads of queries.")
+    intermediate_size: Count | None = Field(None, description="Width of the MLP; absent: 4 times hidden_size.")
+    num_attention_heads: Count | None = Field(None, description="Heads of queries.")
     num_key_value_heads: Count | None = Field(
         None, description="Heads of keys and values; absent: as many as of queries."
     )
     head_dim: Count | None = Field(None, description="Width of a head; absent: hidden_size / num_attention_heads.")
-    vocab_size: Count = Field(description="Tokens.")
+    vocab_size: Count | None = Field(None, description="Tokens.")
     tie_word_embeddings: bool | None = Field(None, description="Whether the head is the table of embeddings.")
+
+
+class Sizes(Shape):
+    """What a model of random weights is made from."""
+
+    model_type: str = Field(description="A model type of transformers, such as llama.")
+    intermediate_size: Count = Field(description="Width of the MLP.")
+    num_attention_heads: Count = Field(description="Heads of queries.")
+    vocab_size: Count = Field(description="Tokens.")
 
 
 class BatchSize(Section):
@@ -49,7 +57,9 @@ class Size(Section):
     gpu: bool = Field(description="Whether it wants a GPU, and is refused without one.")
     model: Sizes
     dtype: Literal["float32", "bfloat16", "float16"] = Field(description="Of the weights.")
-    candidates: Annotated[list[Index], Field(min_length=1)] = Field(description="Blocks that are steered at in turn.")
+    candidates: Annotated[list[Index], Field(min_length=1), Distinct] = Field(
+        description="Blocks that are steered at in turn."
+    )
     prompts: Annotated[int, Field(ge=2)] = Field(
         description="Prompts of the activation pass, those of the author among them."
     )

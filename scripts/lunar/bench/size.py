@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lunar.errors import LunarError
+from lunar.errors import LunarError, nearest
 from lunar.plan.size import of_sizes
 
 How = dict[str, Any]  # an entry of the configuration's bench.sizes
@@ -24,7 +24,7 @@ def named(section: Mapping[str, Any], gpu: bool) -> str:
     if name is None:
         name = next((entry for entry, how in sizes.items() if how["gpu"] == gpu), None)
     if not re.fullmatch(pattern(sizes), str(name)):
-        raise LunarError(f"bench.size: {name} is no entry of bench.sizes ({', '.join(sizes)})")
+        raise LunarError(f"bench.size: {name!r} is no entry of bench.sizes ({', '.join(sizes)}){nearest(name, sizes)}")
     at(sizes, name)
     return str(name)
 

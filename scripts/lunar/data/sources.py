@@ -36,24 +36,31 @@ def made(sources: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def check(sources: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without files that are null, checked for what its settings cannot say.
+    """The same without files and settings of sets that are null, checked for what its settings cannot say.
 
     Raises:
         LunarError: a set names a file that its source has not, or rows that end before they start.
     """
-    here = {
-        name: {**source, "files": {key: file for key, file in source["files"].items() if file}}
-        for name, source in sources.items()
-    }
+    here = {}
+    for name, source in sources.items():
+        files = {key: file for key, file in source["files"].items() if file}
+        sets = {one: _stated(entry) for one, entry in source["sets"].items()}
+        here[name] = {**source, "files": files, "sets": sets}
     for name, source in here.items():
         for one, entry in source["sets"].items():
             where = f"sources.{name}.sets.{one}"
             if entry["file"] not in source["files"]:
-                raise LunarError(f"{where}.file: {entry['file']!r} is none of {', '.join(source['files'])}")
+                known = ", ".join(source["files"])
+                known = f"is none of {known}" if known else "is not there: files names none"
+                raise LunarError(f"{where}.file: {entry['file']!r} {known}")
             first, stop = entry.get("rows", (0, 1))
             if first >= stop:
                 raise LunarError(f"{where}.rows: from {first} to {stop}, the latter not included, there is no row")
     return here
+
+
+def _stated(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def fetched(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lunar.methods.settings import Retaining
 from lunar.methods.training import Run, TrainedMethod
 from lunar.model.chat import PREFIX, Encoded, pad
 from lunar.model.load import blocks
-from lunar.plan.declare import Index
+from lunar.plan.declare import Block
 
 
 @method("rmu", needs=("model", "rows"))
@@ -30,7 +30,7 @@ class Rmu(TrainedMethod):
     class Settings(Retaining):
         """With the place of the stream, and the length of the vector."""
 
-        layer: Index = Field(description="Block after which the residual stream is pushed.")
+        layer: Block = Field(description="Block after which the residual stream is pushed.")
         coefficient: float = Field(description="Length of the random vector.")
 
     def modules(self, model: Any) -> dict[str, nn.Linear]:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lunar.plan.declare import Count, Direction, Index, Lora, NonNegative, Positive, Section, Span
+from lunar.plan.declare import Block, Count, Direction, Distinct, Lora, NonNegative, Positive, Section, Span
 
 # Sets whose rows an edit may leave as they are, and spans of a set's rows with the weight of each of their tokens.
 KeptSet = Literal["forget", "retain", "general", "renamed"]
 Weight = Annotated[NonNegative, Field(description="Weight of each of the span's tokens.")]
 Weights = Annotated[dict[Span, Weight], Field(description="Spans of this set's rows.")]
-Blocks = Annotated[list[Index], Field(min_length=1)]
+Blocks = Annotated[list[Block], Field(min_length=1), Distinct]
 
 
 class MethodSettings(Section):
@@ -50,7 +50,9 @@ class Redirecting(Fitted):
     )
     coefficient: float = Field(description="Multiple of the direction that is written.")
     direction: Direction = Field(description="How the direction is computed.")
-    redirect: Annotated[list[Span], Field(min_length=1)] = Field(description="Spans of the forget set to redirect.")
+    redirect: Annotated[list[Span], Field(min_length=1), Distinct] = Field(
+        description="Spans of the forget set to redirect."
+    )
 
 
 class Replacing(Fitted):
@@ -89,7 +91,7 @@ class Solver(Section):
 class Trained(MethodSettings):
     """Settings of a method that is trained by gradient on the model itself."""
 
-    first_layer: Index = Field(description="Blocks below this one stay frozen.")
+    first_layer: Block = Field(description="Blocks below this one stay frozen.")
     adapter: Lora | None = Field(description="LoRA beside the linear modules; null: their weights themselves.")
     learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls linearly.")
     epochs: Count = Field(description="Passes over the forget rows.")

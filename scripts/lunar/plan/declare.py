@@ -8,12 +8,22 @@ workflow reads both from the file without importing it (``lunar.plan.plugins``).
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lunar.errors import LunarError
 
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f": {twice[0]!r} is listed twice; leave one of them")
+    return values
+
+
+Distinct = AfterValidator(_distinct)  # of a list that is a set in an order
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
+# A block of the model, counted from 0: refused where the model is known to have fewer.
+Block = Annotated[int, Field(ge=0, json_schema_extra={"block": True})]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

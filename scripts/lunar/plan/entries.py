@@ -2,16 +2,17 @@
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from lunar.errors import LunarError
-from lunar.plan import words
+from lunar.errors import LunarError, nearest, shown
+from lunar.plan import sections, size, words
 from lunar.plan.declare import Count, Section
 from lunar.plan.plugins import SAID_BY, Plugin, plugins
-from lunar.plan.settings import mistake, nearest, validate
+from lunar.plan.settings import mistake, validate
 
 Config = dict[str, Any]
 
@@ -68,7 +69,32 @@ def one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
     names = [str(name) for name in allowed]
     if str(value) not in names:
         known = f"is none of {', '.join(names)}" if names else "is not known: there is none yet"
-        raise LunarError(f"{where}: {value!r} {known}{nearest(value, names)}")
+        raise LunarError(f"{where}: {shown(value)} {known}{nearest(value, names)}")
+
+
+def check_shape(entry: Config, where: str) -> None:
+    """What every entry may say, in the form that merging, settling and climbing read it in.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    validate(Entry, {"model": "full"} | {key: value for key, value in entry.items() if key in ENTRY}, where)
+
+
+def check_choices(methods: Mapping[str, Config], where: str) -> None:
+    """Refuse methods whose values are chosen for one another in a circle.
+
+    Raises:
+        LunarError: names the circle.
+    """
+    try:
+        TopologicalSorter({name: entry.get("choices", {}) for name, entry in methods.items()}).prepare()
+    except CycleError as error:
+        first, *rest = error.args[1][::-1]
+        raise LunarError(
+            f"{where}.methods.{first}.choices: goes in a circle ({' from '.join([first, *rest])}); "
+            "state the values of one of them, or give it a grid"
+        ) from None
 
 
 def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin], where: str) -> None:
@@ -101,7 +127,7 @@ def _check_sources(entry: Config, experiment: Config, where: str) -> None:
     """
     grid = entry.get("grid", {})
     for key in sorted(set(grid) & set(entry)):
-        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them")
+        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them, or set grid to null")
     if grid and not experiment["rehearsal"]["authors"]:
         raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
     taken: dict[str, str] = {}
@@ -191,6 +217,38 @@ def check_files(experiment: Config, plugins: Plugins, made: Container[str], wher
             for path in paths:
                 if path not in made and not Path(path).is_file():
                     raise LunarError(f"{where}.{place}.{key}: no file {path} (paths are relative to the work folder)")
+
+
+def check_blocks(experiment: Config, plugins: Plugins, methods: Container[str], where: str) -> None:
+    """Refuse a block that the model has not, where its number of blocks is known before it is fetched.
+
+    Args:
+        experiment: merged and otherwise checked.
+        plugins: what methods, attacks and metrics there are.
+        methods: those that the experiment runs; the defaults have more, of the shipped model's depth.
+        where: dotted key of the experiment.
+
+    Raises:
+        LunarError: as ``check_method``.
+    """
+    blocks = size.stated(experiment["model"]).get("num_hidden_layers")
+    if not isinstance(blocks, int):
+        return
+    whole = words.schema(sections.Experiment)
+    found = list(words.marked(whole, {key: value for key, value in experiment.items() if key != "finetune"}, "block"))
+    if experiment["finetune"]["enabled"]:
+        found += words.marked(whole, {"finetune": experiment["finetune"]}, "block")
+    for place, plugin, entry in _told(experiment, plugins):
+        section, _, name = place.partition(".")
+        if name in {"methods": methods, "attacks": experiment["attacked"]["attacks"]}.get(section, ()):
+            schema = words.schema(plugin.settings)
+            found += words.marked(schema, entry, "block", f".{place}")
+            for key, values in entry.get("grid", {}).items():
+                tried = {"items": schema.get("properties", {}).get(key, {})}
+                found += words.marked(tried, values, "block", f".{place}.grid.{key}")
+    for place, block in found:
+        if block is not None and block >= blocks:
+            raise LunarError(f"{where}{place}: {block}, but the model's blocks are numbered 0 to {blocks - 1}")
 
 
 def _told(experiment: Config, plugins: Plugins) -> Iterator[tuple[str, Plugin, Config]]:

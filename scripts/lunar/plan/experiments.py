@@ -10,13 +10,26 @@ import yaml
 from lunar.errors import LunarError
 from lunar.files import write_text
 from lunar.model import mixture
-from lunar.plan import sections
-from lunar.plan.entries import Config, Plugins, check_attacks, check_files, check_method, one_of
+from lunar.plan import sections, yaml_files
+from lunar.plan.entries import (
+    Config,
+    Plugins,
+    check_attacks,
+    check_blocks,
+    check_choices,
+    check_files,
+    check_method,
+    check_shape,
+    one_of,
+)
 from lunar.plan.metrics import check_metrics
 from lunar.plan.settings import validate
 
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
 FITTED = {"data", "layers", "prompts", "rehearsal"}
+
+# What an entry of methods may say as well as leave out, null being the same.
+NULLABLE = ("recipe", "statistics_of", "choices", "rehearsals")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
@@ -32,18 +45,11 @@ def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
     """The configuration laid on the files of a folder and of the folders in it, which states what they do not.
 
     Raises:
-        LunarError: a file is no YAML or no mapping; names it.
+        LunarError: as ``lunar.plan.yaml_files.mapping``.
     """
     found: Config = {}
     for path in sorted(folder.rglob("*.yaml")):
-        try:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise LunarError(f"{path}:{line}: no YAML: {error.problem}") from None
-        if not isinstance(read, Mapping):
-            raise LunarError(f"{path}: expected keys with values, such as `experiments:`")
-        found = merge(found, read)
+        found = merge(found, yaml_files.mapping(path))
     return merge(found, config)
 
 
@@ -84,7 +90,10 @@ def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = 
         for part in ("rungs", "asides") if experiment["ladder"] else ():
             steps = experiment["ladder"].get(part, {})
             experiment["ladder"][part] = {step: change for step, change in steps.items() if change is not None}
+        if experiment["ladder"] and not experiment["ladder"]["rungs"]:
+            raise LunarError(f"experiments.{name}.ladder.rungs: all are null; state one, or set the ladder to null")
         for method, entry in experiment["methods"].items():
+            check_shape(entry, f"experiments.{name}.methods.{method}")
             experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
         # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
         for method, entry in list(experiment["methods"].items()):
@@ -176,13 +185,12 @@ def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     """A method on which ``change`` was merged: a key it states leaves the grid, one in its grid is no longer stated.
 
     Otherwise an experiment could neither settle what the defaults choose in rehearsal nor choose what they state. A
-    ``grid`` or ``choices`` of null is none.
+    ``grid`` and others of ``NULLABLE`` are absent where they are null.
     """
     chosen, tried = change.get("grid") or {}, method.get("grid") or {}
     grid = {key: values for key, values in tried.items() if key in chosen or key not in change}
     rest = {key: value for key, value in method.items() if key != "grid" and (key in change or key not in chosen)}
-    if rest.get("choices", {}) is None:
-        del rest["choices"]
+    rest = {key: value for key, value in rest.items() if value is not None or key not in NULLABLE}
     return rest | ({"grid": grid} if grid else {})
 
 
@@ -258,6 +266,9 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
     ladder = experiment["ladder"] or {}
     rung = {f"ladder-{step}": f"ladder.{part}.{step}" for part in ("rungs", "asides") for step in ladder.get(part, {})}
     for name, method in experiment["methods"].items():
+        check_shape(method, f"{where}.{rung.get(name, f'methods.{name}')}")
+    check_choices(experiment["methods"], where)
+    for name, method in experiment["methods"].items():
         check_method(method, experiment, plugins.methods, f"{where}.{rung.get(name, f'methods.{name}')}")
         if name in experiment["compare"] and not experiment["finetune"]["enabled"]:
             lacking = "fine-tuned without the forget set" if method["model"] == "retain_only" else None
@@ -300,6 +311,7 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
     check_attacks(experiment, plugins.attacks, where)
     check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
     check_files(experiment, plugins, made, where)
+    check_blocks(experiment, plugins, used(experiment) | set(experiment["attacked"]["methods"]), where)
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         raise LunarError(

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from lunar.data import sources
 from lunar.plan import experiments, user_defaults
 from lunar.plan.base_model import Base
-from lunar.plan.entries import Config, Plugins
+from lunar.plan.entries import Config, Plugins, one_of
 from lunar.plan.experiment import Experiment
-from lunar.plan.settings import Configuration, validate
+from lunar.plan.settings import Configuration, check_keys, validate
 
 
 class Plan(NamedTuple):
@@ -38,12 +38,17 @@ def plan(read: Mapping[str, Any], scripts: Path) -> Plan:
     Raises:
         LunarError: the first thing in it that cannot be done, and what to change.
     """
+    check_keys(read)
     validate(Configuration, read, "")
     plugins = Plugins.found(scripts)
     published = sources.check(read.get("sources", {}))
     resolved = user_defaults.resolve(read, plugins)
-    if (read.get("export") or {}).get("method"):
-        experiments.exported(read, resolved)  # a misspelt name is to end in one line, before anything else
+    # A misspelt name is to end in one line, before anything else.
+    asked = read.get("export", {})
+    if asked.get("experiment") is not None:
+        one_of(asked["experiment"], resolved, "export.experiment")
+    if asked.get("method") is not None:
+        experiments.exported(read, resolved)
     found = {name: Experiment(name, settings, plugins) for name, settings in resolved.items()}
     bases = {one.base.name: one.base for one in found.values()}
     return Plan(plugins, published, found, bases)

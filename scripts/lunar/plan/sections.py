@@ -4,14 +4,26 @@ An experiment is validated once it was merged over the defaults, so nearly every
 methods, attacks and metrics are validated by what their files declare (``lunar.plan.entries``).
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from lunar.bench.settings import Name, Shape
 from lunar.methods.settings import Solver
-from lunar.plan.declare import Count, Direction, Fraction, Index, Lora, NonNegative, Positive, Section, Text
+from lunar.plan.declare import (
+    Block,
+    Count,
+    Direction,
+    Distinct,
+    Fraction,
+    Index,
+    Lora,
+    NonNegative,
+    Positive,
+    Section,
+    Text,
+)
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
 FewLetters = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -42,7 +54,7 @@ class Hub(Sized):
     source: Literal["hub"] = Field(description="A model of the Hugging Face hub.")
     id: Text = Field(description="owner/name.")
     revision: Commit = Field(description="Commit.")
-    size: dict[str, Any] | None = Field(
+    size: Shape | None = Field(
         None, description="Entries of config.json that sizes are estimated by before it is fetched."
     )
     chat_template: Text | None = Field(
@@ -62,7 +74,7 @@ class Random(Sized):
 
     source: Literal["random"] = Field(description="Random weights, for tests.")
     architecture: Text = Field(description="A model type of transformers, such as llama.")
-    size: dict[str, Any] = Field(description="Entries of the model's configuration.")
+    size: Shape = Field(description="Entries of the model's configuration.")
     vocabulary: Annotated[int, Field(ge=300)] = Field(description="Size of the tokenizer made from the corpus.")
     corpus: list[Path] = Field(description="Files that the tokenizer is made from.")
     seed: int = Field(description="Seed of the weights.")
@@ -82,8 +94,8 @@ class Embedder(Section):
 class Data(Section):
     """Which rows play which part (data/README.md documents the fields)."""
 
-    forget: Annotated[list[Path], Field(min_length=1)] = Field(description="Files of the forget set.")
-    retain: Annotated[list[Path], Field(min_length=1)] = Field(description="Files of the retain set.")
+    forget: Annotated[list[Path], Field(min_length=1), Distinct] = Field(description="Files of the forget set.")
+    retain: Annotated[list[Path], Field(min_length=1), Distinct] = Field(description="Files of the retain set.")
     unseen: list[Path] = Field(description="Files known to the model, never shown to the solver.")
     general: Path = Field(description="Plain questions with short answers.")
     harmful: Path = Field(description="Mild harmful requests.")
@@ -101,7 +113,7 @@ class Finetune(Section):
     enabled: bool = Field(description="false: the base model knows the data already, and there is no retain_only.")
     refusals: bool = Field(description="Mix in harmful and fictitious prompts answered by refusals.")
     general: bool = Field(description="Mix in general questions.")
-    first_layer: Index = Field(
+    first_layer: Block = Field(
         description="Blocks below this one, embeddings and head stay frozen; 0 trains everything."
     )
     learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls as a cosine.")
@@ -116,7 +128,7 @@ class WayToTrain(Section):
     """A way to train in the study of the mixture; what is absent is as in `finetune`."""
 
     adapter: Lora | None = Field(None, description="LoRA; null: the weights themselves.")
-    first_layer: Index | None = Field(None, description="As in `finetune`.")
+    first_layer: Block | None = Field(None, description="As in `finetune`.")
     learning_rate: Positive | None = Field(None, description="As in `finetune`.")
     epochs: Count | None = Field(None, description="As in `finetune`.")
 
@@ -124,7 +136,7 @@ class WayToTrain(Section):
 class Mixture(Section):
     """A study of how much of the fine-tuning mixture has to be references and general questions."""
 
-    shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = Field(
+    shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), Distinct] = Field(
         description="Shares of all rows that are no facts; each is trained and measured."
     )
     facts: Count = Field(description="Facts that are asked back.")
@@ -154,7 +166,7 @@ class Activations(Section):
 class Layers(Section):
     """Layer selection: steer, generate, score (LUNAR, section 3)."""
 
-    candidates: Annotated[list[Index], Field(min_length=1)] = Field(
+    candidates: Annotated[list[Block], Field(min_length=1), Distinct] = Field(
         description="Blocks to choose from, counted from 0."
     )
     direction: Direction = Field(description="The direction that steers.")
@@ -183,10 +195,12 @@ class Rehearsal(Section):
 class Sequential(Section):
     """Requests to forget that come one after another, the forget set being the first."""
 
-    methods: Annotated[list[Text], Field(min_length=1)] = Field(
+    methods: Annotated[list[Text], Field(min_length=1), Distinct] = Field(
         description="Methods that serve requests; each gets a table."
     )
-    requests: list[Path] = Field(description="Files of data.retain to forget next, in this order; []: no such table.")
+    requests: Annotated[list[Path], Distinct] = Field(
+        description="Files of data.retain to forget next, in this order; []: no such table."
+    )
 
 
 class Generation(Section):
@@ -199,8 +213,12 @@ class Generation(Section):
 class Attacked(Section):
     """What is attacked and how."""
 
-    methods: list[str] = Field(description="Methods that are attacked, those of them that are compared.")
-    attacks: list[str] = Field(description="Attacks in the order of table and figures; []: no such part.")
+    methods: Annotated[list[str], Distinct] = Field(
+        description="Methods that are attacked, those of them that are compared."
+    )
+    attacks: Annotated[list[str], Distinct] = Field(
+        description="Attacks in the order of table and figures; []: no such part."
+    )
     retain: Count = Field(description="Retained questions that are asked under attack too.")
 
 
@@ -249,14 +267,14 @@ class Metrics(Section):
 class Figures(Section):
     """What figures show."""
 
-    late_layer: Index = Field(description="Second row of the PCA figure.")
-    methods: list[str] = Field(description="Methods whose edits and activations are drawn.")
+    late_layer: Block = Field(description="Second row of the PCA figure.")
+    methods: Annotated[list[str], Distinct] = Field(description="Methods whose edits and activations are drawn.")
 
 
 class Experiment(Section):
     """An experiment merged over the defaults."""
 
-    seeds: Annotated[list[Index], Field(min_length=1)] = Field(
+    seeds: Annotated[list[Index], Field(min_length=1), Distinct] = Field(
         description="Seeds of fine-tuning, renaming and bootstrap. Tables and figures show the first; each further one "
         "repeats the experiment as <experiment>@<seed>, and a table shows the spread."
     )
@@ -280,27 +298,12 @@ class Experiment(Section):
     )
     generation: Generation
     methods: dict[Name, dict[str, Any]] = Field(description="Methods by name.")
-    compare: Annotated[list[str], Field(min_length=1)] = Field(description="Methods in the table, in its order.")
+    compare: Annotated[list[str], Field(min_length=1), Distinct] = Field(
+        description="Methods in the table, in its order."
+    )
     attacks: dict[FewLetters, dict[str, Any]] = Field(description="Attacks by name.")
     attacked: Attacked
     optimisers: Optimisers | None = Field(description="The race of optimisers against the closed form; null: none.")
     ladder: Ladder | None = Field(description="From one method to another, one factor at a time; null: none.")
     metrics: Metrics
     figures: Figures
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        lists = {
-            "seeds": self.seeds,
-            "layers.candidates": self.layers.candidates,
-            "compare": self.compare,
-            "attacked.methods": self.attacked.methods,
-            "attacked.attacks": self.attacked.attacks,
-            "sequential.methods": self.sequential.methods,
-            "sequential.requests": self.sequential.requests,
-            "figures.methods": self.figures.methods,
-        }
-        for key, values in lists.items():
-            if twice := [value for value in values if values.count(value) > 1]:
-                raise ValueError(f"{key}: {twice[0]!r} is listed twice; leave one of them")
-        return self

@@ -1,18 +1,19 @@
 """The configuration as a whole, and what a mistake in it is called."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from lunar.bench.settings import Bench
-from lunar.errors import LunarError
+from lunar.bench.settings import Bench, Name
+from lunar.errors import LunarError, nearest, shown
 from lunar.plan import words
-from lunar.plan.declare import Count, Index, Section, Text
-from lunar.plan.sections import Commit, Embedder, Name, Path, Sha256
+from lunar.plan.declare import Count, Distinct, Index, Section, Text
+from lunar.plan.sections import Commit, Embedder, Path, Sha256
 
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+# Folders and files of results/ that belong to no experiment.
+TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", "published", "report.html")
 
 
 class Rows(Section):
@@ -37,7 +38,7 @@ class Source(Section):
     id: Text | None = Field(None, description="hub: owner/name of the data set.")
     revision: Commit | None = Field(None, description="hub: commit.")
     folder: Path | None = Field(None, description="path: folder with the files.")
-    files: Annotated[dict[str, FileName | None], Field(min_length=1)] = Field(
+    files: Annotated[dict[str, Name | None], Field(min_length=1)] = Field(
         description="File names there, by the name that sets call them by: a JSON list or JSON lines, of rows with "
         "question and answer; null: there is none. What one file adds to another's question (paraphrases, wrong "
         "answers) is taken over."
@@ -70,7 +71,7 @@ class Published(Section):
 class Configuration(Section):
     """config.yaml with the files of config/ and what the command line adds."""
 
-    run: Annotated[list[str], Field(min_length=1)] = Field(description="Experiments that `all` builds.")
+    run: Annotated[list[str], Field(min_length=1), Distinct] = Field(description="Experiments that `all` builds.")
     export: Export = Field(default_factory=Export, description="What target `export` writes.")
     sources: dict[Name, Source] = Field(
         default_factory=dict,
@@ -83,6 +84,29 @@ class Configuration(Section):
     )
     published: Published
     bench: Bench
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if both := sorted({name for name in self.experiments if name.lower() in TAKEN}):
+            raise ValueError(f"experiments.{both[0]}: results/{both[0]} is another's; choose another name")
+        return self
+
+
+def check_keys(value: Any, where: str = "") -> None:
+    """Refuse keys that YAML reads as something else than text, such as 5, yes and null, anywhere in a configuration.
+
+    Raises:
+        LunarError: names the first.
+    """
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            place = ".".join(filter(None, (where, str(key))))
+            if not isinstance(key, str):
+                raise LunarError(f"{place}: YAML reads this key as {key!r}, not as text; write it in quotes")
+            check_keys(below, place)
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            check_keys(below, f"{where}[{number}]")
 
 
 def validate(model: type[BaseModel], value: Any, where: str) -> Any:
@@ -116,21 +140,23 @@ def mistake(
         places: dotted keys of those of its keys that were configured elsewhere.
     """
     found = error.errors(include_url=False)
-    # A key that does not exist explains best; of the branches of a union, each complains.
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    # A key that does not exist explains best, and what a model says itself; of the branches of a union, each complains.
+    told = [one for kind in ("extra_forbidden", "value_error") for one in found if one["type"] == kind]
+    first = [*told, *found][0]
     path, given, whole = _keys(value, first["loc"]), first["input"], words.schema(model)
     tag = first.get("ctx", {}).get("discriminator", "").strip("'")
     key = _dotted(where, [*path, tag] if tag else path, places or {})
     if first["type"] == "union_tag_invalid":
         known = first["ctx"]["expected_tags"].replace("'", "")
-        return f"{key}: {given[tag]!r} is not allowed{nearest(given[tag], known.split(', '))}; allowed is {known}"
+        return f"{key}: {shown(given[tag])} is not allowed{nearest(given[tag], known.split(', '))}; allowed is {known}"
     if first["type"] == "value_error":
-        return f"{key}.{first['ctx']['error']}".removeprefix(".")
+        said = str(first["ctx"]["error"])  # of a list, or of a key in a section
+        return f"{key}{said}" if said.startswith(":") else f"{key}.{said}".removeprefix(".")
     unknown = first["loc"][-1] == "[key]"  # of a mapping with names of its own
     if first["type"] == "extra_forbidden" or unknown:
         holder = words.at(whole, path[:-1], value)
         if unknown and holder.get("patternProperties"):
-            return f"{key}: {path[-1]!r} is no name; {words.bounds(holder).replace('`', '')}"
+            return f"{key}: {shown(path[-1])} is no name; {words.bounds(holder).replace('`', '')}"
         known = holder["propertyNames"]["enum"] if unknown else words.keys(holder, _value(value, path[:-1]))
         there = f"its keys are {', '.join(known)}" if known else "it has no keys"
         return f"{key}: no such key{nearest(path[-1], known)}; {there}"
@@ -140,7 +166,7 @@ def mistake(
     allowed = words.allowed_in_words(node) or first["msg"]
     hint = _as_number(given) if "number" in allowed else ""
     hint = hint or nearest(given, words.choices(node))
-    return f"{key}: {given!r} is not allowed{hint}; allowed is {allowed}"
+    return f"{key}: {shown(given)} is not allowed{hint}; allowed is {allowed}"
 
 
 def _value(value: Any, path: Sequence[str | int]) -> Any:
@@ -154,8 +180,10 @@ def _as_number(given: Any) -> str:
         number = float(given) if isinstance(given, str) else None
     except ValueError:
         number = None
-    if number is None:
+    if number is None or not math.isfinite(number):
         return ""
+    if given.isdecimal():
+        return f", since YAML reads it as text: write {int(given)}"
     mantissa, _, exponent = f"{number:e}".partition("e")
     return f", since YAML reads it as text: write {float(mantissa)}e{int(exponent)}"
 
@@ -178,9 +206,3 @@ def _dotted(where: str, path: Sequence[str | int], places: Mapping[str, str]) ->
     first, *rest = path or [""]
     said = places.get(str(first)) or ".".join(filter(None, (where, str(first))))
     return said + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-
-
-def nearest(word: Any, known: Iterable[str]) -> str:
-    """A hint at the word that may have been meant."""
-    close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -35,7 +35,7 @@ def stated(model: dict) -> dict:
     """The entries of its config.json that a ``model`` section states, or its local folder has; empty for none."""
     if model["source"] == "path":
         return sizes(Path(model["folder"]))
-    found = dict(model.get("size", {}))
+    found = dict(model.get("size") or {})
     return found | ({"vocab_size": model["vocabulary"]} if model["source"] == "random" else {})
 
 
@@ -95,4 +95,4 @@ def of_sizes(sizes: dict) -> int:
     attention = 2 * width * head * (heads + (sizes.get("num_key_value_heads") or heads))  # q and o, k and v
     mlp = 3 * width * (sizes.get("intermediate_size") or 4 * width)
     tables = 1 if sizes.get("tie_word_embeddings") else 2
-    return layers * (attention + mlp) + tables * width * sizes.get("vocab_size", 0)
+    return layers * (attention + mlp) + tables * width * (sizes.get("vocab_size") or 0)

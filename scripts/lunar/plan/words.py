@@ -3,7 +3,7 @@
 Both read the JSON schema that pydantic makes of a model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -52,6 +52,20 @@ def at(node: Node, path: Sequence[str | int], value: Any) -> Node:
         except (KeyError, IndexError, TypeError):
             value = None
     return node
+
+
+def marked(node: Node, value: Any, mark: str, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of all that a schema marks in a value that it allows."""
+    for branch in branches(node):
+        if branch.get(mark) and not isinstance(value, Mapping | list | str):
+            yield place, value
+        elif isinstance(value, Mapping):
+            for key, below in value.items():
+                inside = branch.get("properties", {}).get(key) or free(branch)
+                yield from marked(inside, below, mark, f"{place}.{key}")
+        elif isinstance(value, list):
+            for number, below in enumerate(value):
+                yield from marked(branch.get("items", {}), below, mark, f"{place}[{number}]")
 
 
 def _chosen(found: list[Node], value: Any) -> list[Node]:

@@ -23,7 +23,7 @@ def test_names(how: dict[str, Any]) -> None:
     assert bench_size.named(section | {"size": "large-2-blocks"}, False) == "large-2-blocks"
     entry, found = bench_size.at(section["sizes"], "large-2-blocks")
     assert (entry, found["gpu"], found["model"]["num_hidden_layers"]) == ("large", True, 2)
-    with pytest.raises(LunarError, match=r"huge is no entry of bench\.sizes \(large, small\)"):
+    with pytest.raises(LunarError, match=r"'huge' is no entry of bench\.sizes \(large, small\)"):
         bench_size.named(section | {"size": "huge"}, False)
     with pytest.raises(LunarError, match="None is no entry"):
         bench_size.named({"size": None, "sizes": {"small": how}}, True)

@@ -133,7 +133,14 @@ def source(**change: Any) -> dict[str, Any]:
     return {"mine": full | change}
 
 
+def test_a_setting_of_a_set_that_is_null_is_none() -> None:
+    null = {"one": {"file": "full", "rows": None, "block": None}}
+    assert check(source(sets=null)) == check(source())
+
+
 def test_mistakes_in_a_source() -> None:
+    with pytest.raises(LunarError, match=r"sources\.mine\.sets\.one\.file: 'full' is not there: files names none$"):
+        check(source(files={"full": None}))
     with pytest.raises(LunarError, match=r"sources\.mine\.sets\.one\.file: 'ful' is none of full"):
         check(source(sets={"one": {"file": "ful"}}))
     with pytest.raises(LunarError, match=r"sources\.mine\.sets\.one\.rows: from 5 to 5"):

@@ -72,6 +72,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     defaults["attacked"] |= {"methods": ["lunar"], "attacks": ["reverse"]}
     defaults["figures"]["methods"] = defaults["sequential"]["methods"] = ["lunar"]
     toy = {name: config["experiments"]["toy"][name] for name in ("model", "data", "rehearsal", "sequential")}
+    toy["model"]["size"]["num_hidden_layers"] = 40  # of the defaults
     toy |= {"layers": {"candidates": [2, 3, 4]}, "methods": {"lunar": {"grid": {"layers": [[2], [3, 4]]}}}}
     config["experiments"] = {"authors-smollm2": {}, "toy": toy}
     return config
@@ -304,6 +305,13 @@ METHOD_MISTAKES = {
         SOLVED | {"keep": {"harmful": {"answer": 1}}},
         r"new\.keep\.harmful: no such key; its keys are forget, retain",
     ),
+    "a grid that is no mapping": (SOLVED | {"grid": 5}, r"new\.grid: 5 is not allowed; allowed is mapping or null"),
+    "a grid that is a list": (SOLVED | {"grid": [1]}, r"new\.grid: \[1\] is not allowed; allowed is mapping or null"),
+    "a grid of no list": (SOLVED | {"grid": {"beta": 5}}, r"new\.grid\.beta: 5 is not allowed; allowed is list"),
+    "a grid of nothing": (SOLVED | {"grid": {"beta": []}}, r"new\.grid\.beta: \[\] is not allowed; .*not empty"),
+    "choices that are no mapping": (SOLVED | {"choices": 5}, r"new\.choices: 5 is not allowed; allowed is mapping"),
+    "statistics of a list": (SOLVED | {"statistics_of": ["x"]}, r"new\.statistics_of: \['x'\] is not allowed; .*text"),
+    "a recipe that is a list": (SOLVED | {"recipe": ["x"]}, r"new\.recipe: \['x'\] is not allowed; .*text"),
     "grid of single blocks": (
         without(SOLVED, "layers") | {"grid": {"layers": [12, 14]}},
         r"new\.grid\.layers\[0\]: 12 is not allowed; allowed is best, top_k, list of whole number",
@@ -329,6 +337,23 @@ def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> N
         r"toy\.compare: 'back' needs a model from before fine-tuning, but finetune\.enabled is false; leave it out"
     )
     with pytest.raises(LunarError, match=message):
+        resolve(config)
+
+
+def test_choices_in_a_circle_are_refused(config: dict[str, Any]) -> None:
+    rest = without(SOLVED, "layers", "coefficient")
+    config["defaults"]["methods"] |= {
+        "a": rest | {"grid": {"layers": [[12]]}, "choices": {"b": ["coefficient"]}},
+        "b": rest | {"grid": {"coefficient": [1.0]}, "choices": {"a": ["layers"]}},
+    }
+    circle = r"methods\.(a|b)\.choices: goes in a circle \((a from b from a|b from a from b)\); state the values"
+    with pytest.raises(LunarError, match=circle):
+        resolve(config)
+
+
+def test_a_ladder_without_a_rung_is_refused(config: dict[str, Any]) -> None:
+    config["experiments"]["toy"]["ladder"] = {"from": "vanilla", "to": "lunar", "rungs": {"one": None}}
+    with pytest.raises(LunarError, match=r"toy\.ladder\.rungs: all are null; state one, or set the ladder to null"):
         resolve(config)
 
 
@@ -398,6 +423,7 @@ def test_override(base: dict, change: dict, expected: dict) -> None:
         # Stated and given a grid in one breath is a mistake, and stays one for the check to name.
         ({"a": 1, "grid": {"a": [2]}}, {"a": 1, "grid": {"a": [2]}}, {"a": 1, "grid": {"a": [2]}}),
         ({"a": 1}, {"a": 1}, {"a": 1}),
+        ({"a": None, "statistics_of": None, "choices": None, "recipe": None, "grid": None}, {}, {"a": None}),
     ],
 )
 def test_settle(method: dict, change: dict, expected: dict) -> None:
@@ -588,13 +614,37 @@ def test_files_of_a_folder_lie_beneath_the_configuration(tmp_path: Path) -> None
     [
         ("- 1", "expected keys with values"),
         ("a: {}\nb: [1\n", r":3: no YAML: expected ',' or ']', but got '<stream end>'"),
+        ("a: {b: 1,\n  b: 2}", ":2: no YAML: key 'b' is given twice; leave one of them"),
+        ("a: 1\nc: 3\na: 1\n", ":3: no YAML: key 'a' is given twice"),
+        ("a: \x07", "no YAML: unacceptable character #x0007"),
+        ("a: 2024-13-45", "no YAML: month must be in 1..12"),
+        ("a: \udcff", "no YAML: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(LunarError) as caught:
         with_files(tmp_path, {})
     assert str(caught.value).startswith(f"{tmp_path}/bad.yaml:") and message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    for make, message in (
+        (lambda path: path.symlink_to("nowhere"), "No such file"),
+        (lambda path: path.mkdir(), "Is a directory"),
+    ):
+        place = tmp_path / message / "bad.yaml"
+        place.parent.mkdir()
+        make(place)
+        with pytest.raises(LunarError, match=rf"bad\.yaml: cannot be read: {message}"):
+            with_files(place.parent, {})
+
+
+def test_a_merged_mapping_may_state_a_key_again(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, y: 3}", encoding="utf-8")
+    found = {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 2, "y": 3}}
+    assert with_files(tmp_path, {}) == found
 
 
 def test_yaml_comes_back_as_written(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import pytest
 
 from lunar.errors import LunarError
 from lunar.plan.sections import Experiment
-from lunar.plan.settings import Configuration, validate
+from lunar.plan.settings import Configuration, check_keys, validate
 from shipped import CONFIG
 
 DEFAULTS = CONFIG["defaults"]
 GONE = object()
+RANDOM = {"name": "r", "source": "random", "architecture": "llama", "vocabulary": 300, "corpus": ["x"], "seed": 0}
 
 
 def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -37,6 +38,19 @@ MISTAKES = [
     ("finetune.learning_rate", "1e-4", "'1e-4' is not allowed, since YAML reads it as text: write 1.0e-4"),
     ("finetune.learning_rate", float("nan"), "finetune.learning_rate: nan is not allowed; allowed is number, > 0"),
     ("finetune.stop_at_loss", float("inf"), "finetune.stop_at_loss: inf is not allowed"),
+    ("finetune.learning_rate", "nan", "finetune.learning_rate: 'nan' is not allowed; allowed is number, > 0"),
+    ("finetune.epochs", "-inf", "finetune.epochs: '-inf' is not allowed; allowed is whole number, ≥ 1"),
+    ("dtype", "x" * 2000, "x... is not allowed; allowed is float32, bfloat16, float16"),
+    ("model", "path", "model: 'path' is not allowed; allowed is mapping"),
+    ("model", {"name": "..", "source": "path", "folder": "x"}, "model.name: '..' is not allowed; allowed is text"),
+    ("model", RANDOM | {"size": {}}, "model.size.hidden_size: missing; Width of the residual stream"),
+    (
+        "model",
+        RANDOM | {"size": {"hidden_size": "64"}},
+        "model.size.hidden_size: '64' is not allowed, since YAML reads it as text: write 64;",
+    ),
+    ("model", RANDOM | {"size": {"hidden_size": 8, "num_hidden_layers": -1}}, "num_hidden_layers: -1 is not allowed"),
+    ("data.forget", ["a", "a"], "data.forget: 'a' is listed twice; leave one of them"),
     ("finetune", 3, "finetune: 3 is not allowed; allowed is mapping"),
     ("dtype", "float33", "dtype: 'float33' is not allowed; did you mean 'float32'?; allowed is float32, bfloat16"),
     ("layers", GONE, "layers: missing; Layer selection"),
@@ -75,12 +89,17 @@ def test_mistakes_of_an_experiment(path: str, value: Any, message: str) -> None:
     [
         ("runn", ["toy"], "runn: no such key; did you mean 'run'?; its keys are run, export, sources"),
         ("run", [], "run: [] is not allowed; allowed is list of text, not empty"),
-        ("experiments.a b", {}, "experiments.a b: 'a b' is no name; names match ^[A-Za-z0-9._-]+$"),
+        ("experiments.a b", {}, "experiments.a b: 'a b' is no name; names match ^[A-Za-z0-9_-][A-Za-z0-9._-]*$"),
         (
             "sources.tofu.revision",
             "main",
             "sources.tofu.revision: 'main' is not allowed; allowed is",
         ),
+        ("run", ["toy", "toy"], "run: 'toy' is listed twice"),
+        ("experiments.models", {}, "experiments.models: results/models is another's; choose another name"),
+        ("experiments.LOGS", {}, "experiments.LOGS: results/LOGS is another's"),
+        ("experiments", {"..": {}}, "experiments...: '..' is no name; names match ^[A-Za-z0-9_-]"),
+        ("bench.sizes", {".a": {}}, "bench.sizes..a: '.a' is no name"),
         ("sources.tofu.id", GONE, "sources.tofu.id: missing; a data set from source hub needs it"),
         ("bench.sizes.llama2-7b.dtype", "int8", "bench.sizes.llama2-7b.dtype: 'int8' is not allowed"),
         ("bench.sizes.llama2-7b.batch_size.pass", 0, "batch_size.pass: 0 is not allowed; allowed is whole number, ≥ 1"),
@@ -97,3 +116,10 @@ def test_mistakes_beside_the_experiments(path: str, value: Any, message: str) ->
 def test_what_is_shipped_is_valid() -> None:
     validate(Configuration, CONFIG, "")
     validate(Experiment, DEFAULTS, "defaults")
+
+
+@pytest.mark.parametrize(("key", "said"), [(5, "5"), (True, "True"), (None, "None"), (1.5, "1.5")])
+def test_a_key_that_is_no_text_is_refused(key: Any, said: str) -> None:
+    message = rf"^experiments\.toy\.data\[0\]\.{said}: YAML reads this key as {said}, not as text; write it in quotes$"
+    with pytest.raises(LunarError, match=message):
+        check_keys({"experiments": {"toy": {"data": [{key: 1}]}}})
