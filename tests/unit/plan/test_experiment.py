@@ -125,7 +125,7 @@ NAMING_FILES = {
     "attacks/mine.py": "from lunar.plan.declare import InputFile, Section\n@attack('mine')\nclass A:\n"
     "    class Settings(Section):\n        file: InputFile\n        other: InputFile | None = None\n",
     "metrics/mine.py": "from lunar.plan.declare import InputFile, Section\nclass Told(Section):\n    file: InputFile\n"
-    "@metric('Mine', needs=('likelihood',), settings=Told)\ndef mine(row, told): ...\n",
+    "@metric('Mine', better='lower', source='here', needs=('likelihood',), settings=Told)\ndef mine(row, told): ...\n",
 }
 
 

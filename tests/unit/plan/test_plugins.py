@@ -27,7 +27,7 @@ from lunar.plan.declare import Count, Section
 
 BEYOND = 3
 
-@method("first", needs=("model", "rows"), serves_requests=True)
+@method("first", needs=("model", "rows"), replaces_subject=True)
 class First:
     """What it does.
 
@@ -58,7 +58,7 @@ def test_declarations(tmp_path: Path) -> None:
         "third": "lunar.methods.two",
     }
     first = found["first"]
-    assert (first.needs, first.says, first.summary) == ({"model", "rows"}, {"serves_requests": True}, "What it does.")
+    assert (first.needs, first.says, first.summary) == ({"model", "rows"}, {"replaces_subject": True}, "What it does.")
     assert first.settings.model_validate({"way": "up"}).steps == 3
     with pytest.raises(ValidationError):
         first.settings.model_validate({"way": "sideways"})
@@ -66,7 +66,9 @@ def test_declarations(tmp_path: Path) -> None:
 
 
 def test_functions_are_called_by_their_own_name(tmp_path: Path) -> None:
-    text = '@metric("Words", needs=("answer",), settings=Told)\ndef words(row, told): ...\n'
+    text = (
+        '@metric("Words", better="lower", source="here", needs=("answer",), settings=Told)\ndef words(row, told): ...\n'
+    )
     settings = "from lunar.plan.declare import Section\nclass Told(Section):\n    k: int = 2\n"
     write(tmp_path, "metrics", mine=settings + text)
     found = plugins(tmp_path, "metrics", "metric")["words"]
@@ -104,7 +106,11 @@ def test_settings_that_use_the_rest_of_the_file(tmp_path: Path) -> None:
     ("package", "decorator"), [("methods", "method"), ("attacks", "attack"), ("metrics", "metric")]
 )
 def test_a_need_that_there_is_not(tmp_path: Path, package: str, decorator: str) -> None:
-    write(tmp_path, package, one=f"@{decorator}('a', needs=('row',))\nclass A: ...\n")
+    write(
+        tmp_path,
+        package,
+        one=f"@{decorator}('a', needs=('row',))\n{'def a(): ...' if decorator == 'metric' else 'class A: ...'}\n",
+    )
     message = rf"one\.py:1: @{decorator} needs 'row', which is none of {', '.join(NEEDS[decorator])}"
     with pytest.raises(LunarError, match=message):
         plugins(tmp_path, package, decorator)
