@@ -15,6 +15,7 @@ from lunar.edits.edit import Dense, Factors
 from lunar.errors import LunarError
 from lunar.methods.base import METHODS, Job
 from lunar.methods.training import Run
+from lunar.plan.declare import ENTRY
 from lunar.plan.imports import imported_modules
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS
