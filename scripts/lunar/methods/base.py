@@ -47,6 +47,7 @@ class Job:
         seed: of every random choice.
         say: writes a line to log and screen.
         memo: what a method may keep from one setting of a rehearsal to the next; rows and statistics stay the same.
+        lends_model: whether the method declared that it runs the model; a rehearsal runs it in any case.
     """
 
     folder: str
@@ -61,6 +62,7 @@ class Job:
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
     memo: dict[str, Any] = field(default_factory=dict)
+    lends_model: bool = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Have what is given by name refuse what was not given."""
@@ -68,7 +70,13 @@ class Job:
 
     @cached_property
     def model(self) -> Any:
-        """The model, loaded when first asked for: the exact solve needs statistics only."""
+        """The model, loaded when first asked for: the exact solve needs statistics only.
+
+        Raises:
+            LunarError: the method did not declare that it runs it, so the job has neither memory nor a GPU for it.
+        """
+        if not self.lends_model:
+            raise LunarError("the model was not given; declare it in the decorator: needs=('model',)")
         return load_model(self.folder, self.dtype)
 
     @cached_property

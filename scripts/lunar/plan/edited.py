@@ -225,7 +225,7 @@ class Edited:
 
     def references_needed(self, method: str) -> dict[str, str]:
         """Refused prompts that a method keeps in place, with the model's own refusals, by name."""
-        kept = set(self.methods[method].get("keep", {})) if "references" in self.needs(method) else set()
+        kept = set(self._told(method).get("keep", {})) if "references" in self.needs(method) else set()
         names = sorted({"fictitious", "harmful"} & kept)
         return {f"rows_{name}": f"{self.folder}/references/{name}_kept.jsonl" for name in names}
 

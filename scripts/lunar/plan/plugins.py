@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import decode_source
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -139,9 +140,11 @@ def _tree(path: Path) -> ast.Module:
         LunarError: Python cannot read it; names file and line.
     """
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return ast.parse(decode_source(path.read_bytes()), filename=str(path))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
+        if isinstance(error, UnicodeDecodeError):
+            line += error.object.count(b"\n", 0, error.start)
         raise LunarError(f"{path}:{line}: Python cannot read this file: {getattr(error, 'msg', error)}") from None
 
 
@@ -222,7 +225,8 @@ def _read(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, module:
             raise LunarError(f"{where} needs {need!r}, of which a setting {setting!r} without a default is to say more")
         if setting and not _says_more(setting, words.schema(settings)["properties"][setting]):
             raise LunarError(f"{where} needs {need!r}, but the setting {setting!r} is {_FORMS[setting]}")
-    if says.get("serves_requests") and not ({"rows", "statistics"} & {*needs} and issubclass(settings, Fitted)):
+    fitted = issubclass(settings, Fitted) and settings.model_fields["keep"].is_required()
+    if says.get("serves_requests") and not (fitted and {"rows", "statistics"} & {*needs}):
         raise LunarError(f"{where}: serves_requests needs 'rows' or 'statistics', and Settings based on Fitted")
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
     return Plugin(name, module, frozenset(needs), settings, says, summary)

@@ -52,6 +52,10 @@ def test_what_was_not_given_is_refused(model_folder) -> None:
         lent.chosen["best"]
     with pytest.raises(LunarError, match=r"from before fine-tuning, and there is none; .* needs=\('model_before',\)"):
         lent.model_before  # noqa: B018
+    with pytest.raises(LunarError, match=r"the model was not given; .* needs=\('model',\)"):
+        Job(str(model_folder), lends_model=False).model  # noqa: B018
+    with pytest.raises(LunarError, match="'renamed' was not given"):
+        lent.rows.get("renamed")
     before = Job("a", before=str(model_folder)).model_before
     assert len(blocks(before)) == 3
 

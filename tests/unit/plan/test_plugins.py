@@ -165,7 +165,7 @@ SAYING = "from typing import Literal\n@method('a', needs=('{}',))\nclass A:\n   
         (CLASS.format("rate: Positive = -1.0"), "6: the default of 'rate' is not allowed: Input should be greater"),
         (
             CLASS.replace("(Section)", "").format("rate: int"),
-            "6: Settings builds on no settings; write class Settings(",
+            "6: Settings builds on no settings; write class Settings",
         ),
         # The decorator.
         ("@method('a', serve_requests=True)\nclass A: ...", "4: @method.serve_requests: no such key; did you mean"),
@@ -182,18 +182,18 @@ SAYING = "from typing import Literal\n@method('a', needs=('{}',))\nclass A:\n   
         ("if True:\n    @method('a')\n    class A: ...", "5: @method stands on a class at the top level of its file"),
         (
             SERVES.format("'model',", "Section"),
-            "4: @method: serves_requests needs 'rows' or 'statistics', and Settings",
+            "4: @method: serves_requests needs 'rows' or 'statistics', and Setti",
         ),
-        (SERVES.format("'model',", "Fitted"), "4: @method: serves_requests needs 'rows' or 'statistics', and Settings"),
+        (SERVES.format("'model',", "Fitted"), "4: @method: serves_requests needs 'rows' or 'statistics', and Setti"),
         # The settings.
         (
             "@method('a')\nclass A:\n    Settings = Retaining",
-            "6: planning cannot read these settings; declare class Set",
+            "6: planning cannot read these settings; declare class",
         ),
         (CLASS.format("rehearsals: int"), "6: 'rehearsals' is a key that every entry may have; call the setting other"),
         (
             SAYING.format("statistics", "keep: float"),
-            "5: @method needs 'statistics', but the setting 'keep' is no dict[",
+            "5: @method needs 'statistics', but the setting 'keep' is no ",
         ),
         (SAYING.format("statistics", "keep: list[str]"), "5: @method needs 'statistics', but the setting 'keep' is no"),
         (SAYING.format("statistics", "keep: dict[str, int]"), "5: @method needs 'statistics', but the setting 'keep' "),
@@ -223,7 +223,7 @@ METRIC = '@metric("A", better="lower", source="here"{})\n{}def a(row): ...\n'
         (METRIC.format(", settings=None", ""), "1: planning cannot read these settings; declare their class in this"),
         (
             METRIC.replace("lower", "knowlege").format("", ""),
-            "1: @metric.better: 'knowlege' is not allowed; did you me",
+            "1: @metric.better: 'knowlege' is not allowed; did ",
         ),
         ('@metric("A", better="lower")\ndef a(row): ...\n', "1: @metric.source: missing"),
         ("@metric(TITLE)\ndef a(row): ...\n", "1: @metric takes a name, as a literal text"),
@@ -269,8 +269,8 @@ def test_settings_are_not_taken_over_from_another_class(tmp_path: Path) -> None:
 
 def test_a_file_in_latin_1(tmp_path: Path) -> None:
     write(tmp_path)
-    (tmp_path / "lunar/methods/zz.py").write_bytes("# é\n".encode("latin-1"))
-    with pytest.raises(LunarError, match=r"zz\.py:1: Python cannot read this file: "):
+    (tmp_path / "lunar/methods/zz.py").write_bytes("\n\n# é\n".encode("latin-1"))
+    with pytest.raises(LunarError, match=r"zz\.py:3: Python cannot read this file: "):
         plugins(tmp_path, "methods", "method")
 
 
