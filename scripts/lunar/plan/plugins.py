@@ -115,21 +115,28 @@ def plugins(scripts: Path, package: str, decorator: str) -> dict[str, Plugin]:
         for node in tree.body
         if path.stem != "base" and isinstance(node, ast.ClassDef) and _stated(node)
     }
+    # A metric of answers and one of methods are columns of the same tables.
+    first = [(path, node) for path, tree in trees.items() for node, _ in _decorated(path, tree, "metric")]
+    taken = {node.name: f"lunar.{package}.{path.stem}" for path, node in first} if decorator == "overall" else {}
     for path, tree in trees.items():
-        for node, call in _decorated(path, tree, decorator):
+        declared = list(_decorated(path, tree, decorator))
+        for one in tree.body if not declared else ():
+            if isinstance(one, ast.ImportFrom) and decorator in [name.name for name in one.names]:
+                raise LunarError(f'{path}:{one.lineno}: nothing here stands under @{decorator}("...", ...)')
+        for node, call in declared:
             where = f"{path}:{call.lineno}"
             if path.parent != folder or not path.stem.isidentifier():
                 raise LunarError(f"{where}: a {decorator} stands in {folder}/<name>.py, with an identifier for name")
             plugin = _read(path, tree, node, call, f"lunar.{package}.{path.stem}", decorator)
-            if plugin.name in found:
-                raise LunarError(f"{where}: the {decorator} {plugin.name!r} is also in {found[plugin.name].module}")
+            if plugin.name in taken:
+                raise LunarError(f"{where}: the {decorator} {plugin.name!r} is also in {taken[plugin.name]}")
             for base in node.bases if isinstance(node, ast.ClassDef) and not _stated(node) else ():
                 if _last(base) in told:
                     raise LunarError(
                         f"{path}:{node.lineno}: {node.name} takes over the settings of {_last(base)}, which planning "
                         "does not see; declare class Settings here"
                     )
-            found[plugin.name] = plugin
+            found[plugin.name], taken[plugin.name] = plugin, plugin.module
     return found
 
 
@@ -278,6 +285,7 @@ def _settings(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, dec
             )
         if not found.__pydantic_complete__:
             raise NameError(f"{written.name} names a type that is not defined")
+        words.schema(found)
         mistake = _default(found)
     except Exception as error:  # whatever the file's author wrote
         here = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]

@@ -185,7 +185,9 @@ SAYING = "from typing import Literal\n@method('a', needs=('{}',))\nclass A:\n   
             "4: @method: serves_requests needs 'rows' or 'statistics', and Setti",
         ),
         (SERVES.format("'model',", "Fitted"), "4: @method: serves_requests needs 'rows' or 'statistics', and Setti"),
+        ("from lunar.methods.base import method as m\n@m('a')\nclass A: ...", "4: nothing here stands under @method("),
         # The settings.
+        ("from typing import Callable\n" + CLASS.format("rate: Callable[[], int]"), "7: Cannot generate a JsonSchema"),
         (
             "@method('a')\nclass A:\n    Settings = Retaining",
             "6: planning cannot read these settings; declare class",
@@ -234,6 +236,13 @@ def test_faults_of_metrics(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(LunarError) as error:
         plugins(tmp_path, "metrics", "metric")
     assert str(error.value).startswith(f"{tmp_path}/lunar/metrics/zz.py:{message}")
+
+
+def test_a_metric_of_answers_and_one_of_methods_have_names_of_their_own(tmp_path: Path) -> None:
+    one = METRIC.format("", "")
+    write(tmp_path, "metrics", one=one, two=one.replace("@metric", "@overall"))
+    with pytest.raises(LunarError, match=r"two\.py:1: the overall 'a' is also in lunar\.metrics\.one"):
+        plugins(tmp_path, "metrics", "overall")
 
 
 @pytest.mark.parametrize(
