@@ -231,8 +231,12 @@ class Edited:
 
     def files_needed(self, method: str) -> dict[str, list[str]]:
         """The files that a method's settings name, by name."""
-        settings = self._plugins.methods[self.methods[method]["recipe"]].settings
-        return {f"file_{key}": paths for key, paths in input_files(settings, self.methods[method]).items()}
+        entry = self.methods[method]
+        tried = dict(entry.get("grid", {}))
+        for other, keys in entry.get("choices", {}).items():
+            tried |= {key: self.methods[other]["grid"][key] for key in keys}
+        found = input_files(self._plugins.methods[entry["recipe"]].settings, entry | {"grid": tried})
+        return {f"file_{key}": paths for key, paths in found.items()}
 
     def model_before(self, method: str) -> str | list[str]:
         """The model from before fine-tuning, for a method that goes back to it."""

@@ -41,22 +41,28 @@ SAID_BY = {"references": "keep", "statistics": "keep", "direction": "direction",
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-class _Method(Section):
+class _Says(Section):
+    needs: tuple[str, ...] = ()
+
+
+class _Method(_Says):
     serves_requests: bool = False
     replaces_subject: bool = False
 
 
-class _Attack(Section):
+class _Attack(_Says):
     figure: Name | None = None
     replaces_subject: bool = False
 
 
-class _Metric(Section):
+class _Metric(_Says):
+    settings: None = None  # a class, which is read on its own
     better: Literal["higher", "lower", "neither", "knowledge", "refusal"]
     source: Text
 
 
-class _Overall(Section):
+class _Overall(_Says):
+    settings: None = None
     better: Literal["higher", "lower", "half"]
     source: Text
     interval: bool = True
@@ -64,7 +70,7 @@ class _Overall(Section):
     digits: Index = 3
 
 
-# What each decorator may say besides name, needs and settings.
+# What each decorator may say besides the name.
 _SAYS: dict[str, type[Section]] = {"method": _Method, "attack": _Attack, "metric": _Metric, "overall": _Overall}
 _OF_FUNCTIONS = ("metric", "overall")
 _Declared = ast.ClassDef | ast.FunctionDef
@@ -223,7 +229,7 @@ def _read(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, module:
     for need in needs:
         if need not in NEEDS[decorator]:
             raise LunarError(f"{where} needs {need!r}, which is none of {', '.join(NEEDS[decorator])}")
-    validate(_SAYS[decorator], says, where)
+    validate(_SAYS[decorator], says | {"needs": needs}, where)
     settings = _settings(path, tree, node, call, decorator)
     for need in needs:
         setting = SAID_BY.get(need) if decorator == "method" else None

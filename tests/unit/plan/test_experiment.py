@@ -142,6 +142,9 @@ def test_files_that_settings_name_are_inputs(tmp_path: Path, monkeypatch: pytest
     found = plan(config, tmp_path).experiments["toy"]
     assert found.files_needed("mine") == {"file_file": ["README.md", "LICENSE"]}
     assert found.files_needed("lunar") == {}
+    mine["methods"]["second"] = {"model": "full", "recipe": "mine", "choices": {"mine": ["file"]}}
+    assert plan(config, tmp_path).experiments["toy"].files_needed("second") == {"file_file": ["README.md", "LICENSE"]}
+    del mine["methods"]["second"]
     named = {name: paths for name, paths in found.attack_inputs("mine").items() if name.startswith("file_")}
     assert named == {"file_file": ["LICENSE"], "file_other": []}
     # Under attack, where no likelihoods are known, the metric is not computed.

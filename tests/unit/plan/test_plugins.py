@@ -169,6 +169,10 @@ SAYING = "from typing import Literal\n@method('a', needs=('{}',))\nclass A:\n   
         ),
         # The decorator.
         ("@method('a', serve_requests=True)\nclass A: ...", "4: @method.serve_requests: no such key; did you mean"),
+        (
+            "@method('a', need=('model',))\nclass A: ...",
+            "4: @method.need: no such key; did you mean 'needs'?",
+        ),
         ("@method('a', serves_requests=Y)\nclass A: ...", "4: @method takes literals only, not serves_requests=Y"),
         ("@method('a', serves_requests=1)\nclass A: ...", "4: @method.serves_requests: 1 is not allowed"),
         ("@method('a', settings=B)\nclass A: ...", "4: @method takes literals only, not settings=B"),
