@@ -128,9 +128,8 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
         raise LunarError(f"{where}.grid.{key}: says what rehearsals are given; state it as {where}.{key} instead")
     for other, keys in entry.get("choices", {}).items():
         for key in sorted(planned & set(keys)):
-            raise LunarError(
-                f"{where}.choices.{other}: {key} says what a job is given; state it as {where}.{key} instead"
-            )
+            here = f"{where}.choices.{other}.{key}"
+            raise LunarError(f"{here}: says what jobs are given; state it as {where}.{key} instead")
     stated = {key: value for key, value in entry.items() if key not in ENTRY["method"]}
     stated |= {key: methods[other]["grid"][key][0] for other, keys in entry.get("choices", {}).items() for key in keys}
     tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
