@@ -108,15 +108,15 @@ def plugins(scripts: Path, package: str, decorator: str) -> dict[str, Plugin]:
         decorator: such as ``method``.
 
     Raises:
-        LunarError: a name is given twice, a decorator's argument is no literal, or there is no such need; names file
-            and line.
+        LunarError: a file cannot be read; a name is given twice; a declaration stands where or how planning and jobs do
+            not read it, or says what there is not; names file and line.
     """
     found: dict[str, Plugin] = {}
     folder = scripts / "lunar" / package
     trees = {path: _tree(path) for path in sorted(folder.rglob("*.py"))}
     # Classes whose settings a class that builds on them would take over, which planning does not see.
     told = {
-        node.name: path
+        node.name
         for path, tree in trees.items()
         for node in tree.body
         if path.stem != "base" and isinstance(node, ast.ClassDef) and _stated(node)
@@ -249,7 +249,6 @@ def _read(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, module:
 _FORMS = {
     "keep": f"no dict[Literal[...], ...] by sets of {', '.join(splits.ACTIVATIONS)}",
     "direction": "no lunar.plan.declare.Direction",
-    "layers": "neither a text nor a list",
 }
 
 
