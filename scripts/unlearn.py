@@ -30,6 +30,7 @@ def main(smk) -> None:
             **job_inputs(smk.input),
             seed=smk.params.seed,
             say=progress.say,
+            lends_model="model" in METHODS[settings["recipe"]].needs,
         )
         started = time.perf_counter()
         try:

@@ -18,10 +18,8 @@ from lunar.files import Row
 from lunar.methods.settings import MethodSettings
 from lunar.model.chat import Chat
 from lunar.model.load import load_model, load_tokenizer
-from lunar.plan.declare import Given
+from lunar.plan.declare import ENTRY, Given
 
-# What a method's entry may hold besides its settings: said to the workflow, not to the method.
-ENTRY = ("model", "prompt", "recipe", "statistics_of", "grid", "choices", "rehearsals")
 # What brings the values of these to a job, as a method declares it.
 DECLARED = {
     "rows": "'rows', 'references'",
@@ -49,6 +47,7 @@ class Job:
         seed: of every random choice.
         say: writes a line to log and screen.
         memo: what a method may keep from one setting of a rehearsal to the next; rows and statistics stay the same.
+        lends_model: whether the method declared that it runs the model; a rehearsal runs it in any case.
     """
 
     folder: str
@@ -63,6 +62,7 @@ class Job:
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
     memo: dict[str, Any] = field(default_factory=dict)
+    lends_model: bool = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Have what is given by name refuse what was not given."""
@@ -70,7 +70,13 @@ class Job:
 
     @cached_property
     def model(self) -> Any:
-        """The model, loaded when first asked for: the exact solve needs statistics only."""
+        """The model, loaded when first asked for: the exact solve needs statistics only.
+
+        Raises:
+            LunarError: the method did not declare that it runs it, so the job has neither memory nor a GPU for it.
+        """
+        if not self.lends_model:
+            raise LunarError("the model was not given; declare it in the decorator: needs=('model',)")
         return load_model(self.folder, self.dtype)
 
     @cached_property
@@ -129,7 +135,7 @@ class Method(ABC):
             pydantic.ValidationError: the entry holds what ``Settings`` does not allow; the workflow's check of the
                 configuration refuses that before any job starts.
         """
-        told = {key: value for key, value in entry.items() if key not in ENTRY}
+        told = {key: value for key, value in entry.items() if key not in ENTRY["method"]}
         self.settings: Any = self.Settings.model_validate(told)
 
     @abstractmethod
@@ -140,13 +146,16 @@ class Method(ABC):
 METHODS: dict[str, type[Method]] = {}
 
 
-def method(name: str, needs: tuple[str, ...] = (), **says: bool) -> Callable[[type[Method]], type[Method]]:
+def method(
+    name: str, *, needs: tuple[str, ...] = (), serves_requests: bool = False, replaces_subject: bool = False
+) -> Callable[[type[Method]], type[Method]]:
     """Register a class as the recipe ``name``.
 
     Args:
         name: as entries have it under ``recipe``.
         needs: what a job is to be given, which the workflow reads off the file (docs/extending.md); literals.
-        says: what else the workflow is to know, such as ``replaces_subject=True``.
+        serves_requests: whether it may serve requests in sequence.
+        replaces_subject: whether it reads copies of forget questions about other subjects.
     """
 
     def register(cls: type[Method]) -> type[Method]:

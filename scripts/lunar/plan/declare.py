@@ -32,6 +32,13 @@ Span = Literal["prefix", "question", "suffix", "answer", "mean"]
 # A file that a setting names: an input of the jobs that read it, which are made anew when it changes.
 InputFile = Annotated[str, Field(min_length=1, json_schema_extra={"input_file": True})]
 
+# What an entry may hold besides its settings, by kind of plug-in: said to the workflow, not to the plug-in.
+ENTRY = {
+    "method": ("model", "prompt", "recipe", "statistics_of", "grid", "choices", "rehearsals"),
+    "attack": ("attack",),
+    "metric": (),
+}
+
 
 class Section(BaseModel):
     """A section of the configuration: keys that it does not have are refused, and no value is turned into another."""
@@ -67,6 +74,10 @@ class Given(dict[str, Any]):
     def __init__(self, given: Mapping[str, Any], declare: str) -> None:
         super().__init__(given)
         self._declare = declare
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As ``[name]``: what was not declared is refused, too."""
+        return self[name]
 
     def __missing__(self, name: str) -> Any:
         """Refuse.

@@ -12,7 +12,7 @@ from lunar.data import splits
 from lunar.model import mixture
 from lunar.plan import experiments, size
 from lunar.plan.base_model import Base
-from lunar.plan.entries import Config, Plugins, input_files
+from lunar.plan.entries import Config, Plugins, input_files, told
 
 # The methods that every other is compared with: the model before unlearning, and the one that never knew.
 CONTROLS = ("vanilla", "retain_only")
@@ -152,6 +152,11 @@ class Edited:
     def _needs(self, entry: Config) -> frozenset[str]:
         return self._plugins.methods[entry["recipe"]].needs if "recipe" in entry else frozenset()
 
+    def _told(self, method: str) -> Config:
+        """A method's entry with the defaults of its recipe."""
+        entry = self.methods[method]
+        return told(self._plugins.methods[entry["recipe"]].settings, entry) if "recipe" in entry else entry
+
     def needs(self, method: str) -> frozenset[str]:
         """What a method's recipe declares to need."""
         return self._needs(self.methods[method])
@@ -187,7 +192,7 @@ class Edited:
 
     def statistics_needed(self, method: str, rehearsal: bool = False) -> dict[str, str]:
         """Statistics that a method is made from, by name; a rehearsal collects those of its own authors itself."""
-        entry, needs = self.methods[method], self.needs(method)
+        entry, needs = self._told(method), self.needs(method)
         short = ["short"] if entry.get("short_names") else []
         wanted: dict[str, set[str]] = {}
         if "direction" in needs:
@@ -206,7 +211,7 @@ class Edited:
         return self._rows(method) if "rows" in self.needs(method) else {}
 
     def _rows(self, method: str) -> dict[str, str]:
-        kept = self.methods[method].get("keep", {})
+        kept = self._told(method).get("keep", {})
         places = {
             **({"declined": "data/forget_declined.jsonl"} if "declined" in kept else {}),
             "forget": "data/forget.jsonl",
@@ -220,14 +225,18 @@ class Edited:
 
     def references_needed(self, method: str) -> dict[str, str]:
         """Refused prompts that a method keeps in place, with the model's own refusals, by name."""
-        kept = set(self.methods[method].get("keep", {})) if "references" in self.needs(method) else set()
+        kept = set(self._told(method).get("keep", {})) if "references" in self.needs(method) else set()
         names = sorted({"fictitious", "harmful"} & kept)
         return {f"rows_{name}": f"{self.folder}/references/{name}_kept.jsonl" for name in names}
 
     def files_needed(self, method: str) -> dict[str, list[str]]:
         """The files that a method's settings name, by name."""
-        settings = self._plugins.methods[self.methods[method]["recipe"]].settings
-        return {f"file_{key}": paths for key, paths in input_files(settings, self.methods[method]).items()}
+        entry = self.methods[method]
+        tried = dict(entry.get("grid", {}))
+        for other, keys in entry.get("choices", {}).items():
+            tried |= {key: self.methods[other]["grid"][key] for key in keys}
+        found = input_files(self._plugins.methods[entry["recipe"]].settings, entry | {"grid": tried})
+        return {f"file_{key}": paths for key, paths in found.items()}
 
     def model_before(self, method: str) -> str | list[str]:
         """The model from before fine-tuning, for a method that goes back to it."""

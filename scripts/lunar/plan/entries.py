@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from lunar.errors import LunarError, nearest, shown
 from lunar.plan import sections, size, words
-from lunar.plan.declare import Count, Section
+from lunar.plan.declare import ENTRY, Count, Section
 from lunar.plan.plugins import SAID_BY, Plugin, plugins
 from lunar.plan.settings import mistake, validate
 
@@ -57,9 +57,6 @@ class Entry(Section):
     )
 
 
-ENTRY = tuple(Entry.model_fields)
-
-
 def one_of(value: Any, allowed: Iterable[Any], where: str) -> None:
     """Refuse a name that is not there.
 
@@ -78,7 +75,7 @@ def check_shape(entry: Config, where: str) -> None:
     Raises:
         LunarError: as ``check_method``.
     """
-    validate(Entry, {"model": "full"} | {key: value for key, value in entry.items() if key in ENTRY}, where)
+    validate(Entry, {"model": "full"} | {key: value for key, value in entry.items() if key in ENTRY["method"]}, where)
 
 
 def check_choices(methods: Mapping[str, Config], where: str) -> None:
@@ -103,7 +100,7 @@ def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin
     Raises:
         LunarError: names the key, its value and what is allowed.
     """
-    own = {key: value for key, value in entry.items() if key in ENTRY or "recipe" not in entry}
+    own = {key: value for key, value in entry.items() if key in ENTRY["method"] or "recipe" not in entry}
     validate(Entry, own, where)
     if entry.get("prompt") is not None:
         one_of(entry["prompt"], experiment["prompts"], f"{where}.prompt")
@@ -155,7 +152,11 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
     planned |= {"short_names"} if "statistics" in recipe.needs else set()  # statistics of a file of its own
     for key in sorted(planned & set(grid)):
         raise LunarError(f"{where}.grid.{key}: says what rehearsals are given; state it as {where}.{key} instead")
-    stated = {key: value for key, value in entry.items() if key not in ENTRY}
+    for other, keys in entry.get("choices", {}).items():
+        for key in sorted(planned & set(keys)):
+            here = f"{where}.choices.{other}.{key}"
+            raise LunarError(f"{here}: says what jobs are given; state it as {where}.{key} instead")
+    stated = {key: value for key, value in entry.items() if key not in ENTRY["method"]}
     stated |= {key: methods[other]["grid"][key][0] for other, keys in entry.get("choices", {}).items() for key in keys}
     tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
     for key, number, value in tried or [("", 0, None)]:
@@ -196,13 +197,41 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -
         one_of(name, experiment["methods"], f"{where}.attacked.methods[{number}]")
 
 
+def told(settings: type[Section], entry: Config) -> Config:
+    """An entry with the defaults of what it leaves out; a setting of its grid is not left out."""
+    fields = {key: field for key, field in settings.model_fields.items() if key not in entry.get("grid", {})}
+    defaults = {
+        key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()
+    }
+    return defaults | entry
+
+
 def input_files(settings: type[Section], entry: Config) -> dict[str, list[str]]:
-    """The files that an entry names, stated or in its grid, by setting: inputs of the jobs that read them."""
-    found = {}
+    """The files that an entry names, stated, by default or in its grid, by setting: inputs of the jobs that read them.
+
+    Every setting that may name files has its key, also where it names none.
+    """
+    whole, found = told(settings, entry), {}
     for key, node in words.schema(settings).get("properties", {}).items():
-        if any(branch.get("input_file") for branch in (node, *words.branches(node))):
-            values = [entry.get(key), *entry.get("grid", {}).get(key, [])]
-            found[key] = [value for value in values if value is not None]
+        if "'input_file'" in str(node):
+            values = [whole.get(key), *entry.get("grid", {}).get(key, [])]
+            found[key] = [path for value in values for path in _files(node, value)]
+    return found
+
+
+def _files(node: words.Node, value: Any) -> list[str]:
+    """The files that a value names, at any depth of its lists and mappings."""
+    if isinstance(value, str):
+        return [value] if any(branch.get("input_file") for branch in (node, *words.branches(node))) else []
+    found = []
+    for branch in words.branches(node):
+        if isinstance(value, Mapping):
+            below = [branch.get("additionalProperties"), *branch.get("patternProperties", {}).values()]
+            named = branch.get("properties", {})
+            held = [(named[key], one) if key in named else (below[-1], one) for key, one in value.items()]
+        else:
+            held = [(branch.get("items"), one) for one in value] if isinstance(value, list | tuple) else []
+        found += [path for child, one in held if isinstance(child, dict) for path in _files(child, one)]
     return found
 
 

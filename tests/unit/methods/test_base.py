@@ -11,10 +11,11 @@ import torch
 from pydantic import Field, ValidationError
 
 from lunar.errors import LunarError
-from lunar.methods.base import ENTRY, METHODS, Job, Method, Outcome, method
+from lunar.methods.base import METHODS, Job, Method, Outcome, method
 from lunar.methods.redirection import Redirection
 from lunar.methods.settings import MethodSettings
 from lunar.model.load import blocks
+from lunar.plan.declare import ENTRY
 from shipped import PLUGINS
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -51,6 +52,10 @@ def test_what_was_not_given_is_refused(model_folder) -> None:
         lent.chosen["best"]
     with pytest.raises(LunarError, match=r"from before fine-tuning, and there is none; .* needs=\('model_before',\)"):
         lent.model_before  # noqa: B018
+    with pytest.raises(LunarError, match=r"the model was not given; .* needs=\('model',\)"):
+        Job(str(model_folder), lends_model=False).model  # noqa: B018
+    with pytest.raises(LunarError, match="'renamed' was not given"):
+        lent.rows.get("renamed")
     before = Job("a", before=str(model_folder)).model_before
     assert len(blocks(before)) == 3
 
@@ -88,7 +93,7 @@ class Told(Method):
 
 def test_settings_are_read_once() -> None:
     """What every entry may hold is for the workflow; the rest has to be what the method declares."""
-    entry = dict.fromkeys(ENTRY, "for the workflow") | {"rate": 2}
+    entry = dict.fromkeys(ENTRY["method"], "for the workflow") | {"rate": 2}
     settings = Told(entry).settings
     assert settings.model_dump() == {"rate": 2.0, "short_names": False}
     with pytest.raises(ValidationError, match=r"speed\n +Extra inputs are not permitted"):

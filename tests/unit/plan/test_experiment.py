@@ -125,7 +125,7 @@ NAMING_FILES = {
     "attacks/mine.py": "from lunar.plan.declare import InputFile, Section\n@attack('mine')\nclass A:\n"
     "    class Settings(Section):\n        file: InputFile\n        other: InputFile | None = None\n",
     "metrics/mine.py": "from lunar.plan.declare import InputFile, Section\nclass Told(Section):\n    file: InputFile\n"
-    "@metric('Mine', needs=('likelihood',), settings=Told)\ndef mine(row, told): ...\n",
+    "@metric('Mine', better='lower', source='here', needs=('likelihood',), settings=Told)\ndef mine(row, told): ...\n",
 }
 
 
@@ -142,6 +142,9 @@ def test_files_that_settings_name_are_inputs(tmp_path: Path, monkeypatch: pytest
     found = plan(config, tmp_path).experiments["toy"]
     assert found.files_needed("mine") == {"file_file": ["README.md", "LICENSE"]}
     assert found.files_needed("lunar") == {}
+    mine["methods"]["second"] = {"model": "full", "recipe": "mine", "choices": {"mine": ["file"]}}
+    assert plan(config, tmp_path).experiments["toy"].files_needed("second") == {"file_file": ["README.md", "LICENSE"]}
+    del mine["methods"]["second"]
     named = {name: paths for name, paths in found.attack_inputs("mine").items() if name.startswith("file_")}
     assert named == {"file_file": ["LICENSE"], "file_other": []}
     # Under attack, where no likelihoods are known, the metric is not computed.
@@ -156,6 +159,43 @@ def test_files_that_settings_name_are_inputs(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(LunarError, match=rf"toy\.{place}\.file: no file no/such \(paths are relative"):
             plan(config, tmp_path)
         entry["file"] = kept
+
+
+DEFAULTS = """
+from lunar.methods.settings import Redirecting
+from lunar.plan.declare import InputFile, Section, Text
+@method('mine', needs=('statistics',))
+class A:
+    class Settings(Redirecting):
+        class Told(Section):
+            file: InputFile
+        short_names: bool = True
+        file: InputFile = 'LICENSE'
+        several: list[InputFile] = ['README.md']
+        named: dict[str, InputFile] | dict[Text, list[InputFile]] = {}
+        nested: Told | None = None
+"""
+
+
+def test_defaults_are_planned_with(toy: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shutil.copytree(ROOT / "scripts/lunar", tmp_path / "lunar")
+    (tmp_path / "lunar/methods/mine.py").write_text(DEFAULTS, encoding="utf-8")
+    config = deepcopy(CONFIG) | {"run": ["toy"]}
+    lunar = toy.methods["lunar"].items()
+    mine = {key: value for key, value in lunar if key not in ("grid", "short_names")}
+    mine |= {"recipe": "mine", "layers": [2], "coefficient": 1.0}
+    config["experiments"]["toy"]["methods"]["mine"] = mine
+    found = plan(config, tmp_path).experiments["toy"]
+    assert "statistics_short" in found.statistics_needed("mine")
+    files = {"file_file": ["LICENSE"], "file_several": ["README.md"], "file_named": [], "file_nested": []}
+    assert found.files_needed("mine") == files
+    mine |= {"several": ["Makefile", "LICENSE"], "named": {"a": "README.md"}, "nested": {"file": "Snakefile"}}
+    found = plan(config, tmp_path).experiments["toy"]
+    assert [*found.files_needed("mine").values()] == [["LICENSE"], mine["several"], ["README.md"], ["Snakefile"]]
+    (tmp_path / "lunar/methods/mine.py").write_text(DEFAULTS.replace("LICENSE", "no/such"), encoding="utf-8")
+    with pytest.raises(LunarError, match=r"toy\.methods\.mine\.file: no file no/such"):
+        plan(config, tmp_path)
 
 
 def test_final_files(toy: Experiment, default: Experiment) -> None:

@@ -326,6 +326,18 @@ def test_mistakes_in_a_method_are_named(config: dict[str, Any], entry: dict[str,
         resolve(config)
 
 
+def test_what_statistics_are_read_is_not_chosen_by_another(config: dict[str, Any]) -> None:
+    """A recipe that is given rows may try it; planning one that is given statistics takes it from its own entry."""
+    tries = ENTITY | {"keep": {"retain": {"question": 1}}, "grid": {"short_names": [False, True]}}
+    chosen = SOLVED | {"choices": {"tries": ["short_names"]}}
+    config["experiments"] = {"authors-smollm2": {"methods": {"tries": tries, "new": chosen}}}
+    message = r"new\.choices\.tries\.short_names: says what jobs are given; state it as .*methods\.new\.short_names"
+    with pytest.raises(LunarError, match=message):
+        resolve(config)
+    del config["experiments"]["authors-smollm2"]["methods"]["new"]
+    resolve(config)
+
+
 def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> None:
     config["defaults"]["methods"]["back"] = {"model": "full"} | {
         "recipe": "reversion", "threshold": 2.0, "keep": {"harmful": {"answer": 1}}, "ridge": 1.0e-3
