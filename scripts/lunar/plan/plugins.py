@@ -170,8 +170,10 @@ def _stated(node: ast.ClassDef) -> list[ast.stmt]:
     """The statements in a class that give it ``Settings``."""
     found: list[ast.stmt] = []
     for one in node.body:
-        targets = getattr(one, "targets", None) or [getattr(one, "target", None)]
-        if getattr(one, "name", None) == "Settings" or "Settings" in [getattr(name, "id", None) for name in targets]:
+        targets = [one, getattr(one, "target", None), *getattr(one, "targets", ())]
+        names = [getattr(target, key, None) for target in targets for key in ("name", "id")]
+        imported = [name.asname or name.name for name in one.names] if isinstance(one, ast.ImportFrom) else []
+        if "Settings" in [*names, *imported]:
             found.append(one)
     return found
 
@@ -298,6 +300,8 @@ def _settings(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, dec
         if isinstance(error, NameError):
             text += "; settings are read without the rest of the file, so they may use literals and what is imported "
             text += f"from {', '.join(_READABLE)}"
+        else:
+            text = f"settings cannot be read: {type(error).__name__}: {text}"
         raise LunarError(f"{path}:{here[-1] if here else line}: {text}") from error
     if mistake:
         raise LunarError(f"{path}:{line}: {mistake}")

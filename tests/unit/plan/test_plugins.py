@@ -155,17 +155,20 @@ SAYING = "from typing import Literal\n@method('a', needs=('{}',))\nclass A:\n   
         # What Python or pydantic does not take.
         ("class A(:", "4: Python cannot read this file: invalid syntax"),
         ("a = '\0'", "1: Python cannot read this file: source code string cannot contain null bytes"),
-        ("from lunar.plan.declare import Postive\n" + CLASS.format("a: int"), "4: cannot import name 'Postive'"),
-        (CLASS.format("rate = 3"), "6: A non-annotated attribute was detected: `rate = 3`"),
-        (CLASS.format("rate: float = Field(1.0, ge='a')"), "6: "),
-        (CLASS.format("rate: float = 1 / 0"), "7: division by zero"),
+        (
+            "from lunar.plan.declare import Postive\n" + CLASS.format("a: int"),
+            "4: settings cannot be read: ImportError: cannot",
+        ),
+        (CLASS.format("rate = 3"), "6: settings cannot be read: PydanticUserError: A non-annotated attribute"),
+        (CLASS.format("rate: float = Field(1.0, ge='a')"), "6: settings cannot be read: "),
+        (CLASS.format("rate: float = 1 / 0"), "7: settings cannot be read: ZeroDivisionError: division by zero"),
         (CLASS.format("rate: 'Later'"), "6: Settings names a type that is not defined; settings are read without"),
         (CLASS.format("rate: Later"), "7: name 'Later' is not defined; settings are read without"),
         (CLASS.format("rate: list = Field(default_factory=lambda: LATER)"), "7: name 'LATER' is not defined; settings"),
         (CLASS.format("rate: Positive = -1.0"), "6: the default of 'rate' is not allowed: Input should be greater"),
         (
             CLASS.replace("(Section)", "").format("rate: int"),
-            "6: Settings builds on no settings; write class Settings",
+            "6: settings cannot be read: TypeError: Settings builds on no",
         ),
         # The decorator.
         ("@method('a', serve_requests=True)\nclass A: ...", "4: @method.serve_requests: no such key; did you mean"),
@@ -191,11 +194,15 @@ SAYING = "from typing import Literal\n@method('a', needs=('{}',))\nclass A:\n   
         (SERVES.format("'model',", "Fitted"), "4: @method: serves_requests needs 'rows' or 'statistics', and Setti"),
         ("from lunar.methods.base import method as m\n@m('a')\nclass A: ...", "4: nothing here stands under @method("),
         # The settings.
-        ("from typing import Callable\n" + CLASS.format("rate: Callable[[], int]"), "7: Cannot generate a JsonSchema"),
+        (
+            "from typing import Callable\n" + CLASS.format("rate: Callable[[], int]"),
+            "7: settings cannot be read: ",
+        ),
         (
             "@method('a')\nclass A:\n    Settings = Retaining",
             "6: planning cannot read these settings; declare class",
         ),
+        ("@method('a')\nclass A:\n    from x import Settings", "6: planning cannot read these settings; declare class"),
         (CLASS.format("rehearsals: int"), "6: 'rehearsals' is a key that every entry may have; call the setting other"),
         (
             SAYING.format("statistics", "keep: float"),
