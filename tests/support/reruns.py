@@ -210,6 +210,8 @@ ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURE
 REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
 # And a method that is made of rows alone, with no setting rehearsed.
 OF_ROWS = {"unlearn": 1} | {rule: count + 1 for rule, count in REFERENCES.items()}
+# Controls of attacks that declare to need neither statistics nor the layers chosen by them.
+WITHOUT_STATISTICS = {"control_attack": 11}
 BEFORE_STATISTICS = {
     "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1, "finetune": 2,
     "plot_finetune": 1, "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "show_data": 1,
@@ -332,7 +334,7 @@ LINES = [
         configure(more_layers),
         "statistics that solves start from, steering, choice of layers, all edits but those of rows alone, and so on",
         # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
-        spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
+        spares=BEFORE_STATISTICS | OF_ROWS | WITHOUT_STATISTICS | {"collect_activations": 4, "steer_layer": -1},
     ),
     Line(
         "forget-row",
@@ -399,7 +401,7 @@ LINES = [
         "two parameters of a rule that change places (`activations.batch_size`, `.sample`)",
         configure(swap_values),
         "all that has them (Snakemake alone would not see it: `name_parameters`), and what follows",
-        spares=BEFORE_STATISTICS | OF_ROWS,
+        spares=BEFORE_STATISTICS | OF_ROWS | WITHOUT_STATISTICS,
     ),
     Line(
         "environment",
