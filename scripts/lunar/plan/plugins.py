@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import decode_source
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -122,8 +123,12 @@ def plugins(scripts: Path, package: str, decorator: str) -> dict[str, Plugin]:
         if path.stem != "base" and isinstance(node, ast.ClassDef) and _stated(node)
     }
     # A metric of answers and one of methods are columns of the same tables.
-    first = [(path, node) for path, tree in trees.items() for node, _ in _decorated(path, tree, "metric")]
-    taken = {node.name: f"lunar.{package}.{path.stem}" for path, node in first} if decorator == "overall" else {}
+    first = trees.items() if decorator == "overall" else ()
+    taken = {
+        node.name: f"lunar.{package}.{path.stem}"
+        for path, tree in first
+        for node, _ in _decorated(path, tree, "metric")
+    }
     for path, tree in trees.items():
         declared = list(_decorated(path, tree, decorator))
         for one in tree.body if not declared else ():
@@ -186,16 +191,21 @@ def _decorated(path: Path, tree: ast.Module, decorator: str) -> Iterator[tuple[_
     """
     kind = ast.FunctionDef if decorator in _OF_FUNCTIONS else ast.ClassDef
     word = "def" if decorator in _OF_FUNCTIONS else "class"
-    for node in ast.walk(tree):
-        for one in getattr(node, "decorator_list", ()):
-            called = one.func if isinstance(one, ast.Call) else one
-            if _last(called) != decorator:
-                continue
-            if not (isinstance(one, ast.Call) and isinstance(called, ast.Name)):
-                raise LunarError(f'{path}:{one.lineno}: write @{decorator}("...", ...) instead')
-            if not isinstance(node, kind) or node not in tree.body:
-                raise LunarError(f"{path}:{one.lineno}: @{decorator} stands on a {word} at the top level of its file")
-            yield node, one
+    for node, one in _decorators(tree):
+        called = one.func if isinstance(one, ast.Call) else one
+        if _last(called) != decorator:
+            continue
+        if not (isinstance(one, ast.Call) and isinstance(called, ast.Name)):
+            raise LunarError(f'{path}:{one.lineno}: write @{decorator}("...", ...) instead')
+        if not isinstance(node, kind) or node not in tree.body:
+            raise LunarError(f"{path}:{one.lineno}: @{decorator} stands on a {word} at the top level of its file")
+        yield node, one
+
+
+@cache
+def _decorators(tree: ast.Module) -> list[tuple[Any, ast.expr]]:
+    """Every decorator in a file, with what stands under it."""
+    return [(node, one) for node in ast.walk(tree) for one in getattr(node, "decorator_list", ())]
 
 
 def _read(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, module: str, decorator: str) -> Plugin:
