@@ -181,7 +181,9 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -
         place = f"{where}.attacks.{name}"
         if name in ("none", "control"):
             raise LunarError(f"{place}: the name has a meaning of its own; choose another")
-        one_of(entry.get("attack"), known, f"{place}.attack")
+        if "attack" not in entry:
+            raise LunarError(f"{place}.attack: missing; it says which attack this is, of {', '.join(known)}")
+        one_of(entry["attack"], known, f"{place}.attack")
         stated = {key: value for key, value in entry.items() if key != "attack"}
         validate(known[entry["attack"]].settings, stated, place)
     attacked = experiment["attacked"]
