@@ -7,10 +7,9 @@ import torch
 
 from lunar.edits.descent import Stopwatch, race, seconds_of_a_forward_step
 from lunar.files import write_json, write_text
-from lunar.methods.base import Job
+from lunar.methods.base import Job, job_inputs
 from lunar.methods.redirection_gradient import Rowwise
 from lunar.methods.settings import Redirecting
-from lunar.plan.job_inputs import job_inputs
 from lunar.progress import script
 
 

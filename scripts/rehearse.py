@@ -6,10 +6,10 @@ import json
 import torch
 
 from lunar.files import read_rows, write_json, write_text
-from lunar.methods.base import Job
+from lunar.methods.base import Job, job_inputs
 from lunar.methods.rehearsal import Rehearsal, combinations, successive_halving
 from lunar.model.chat import Chat
-from lunar.plan.job_inputs import chosen_values, job_inputs
+from lunar.plan.job_inputs import chosen_values
 from lunar.progress import script
 
 

@@ -9,10 +9,10 @@ from lunar.data.forget_sets import forget_sets
 from lunar.data.rows import load, stand_ins
 from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
-from lunar.methods.base import Job
+from lunar.methods.base import Job, job_inputs
 from lunar.methods.requests import serve, serve_from_rows, states, summed, told
 from lunar.model.chat import Chat
-from lunar.plan.job_inputs import chosen_values, job_inputs
+from lunar.plan.job_inputs import chosen_values
 from lunar.progress import script
 
 

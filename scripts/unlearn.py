@@ -9,8 +9,8 @@ import torch
 from lunar.edits import edit as edits
 from lunar.errors import LunarError
 from lunar.files import write_json, write_text
-from lunar.methods.base import METHODS, Job
-from lunar.plan.job_inputs import chosen_values, job_inputs
+from lunar.methods.base import METHODS, Job, job_inputs
+from lunar.plan.job_inputs import chosen_values
 from lunar.progress import script
 
 

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
-from lunar.files import Row
+from lunar.files import Row, read_json, read_rows
 from lunar.methods.settings import MethodSettings
 from lunar.model.chat import Chat
 from lunar.model.load import load_model, load_tokenizer
 from lunar.plan.declare import ENTRY, Given
+from lunar.plan.job_inputs import inputs_named
 
 # What brings the values of these to a job, as a method declares it.
 DECLARED = {
@@ -97,6 +98,16 @@ class Job:
     def chat(self) -> Chat:
         """Its tokenizer and prompt."""
         return Chat(load_tokenizer(self.folder), self.system_prompt, self.prompt)
+
+
+def job_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
+    return {
+        "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
+        "statistics": {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()},
+        "directions": {name: Statistics.load(path) for name, path in inputs_named("direction", inputs).items()},
+        "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
+    }
 
 
 @dataclass

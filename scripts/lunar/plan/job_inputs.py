@@ -3,24 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lunar.files import read_json, read_rows
+from lunar.files import read_json
 
 
 def inputs_named(prefix: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """A rule's inputs whose name starts with ``prefix_``, by the rest of their name."""
     return {name.removeprefix(f"{prefix}_"): path for name, path in inputs.items() if name.startswith(f"{prefix}_")}
-
-
-def job_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a rule's inputs hold for a ``Job``: ``rows``, ``statistics``, ``directions``, ``chosen``."""
-    from lunar.activations.statistics import Statistics  # with torch, which planning does without
-
-    return {
-        "rows": {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()},
-        "statistics": {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()},
-        "directions": {name: Statistics.load(path) for name, path in inputs_named("direction", inputs).items()},
-        "chosen": read_json(inputs["layers"]) if "layers" in inputs.keys() else {},
-    }
 
 
 def chosen_values(choices: Mapping[str, Sequence[str]], paths: Sequence[str]) -> dict[str, Any]:

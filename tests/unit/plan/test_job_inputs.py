@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from lunar.files import write_json
-from lunar.methods.base import Job
-from lunar.plan.job_inputs import chosen_values, inputs_named, job_inputs
+from lunar.methods.base import Job, job_inputs
+from lunar.plan.job_inputs import chosen_values, inputs_named
 
 
 def test_inputs_named() -> None:
