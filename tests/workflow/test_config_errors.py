@@ -126,6 +126,7 @@ MISTAKES = [
     (lambda c: toy(c)["attacks"].update(typos={"rte": 0.1}), "attacks.typos.rte: no such key; did you mean 'rate'?; "),
     (lambda c: toy(c)["attacks"].update(typos={"rate": 3.0}), "attacks.typos.rate: 3.0 is not allowed; allowed is num"),
     (lambda c: toy(c)["attacks"].update(more={"attack": "typo"}), "attacks.more.attack: 'typo' is none ... 'typos'?"),
+    (lambda c: toy(c).update(optimisers="null"), "optimisers: 'null' is not allowed, since --config ... --configfile"),
     (lambda c: toy(c)["attacks"].update(more={"rate": 0.5}), "attacks.more.attack: missing; it says ... typos"),
     (lambda c: toy(c).update(attacked={"attacks": ["revers"]}), "attacked.attacks[0]: 'revers' is none ... 'reverse'?"),
     (lambda c: unlearned_alone(c, ["amplify"]), "attacked.attacks[0]: 'amplify' needs a model from before fine-tuning"),

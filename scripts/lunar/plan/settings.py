@@ -165,6 +165,8 @@ def mistake(
         return f"{key}: missing; {node.get('description', 'it has to be stated')}"
     allowed = words.allowed_in_words(node) or first["msg"]
     hint = _as_number(given) if "number" in allowed else ""
+    if given == "null" and "null" in allowed:
+        hint = ", since --config reads it as text: write null in a file, for --configfile"
     hint = hint or nearest(given, words.choices(node))
     return f"{key}: {shown(given)} is not allowed{hint}; allowed is {allowed}"
 
