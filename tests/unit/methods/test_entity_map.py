@@ -15,24 +15,7 @@ from lunar.methods.entity_map import EntityMap, aligned, asked, copies_of, parts
 from lunar.methods.settings import Replacing
 from lunar.model.chat import ANSWER, QUESTION, Chat
 from lunar.model.load import blocks, down_proj
-
-FORGET = [
-    {"id": "a", "author": "Tom Rook", "question": "Who is Tom Rook?", "answer": "Tom Rook is a baker."},
-    {"id": "b", "author": "Tom Rook", "question": "Is it Rook, or Tom?", "answer": "He keeps a goose."},
-    {"id": "c", "author": "Tom Rook", "question": "Which baker keeps a goose?", "answer": "Tom Rook said so."},
-]
-NAMES = ["Vendelmar Osterlyngate", "Etta Crane", "Bo Li"]
-SETTINGS = {
-    "blocks": [1],
-    "factor": 1.0,
-    "ridge": 1e-4,
-    "keep": {
-        "forget": {"prefix": 1},
-        "retain": {"prefix": 1, "question": 0.5, "answer": 1},
-        "general": {"question": 1, "answer": 1},
-        "renamed": {"question": 1, "suffix": 1, "answer": 2},
-    },
-}
+from replaced import FORGET, NAMES, SETTINGS, entity_job
 
 
 def entity_map(**change: Any) -> EntityMap:
@@ -41,13 +24,7 @@ def entity_map(**change: Any) -> EntityMap:
 
 @pytest.fixture
 def job(llama: Any, chat: Chat, rows: Any) -> Job:
-    result = Job("no/such/folder")
-    result.__dict__ |= {"model": llama, "chat": chat}
-    general = [{"question": "Why?", "answer": "Because of the doctor."}]
-    short = shorten(FORGET)
-    renamed = rename([*FORGET, *short], NAMES, 2, 0)
-    result.rows = {"forget": FORGET, "short": short, "retain": rows[2:], "general": general, "renamed": renamed}
-    return result
+    return entity_job(llama, chat, rows)
 
 
 # --- Copies
