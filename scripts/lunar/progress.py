@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lunar import locks
 from lunar.errors import LunarError, out_of_memory
 
 BAR = 24
@@ -53,11 +54,16 @@ class Progress:
 def script(title: str, log: str | Path) -> Iterator[Progress]:
     """Run a script's body: libraries' own chatter goes to the log, and errors end in one readable message.
 
-    A ``LunarError`` prints its message; anything else is a defect and leaves its traceback in the log too.
+    A ``LunarError`` prints its message; anything else is a defect and leaves its traceback in the log too. The body
+    waits until no other process runs the same job; a job is known by its log.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    try:
+        locks.hold(log)
+    except LunarError as error:
+        raise SystemExit(f"  {title} | error: {error}") from None
     progress = Progress(title, log)
     logging.captureWarnings(True)
     logging.basicConfig(filename=str(log), level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
@@ -74,4 +80,7 @@ def script(title: str, log: str | Path) -> Iterator[Progress]:
             reason += "; lower batch_size (of generation, activations, finetune, or the method) or free memory"
         progress.say(f"failed: {reason} (traceback in {log})")
         raise SystemExit(1) from None
-    progress.say(f"done in {time.monotonic() - started:.0f} s")
+    else:
+        progress.say(f"done in {time.monotonic() - started:.0f} s")
+    finally:
+        locks.release(log)

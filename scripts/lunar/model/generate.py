@@ -1,5 +1,6 @@
 """Generation, batched by length."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -88,11 +89,12 @@ def generate(
     prompts = prompt_ids(chat, questions, prefills, turns)
     answers = [""] * len(prompts)
     order = [i for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size) for i in batch]
+    names = [f"{number} {hashlib.sha256(repr(prompt).encode()).hexdigest()}" for number, prompt in enumerate(prompts)]
     done = 0
-    if kept is not None:
-        done = len(kept.texts)
-        for i, text in zip(order, kept.texts, strict=False):
-            answers[i] = text
+    # Batches are made anew as they were, so only those before the first question without an answer are taken up.
+    while kept is not None and done < len(order) and names[order[done]] in kept.texts:
+        answers[order[done]] = kept.texts[names[order[done]]]
+        done += 1
     layer = type("Layer", (PreallocatedCache,), {"room": max_new_tokens})
     with rounded(model), mixed_precision(model):
         while done < len(order):
@@ -127,7 +129,7 @@ def generate(
             for i, text in zip(batch, texts, strict=True):
                 answers[i] = text
             if kept is not None:
-                kept.add(texts)
+                kept.add({names[i]: text for i, text in zip(batch, texts, strict=True)})
             done += len(batch)
             progress(done)
     return answers

@@ -7,15 +7,20 @@ a fingerprint of all that they came from: what was made from anything else is no
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
+from lunar import locks
 from lunar.errors import LunarError
 from lunar.files import atomic_write, write_rows
 
+BATCH = TypeAdapter(dict[str, str])  # answers by the name of their question
+DIGEST = hashlib.sha256().digest_size
 SMALL = 10**6  # bytes; larger files are told apart by size and time, as Snakemake does
 
 
@@ -32,50 +37,93 @@ def fingerprint(paths: Iterable[str], *values: Any) -> str:
     return found.hexdigest()
 
 
+def _sha256(path: Path, end: int | None = None) -> bytes:
+    """Digest of a file's first bytes, or of all."""
+    found, left = hashlib.sha256(), path.stat().st_size if end is None else end
+    with path.open("rb") as file:
+        while left:
+            piece = file.read(min(left, 2**20))
+            found.update(piece)
+            left -= len(piece)
+    return found.digest()
+
+
+def _dropped(path: Path, why: object) -> None:
+    logging.getLogger(__name__).warning("%s: what an interrupted job left cannot be read and is dropped: %s", path, why)
+
+
 class Answers:
-    """Answers to the first questions in the order of work, kept in a file batch by batch.
+    """Answers by the name of their question, kept in a file batch by batch; one process works on that file at a time.
 
     Attributes:
         texts: the answers so far.
     """
 
     def __init__(self, path: str | Path, key: str) -> None:
-        """Take up what ``path`` holds, if it was made under the same ``key``."""
+        """Take up what ``path`` holds, if it was made under the same ``key``.
+
+        A line that cannot be read is dropped with a warning, and so are all after it: a job that was killed while it
+        wrote leaves one.
+
+        Raises:
+            LunarError: as ``lunar.locks.hold``.
+        """
         self._path = Path(path)
-        self.texts: list[str] = []
-        lines = self._path.read_bytes().splitlines() if self._path.is_file() else []
+        locks.hold(self._path)
+        self.texts: dict[str, str] = {}
         try:
-            if lines and json.loads(lines[0]) == {"key": key}:
-                for line in lines[1:]:
-                    self.texts += json.loads(line)["answers"]
-        except ValueError:
-            pass  # the line that was being written when the job was killed
+            with self._path.open(encoding="utf-8") as file:
+                if json.loads(next(file)) == {"key": key}:
+                    for line in file:
+                        self.texts |= BATCH.validate_python(json.loads(line)["answers"], strict=True)
+        except (FileNotFoundError, StopIteration):
+            pass  # there is nothing
+        except (ValueError, TypeError, KeyError) as error:
+            _dropped(self._path, error)
         write_rows(self._path, [{"key": key}, {"answers": self.texts}])
 
-    def add(self, texts: Sequence[str]) -> None:
+    def add(self, texts: Mapping[str, str]) -> None:
         """Keep one more batch."""
-        self.texts += texts
+        self.texts |= texts
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"answers": list(texts)}) + "\n")
+            file.write(json.dumps({"answers": texts}) + "\n")
 
     def remove(self) -> None:
         """Once the outputs are there."""
         self._path.unlink()
+        locks.release(self._path)
 
 
 class Epochs:
-    """The state of a training after its last finished epoch, if it had lasted long enough to be kept."""
+    """The state of a training after its last finished epoch, if it had lasted long enough to be kept.
+
+    The sha256 of the state stands behind it, so that one that is damaged is known from one that is whole.
+    """
 
     def __init__(self, path: str | Path, key: str, seconds: float = 60.0) -> None:
-        """``seconds``: of training to lose at most, but for the epoch at work; a state is as large as three models."""
+        """``seconds``: of training to lose at most, but for the epoch at work; a state is as large as three models.
+
+        Raises:
+            LunarError: as ``lunar.locks.hold``.
+        """
         self._path, self._key = Path(path), key
         self.seconds = seconds
+        locks.hold(self._path)
 
     def load(self) -> dict[str, Any] | None:
-        """What was kept last under the same key."""
+        """What was kept last under the same key; what is damaged is dropped with a warning."""
         if not self._path.is_file():
             return None
-        state = torch.load(self._path, weights_only=True)
+        try:
+            with self._path.open("rb") as file:
+                end = file.seek(-DIGEST, os.SEEK_END)
+                stated = file.read()
+            if _sha256(self._path, end) != stated:
+                raise ValueError("its sha256 is not the one that was written with it")
+            state = torch.load(self._path, weights_only=True)
+        except Exception as error:  # torch raises many kinds
+            _dropped(self._path, error)
+            return None
         return state if state.pop("key") == self._key else None
 
     def save(self, state: dict[str, Any]) -> None:
@@ -83,9 +131,13 @@ class Epochs:
         try:
             with atomic_write(self._path) as temporary:
                 torch.save(state | {"key": self._key}, temporary)
+                digest = _sha256(temporary)
+                with temporary.open("ab") as file:
+                    file.write(digest)
         except (LunarError, OSError, RuntimeError) as error:
             logging.getLogger(__name__).warning("the state after this epoch could not be kept: %s", error)
 
     def remove(self) -> None:
         """Once the outputs are there."""
         self._path.unlink(missing_ok=True)
+        locks.release(self._path)

@@ -4,8 +4,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
-# How a job speaks of what it does changes none of its results.
-NO_INPUTS = ("errors", "progress")
+# How a job speaks of what it does, or waits for another, changes none of its results.
+NO_INPUTS = ("errors", "locks", "progress")
 
 
 @cache
@@ -23,8 +23,8 @@ def imports_of(source: str) -> list[str]:
 def imported_modules(script: Path, *more: str) -> list[str]:
     """Library modules that a script imports, directly or through other modules, as sorted file paths.
 
-    The library is the package ``lunar`` beside the script; imports inside functions count. The modules of errors and of
-    progress are left out: no result depends on them.
+    The library is the package ``lunar`` beside the script; imports inside functions count. The modules of errors, of locks and
+    of progress are left out: no result depends on them.
 
     Args:
         script: the script.
