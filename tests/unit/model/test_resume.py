@@ -1,5 +1,9 @@
 """What a killed job leaves is taken up again, and what comes out is the same."""
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -116,3 +120,80 @@ def test_a_state_that_cannot_be_kept_does_not_end_the_training(monkeypatch, tmp_
     Epochs(tmp_path / "full.csv.part", "key").save({})
     assert "could not be kept" in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\xff not JSON\n",
+        b'{"key": "key"}\n{"answers": ["a", "b"]}\n',  # as older versions kept them: by position
+        b'{"key": "key"}\n{"answers": {"0 a": 7}}\n',
+        b'{"key": "key"}\n{}\n',
+        b'{"key": "key"}\nnull\n',
+    ],
+)
+def test_answers_that_cannot_be_read_are_dropped(damage: bytes, tmp_path: Path, caplog) -> None:
+    path = tmp_path / "a.part"
+    path.write_bytes(damage)
+    assert Answers(path, "key").texts == {}
+    assert "is dropped" in caplog.text
+    assert Answers(path, "key").texts == {}  # and it can be read again
+
+
+def test_batches_before_the_damage_are_taken_up(llama, chat, rows, tmp_path: Path) -> None:
+    expected, _ = ask(llama, chat, rows, None)
+    path = tmp_path / "a.part"
+    ask(llama, chat, rows, Answers(path, "key"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"null\n", *lines[3:]]))
+    kept = Answers(path, "key")
+    assert len(kept.texts) == 2
+    assert ask(llama, chat, rows, kept)[0] == expected
+
+
+def test_answers_out_of_order_belong_to_their_questions(llama, chat, rows, tmp_path: Path) -> None:
+    """As two jobs would leave them that write into one file."""
+    expected, _ = ask(llama, chat, rows, None)
+    path = tmp_path / "a.part"
+    ask(llama, chat, rows, Answers(path, "key"))
+    key, nothing, first, second, third = path.read_bytes().splitlines(keepends=True)
+    for order in ([second, first, third], [first, first, second, third], [third, second], [second]):
+        path.write_bytes(b"".join([key, nothing, *order]))
+        assert ask(llama, chat, rows, Answers(path, "key"))[0] == expected
+
+
+@pytest.mark.parametrize("damage", ["cut", "a bit", "empty", "text", "other keys", "no dictionary"])
+def test_a_damaged_state_is_dropped(make_model, chat, rows, tmp_path: Path, caplog, damage: str) -> None:
+    groups = {"facts": [chat.encode(row["question"], row["answer"]) for row in rows]}
+    path = tmp_path / "full.csv.part"
+    how = {"pad_id": 1, "settings": SETTINGS | {"epochs": 2}, "seed": 3}
+    model = make_model()
+    train(model, groups, **how, report=lambda row: None, kept=Epochs(path, "key", seconds=0))
+    whole = path.read_bytes()
+    at = len(whole) // 2
+    damaged = {"cut": whole[:at], "a bit": whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], "empty": b""}
+    if damage in ("other keys", "no dictionary"):
+        torch.save({"key": "key"} if damage == "other keys" else [1], path)
+    else:
+        path.write_bytes(damaged.get(damage, b"text"))
+    again = make_model()
+    train(again, groups, **how, report=lambda row: None, kept=Epochs(path, "key", seconds=0))
+    assert "is dropped" in caplog.text
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_two_processes_do_not_share_a_file(tmp_path: Path, capsys) -> None:
+    """The second takes up what the first left, once that is killed."""
+    path = tmp_path / "a.part"
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        Answers(path, "key").add({"0 a": "by the first"})
+        os.write(write, b"x")
+        time.sleep(60)
+        os._exit(1)
+    os.read(read, 1)
+    killer = threading.Timer(0.3, os.kill, (child, signal.SIGKILL))
+    killer.start()
+    assert Answers(path, "key").texts == {"0 a": "by the first"}
+    assert os.waitpid(child, os.WNOHANG)[0] == child  # it was there until then
+    assert f"process {child}; waiting" in capsys.readouterr().err
