@@ -4,6 +4,7 @@
 rule measure_size:
     """Time every stage of unlearning beside its floor and the published ways; nothing else should run beside it."""
     input:
+        embedder=user_files.of_embedder(config["defaults"]["embedder"]),
         code=library("bench.py"),
     output:
         json="results/bench/{size}.json",

@@ -14,10 +14,11 @@ ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from lunar import locks  # noqa: E402
 from lunar.bench import size as bench_size  # noqa: E402
 from lunar.data import sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
-from lunar.plan import experiments, imports, size  # noqa: E402
+from lunar.plan import experiments, imports, size, user_files  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import plan  # noqa: E402
 
@@ -126,16 +127,17 @@ def runtime(minutes):
 
 
 def name_parameters(rules):
-    """Give each rule a further parameter that holds all others by name.
+    """Give each rule a further parameter that holds all others by name, and what tells the user's files apart.
 
     Snakemake compares a rule's parameters as a set of values, so that two which change places would go unseen.
     """
 
     def named(parameters):
-        return lambda wildcards: {
-            name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())
+        return lambda wildcards, input: {
+            **{name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())},
+            "files": user_files.states(input, ROOT),
         }
 
     for each in rules:
-        if len(each.params) > 1:
+        if each.input:
             each.set_params(named=named(dict(each.params.items())))

@@ -7,6 +7,7 @@ Published sets come first: results/data/<source>/<set>.jsonl, of what `sources` 
 rule fetch_data:
     """Get the files of a published data set from its hub, or copy them from a folder, and check them."""
     input:
+        files=lambda wildcards: user_files.of_source(SOURCES[wildcards.source]),
         code=library("fetch_data.py"),
     output:
         folder=directory("results/data/{source}/fetched"),

@@ -46,6 +46,7 @@ rule embed_answers:
         rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         refusals="results/{experiment}/data/refusals.jsonl",
+        embedder=of(Experiment.embedder_files),
         code=library("embed_answers.py"),
     output:
         rows="results/{experiment}/similarity/{method}/{attack}.jsonl",

@@ -26,6 +26,7 @@ rule fetch_model:
     """Get the base model, check it, and turn it into a plain Hugging Face folder."""
     input:
         corpus=of_base("corpus"),
+        files=of_base("files"),
         downloaded=of_base("downloaded"),
         code=library("fetch_model.py"),
     output:

@@ -6,6 +6,7 @@ rule audit_published:
     input:
         facts=["data/published/replication.yaml", "data/published/paper.yaml"],
         outputs=published_outputs(),
+        embedder=user_files.of_embedder(config["published"]["embedder"]),
         refusals=config["defaults"]["data"]["refusals"],
         template="report/templates/audit.html.j2",
         style="report/templates/style.css",

@@ -38,6 +38,7 @@ rule choose_layers:
     input:
         rows=of(Experiment.steered_answers),
         refusals="results/{experiment}/data/refusals_build.jsonl",
+        embedder=of(Experiment.embedder_files),
         code=library("choose_layers.py"),
     output:
         layers="results/{experiment}/layers.json",

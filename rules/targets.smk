@@ -75,8 +75,10 @@ def pages_apart():
 
 def write_nested_report(report, configuration, log, *targets):
     """Have a second Snakemake report what this one recorded; its configuration is this one's, overrides included."""
+    locks.hold(log[0])  # as every script does: this job of an earlier run may be at work
     experiments.write_yaml(configuration, config)
     shell(
         "{sys.executable:q} -m snakemake {targets:q} --snakefile {workflow.main_snakefile:q} --directory . "
         "--configfile {configuration:q} --report {report:q} > {log:q} 2>&1"
     )
+    locks.release(log[0])

@@ -21,7 +21,7 @@ def _sweep(path: Path, suffix: str) -> None:
     ours = re.compile(re.escape(f".{path.name}.") + r"\w{8}" + re.escape(suffix))  # as tempfile names them
     for left in path.parent.iterdir():
         if ours.fullmatch(left.name):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 @contextmanager
@@ -69,29 +69,42 @@ def _atomic_write(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; results are to be as readable as any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        _as_new(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _as_new(path: Path) -> None:
+    """Give a file or folder the mode of any other new one: some writers make theirs private. A link is left."""
+    umask = os.umask(0)
+    os.umask(umask)
+    if not path.is_symlink():
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that replaces it only if the block succeeds.
 
+    Where ``path`` is a link it is replaced, and never what it leads to.
+
     Raises:
-        LunarError: the disk is full.
+        LunarError: the disk is full, or ``path`` is or holds the work folder.
     """
     path = Path(path)
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise LunarError(f"{path}: is or holds the work folder, so it is not replaced; name another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path, "")
     with _room(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
         temporary = Path(name) / "new"
         temporary.mkdir()
         yield temporary
+        for made in (temporary, *temporary.rglob("*")):
+            _as_new(made)
+        if path.is_symlink():
+            path.unlink()
         shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
 

@@ -49,7 +49,8 @@ def test_after_an_orphaned_job_the_answers_are_those_of_a_clean_run(work: Path) 
     target, clean = "results/once/answers.jsonl", "results/clean/answers.jsonl"
     run = start_snakemake(work, target)
     wait_for(work / "results/once/logs/answers.log", "answers [#")
-    [job] = [one for one in psutil.Process(run.pid).children(recursive=True) if one.cmdline()[-1].endswith("answers.py")]
+    children = psutil.Process(run.pid).children(recursive=True)
+    [job] = [one for one in children if one.cmdline()[-1].endswith("generate_answers.py")]
     job.send_signal(signal.SIGSTOP)  # so that it is in the middle until the second run is there
     run.kill()
     run.wait()
@@ -59,7 +60,8 @@ def test_after_an_orphaned_job_the_answers_are_those_of_a_clean_run(work: Path) 
     second = start_snakemake(work, target, clean)
     said = ""
     while "waiting for it to end" not in said:
-        assert (line := second.stdout.readline()), said
+        line = second.stdout.readline()
+        assert line, said
         said += line
     assert int(re.search(r"kill (\d+) ends it", said)[1]) == job.pid
     job.send_signal(signal.SIGCONT)

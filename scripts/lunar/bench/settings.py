@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from lunar.plan.declare import Count, Distinct, Index, Section
+from lunar.plan.declare import Apart, Count, Distinct, Index, Section
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+# Part of the names of files, two of them in some.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")]
 
 
 class Shape(Section):
@@ -82,4 +83,6 @@ class Bench(Section):
         "relative depth; null: the first that is for a GPU where there is one, else the first that is not."
     )
     seed: Index = Field(description="Of weights and prompts.")
-    sizes: Annotated[dict[Name, Size], Field(min_length=1)] = Field(description="Models and amounts of work, by name.")
+    sizes: Annotated[dict[Name, Size], Field(min_length=1), Apart] = Field(
+        description="Models and amounts of work, by name."
+    )

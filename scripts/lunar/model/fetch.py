@@ -91,14 +91,14 @@ def from_wheel(spec: Mapping[str, Any], folder: Path) -> None:
 
 
 def from_path(spec: Mapping[str, Any], folder: Path) -> None:
-    """Link the files of a local model folder."""
+    """Link the files of a local model folder but for hidden ones, such as a timestamp that Snakemake would change."""
     origin = Path(spec["folder"]).expanduser().resolve()
     if not (origin / "config.json").is_file():
         raise LunarError(f"model.folder: no config.json in {origin}; name a Hugging Face model folder")
     if not list(origin.glob("*.safetensors")):
         raise LunarError(f"model.folder: no .safetensors in {origin}; pickled weights are never loaded, convert them")
     for file in origin.iterdir():
-        if file.is_file():
+        if file.is_file() and not file.name.startswith("."):
             (folder / file.name).symlink_to(file)
 
 

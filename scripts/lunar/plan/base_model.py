@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lunar.plan import experiments, size
+from lunar.plan import experiments, size, user_files
 from lunar.plan.entries import Config
 
 
@@ -37,6 +37,11 @@ class Base:
     def corpus(self) -> list[str]:
         """Files that a random model's tokenizer is made from."""
         return list(self.settings.get("corpus", []))
+
+    @property
+    def files(self) -> list[str]:
+        """The user's files that it is made of, where it is a local folder."""
+        return user_files.listed(self.settings["folder"]) if self.settings["source"] == "path" else []
 
     def section(self) -> Config:
         """The section, keys sorted."""

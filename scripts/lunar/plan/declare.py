@@ -19,6 +19,15 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _apart(names: dict[str, Any]) -> dict[str, Any]:
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(name.casefold(), name)) != name:
+            raise ValueError(f"{name}: some file systems take it for {other!r}; give one of them another name")
+    return names
+
+
+Apart = AfterValidator(_apart)  # of a mapping whose keys become names of files
 Distinct = AfterValidator(_distinct)  # of a list that is a set in an order
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from lunar.data import splits
 from lunar.model import mixture
-from lunar.plan import experiments, size
+from lunar.plan import experiments, size, user_files
 from lunar.plan.base_model import Base
 from lunar.plan.entries import Config, Plugins, input_files, told
 
@@ -127,6 +127,10 @@ class Edited:
         return {f"rows_{name}": f"{self.folder}/data/{name}.jsonl" for name in names}
 
     # --- Statistics, steering
+
+    def embedder_files(self) -> list[str]:
+        """The user's files of the sentence-embedding model, where it is a local folder."""
+        return user_files.of_embedder(self.settings["embedder"])
 
     def rows_of_set(self, part: str) -> str:
         """The rows that a set's statistics are made of."""

@@ -237,17 +237,22 @@ def _files(node: words.Node, value: Any) -> list[str]:
     return found
 
 
+def named_files(experiment: Config, plugins: Plugins) -> Iterator[tuple[str, str]]:
+    """Dotted key and path of each file that an entry of a method, an attack or a metric names."""
+    for place, plugin, entry in _told(experiment, plugins):
+        for key, paths in input_files(plugin.settings, entry).items():
+            yield from ((f"{place}.{key}", path) for path in paths)
+
+
 def check_files(experiment: Config, plugins: Plugins, made: Container[str], where: str) -> None:
     """Refuse an entry of a method, an attack or a metric that names a file which is neither there nor made.
 
     Raises:
         LunarError: as ``check_method``.
     """
-    for place, plugin, entry in _told(experiment, plugins):
-        for key, paths in input_files(plugin.settings, entry).items():
-            for path in paths:
-                if path not in made and not Path(path).is_file():
-                    raise LunarError(f"{where}.{place}.{key}: no file {path} (paths are relative to the work folder)")
+    for place, path in named_files(experiment, plugins):
+        if path not in made and not Path(path).is_file():
+            raise LunarError(f"{where}.{place}: no file {path} (paths are relative to the work folder)")
 
 
 def check_blocks(experiment: Config, plugins: Plugins, methods: Container[str], where: str) -> None:

@@ -116,7 +116,7 @@ def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = 
     models: dict[str, tuple[str, Any]] = {}
     for name, experiment in experiments.items():
         model = experiment["model"]
-        first, spec = models.setdefault(model["name"], (name, model))
+        first, spec = models.setdefault(model["name"].casefold(), (name, model))
         if spec != model:
             raise LunarError(
                 f"experiments.{name}.model.name: {model['name']!r} is also the model of {first!r}, with other "

@@ -23,8 +23,8 @@ def imports_of(source: str) -> list[str]:
 def imported_modules(script: Path, *more: str) -> list[str]:
     """Library modules that a script imports, directly or through other modules, as sorted file paths.
 
-    The library is the package ``lunar`` beside the script; imports inside functions count. The modules of errors, of locks and
-    of progress are left out: no result depends on them.
+    The library is the package ``lunar`` beside the script; imports inside functions count. What ``NO_INPUTS``
+    names is left out: no result depends on it.
 
     Args:
         script: the script.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar.data import sources
-from lunar.plan import experiments, user_defaults
+from lunar.plan import experiments, user_defaults, user_files
 from lunar.plan.base_model import Base
 from lunar.plan.entries import Config, Plugins, one_of
 from lunar.plan.experiment import Experiment
@@ -43,6 +43,7 @@ def plan(read: Mapping[str, Any], scripts: Path) -> Plan:
     plugins = Plugins.found(scripts)
     published = sources.check(read.get("sources", {}))
     resolved = user_defaults.resolve(read, plugins)
+    user_files.check(read, resolved, plugins, sources.made(published))
     # A misspelt name is to end in one line, before anything else.
     asked = read.get("export", {})
     if asked.get("experiment") is not None:

