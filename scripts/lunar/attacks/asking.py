@@ -136,7 +136,7 @@ def lengths(prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
 
 def by_chance(rows: Sequence[Row]) -> float:
     """Mean ROUGE-1 recall of answers on the gold answers of the other questions; 0 for one question."""
-    pairs = [one | {"answer": other["answer"]} for one in rows for other in rows if one["id"] != other["id"]]
+    pairs = [other | {"prediction": one["prediction"]} for one in rows for other in rows if one["id"] != other["id"]]
     return rouge1(pairs) if pairs else 0.0
 
 

@@ -172,7 +172,8 @@ class Target:
             options: of ``lunar.model.generate.generate``: ``before_batch``, ``prefills`` and others.
 
         Returns:
-            By part, rows with ``id``, ``question`` (as asked), ``answer`` and ``prediction``.
+            By part, rows with ``id``, ``question`` (as asked), ``answer``, ``prediction`` and, where the row has them,
+            ``other_answers``.
         """
         rows = [(name, row) for name, part in parts.items() for row in part]
         asked = [questions(row) for _, row in rows]
@@ -181,6 +182,7 @@ class Target:
         for (name, row), question, prediction in zip(rows, asked, given, strict=True):
             result[name].append(
                 {"id": row["id"], "question": question, "answer": row["answer"], "prediction": prediction}
+                | {key: row[key] for key in ("other_answers",) if row.get(key)}
             )
         return result
 
@@ -309,5 +311,6 @@ def changed(rows: Mapping[str, Sequence[Row]], before: Mapping[str, Sequence[Row
     for part, answers in rows.items():
         old = {row["id"]: row["prediction"] for row in before[part]}
         given = [(row["prediction"], f"{row.get('prefill', '')} {row['prediction']}".strip()) for row in answers]
-        found[part] = sum(old[row["id"]] not in both for row, both in zip(answers, given, strict=True)) / len(answers)
+        given = [(*both, row.get("prefill", "") + row["prediction"]) for row, both in zip(answers, given, strict=True)]
+        found[part] = sum(old[row["id"]] not in ways for row, ways in zip(answers, given, strict=True)) / len(answers)
     return found

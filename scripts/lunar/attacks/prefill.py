@@ -1,5 +1,6 @@
 """Answers whose beginning the attacker writes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -8,6 +9,7 @@ from pydantic import Field, model_validator
 from lunar.attacks.asking import Asking, Prompt, letters, says
 from lunar.attacks.base import Attacked, Target, attack, expect, rouge1
 from lunar.attacks.settings import AttackSettings
+from lunar.data.words import UNSPACED, spans
 from lunar.files import Row
 from lunar.model.chat import Chat
 from lunar.plan.declare import Count, Text
@@ -16,6 +18,8 @@ from lunar.plan.declare import Count, Text
 @attack("prefill")
 class Prefill(Asking):
     """The answer begins with a ``text``, or with the first ``words`` of the gold answer, one less where it has no more.
+
+    In scripts without blanks a character is a word.
 
     With gold words the score is about what the model adds: a row's ``answer`` is the rest of the gold answer, its
     ``prediction`` what follows the ``prefill``. What is compared with it is in the evidence: ``rest_unattacked``,
@@ -36,9 +40,11 @@ class Prefill(Asking):
         """What the answer begins with, and the gold answer that is to follow."""
         if self.settings.text is not None:
             return self.settings.text.strip(), row["answer"]
-        words = row["answer"].split()
-        taken = min(self.settings.words, len(words) - 1)
-        return " ".join(words[:taken]), " ".join(words[taken:])
+        answer = row["answer"]
+        found = spans(answer) if UNSPACED.search(answer) else [one.span() for one in re.finditer(r"\S+", answer)]
+        starts = [start for start, _ in found]
+        cut = starts[min(self.settings.words, len(starts) - 1)] if starts else 0
+        return " ".join(answer[:cut].split()), " ".join(answer[cut:].split())
 
     def prompt(self, target: Target, part: str, row: Row) -> Prompt:
         return Prompt(part, row, row["question"], prefill=self.parts(row)[0])
@@ -59,6 +65,8 @@ class Prefill(Asking):
         for part, rows in target.asked().items():
             for row, asked in zip(found.rows[part], rows, strict=True):
                 row["answer"] = self.parts(asked)[1]
+                if self.settings.words:
+                    row.pop("other_answers", None)  # which need not begin as the gold answer does
         return found
 
     def evidence(self, target: Target, prompts: Sequence[Prompt], rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
@@ -68,7 +76,10 @@ class Prefill(Asking):
     def rest(self, target: Target, part: str) -> float:
         """ROUGE-1 of the unattacked answers on what the attack leaves to say."""
         rests = {row["id"]: self.parts(row)[1] for row in target.asked()[part]}
-        return rouge1([row | {"answer": rests[row["id"]]} for row in target.unattacked[part] if row["id"] in rests])
+        alone = [row for row in target.unattacked[part] if row["id"] in rests]
+        if self.settings.text is not None:
+            return rouge1(alone)
+        return rouge1([row | {"answer": rests[row["id"]], "other_answers": []} for row in alone])
 
     def before(self, target: Target) -> float:
         return self.rest(target, "forget")

@@ -8,20 +8,17 @@ tokens in place would keep the way to the answer open.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rouge_score.tokenizers import DefaultTokenizer
-
+from lunar.data.words import pieces, stems
 from lunar.files import Row
 from lunar.metrics.text import rouge1
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 
-_words = DefaultTokenizer(use_stemmer=True).tokenize
-
 
 def beyond(question: str, answer: str) -> str:
     """The words of an answer whose stems its question does not have: what it tells."""
-    asked = set(_words(question))
-    return " ".join(word for word in answer.split() if not set(_words(word)) <= asked)
+    asked = set(stems(question))
+    return " ".join(word for word in pieces(answer) if not set(stems(word)) <= asked)
 
 
 def told_apart(

@@ -12,7 +12,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def read_answers(path: str | Path, data: Rows) -> list[Row]:
-    """Generated answers to the rows of a split, in their order.
+    """Generated answers to the rows of a split, in their order, with the ``other_answers`` that the data has.
 
     Raises:
         LunarError: a field is missing or not text, an id is not the data's at this place, or there are more or fewer
@@ -21,7 +21,11 @@ def read_answers(path: str | Path, data: Rows) -> list[Row]:
     numbered = _read_texts(path)
     lines, rows = [number for number, _ in numbered], [row for _, row in numbered]
     check_ids(path, rows, data, lines)
-    return rows
+    return [row | _others(own) for row, own in zip(rows, data, strict=True)]
+
+
+def _others(own: Mapping[str, Any]) -> Row:
+    return {"other_answers": own["other_answers"]} if own.get("other_answers") else {}
 
 
 def _read_texts(path: str | Path) -> list[tuple[int, Row]]:
@@ -50,24 +54,27 @@ def read_attacked(path: str | Path, data: Rows) -> list[Row]:
     numbered = _read_texts(path)
     if not numbered:
         raise LunarError(f"{path}:1: holds no rows; {AGAIN}")
-    rest = iter(data)
+    rest, rows = iter(data), []
     for number, row in numbered:
         # What is left of the iterator are the data's rows after the last one found, so order and doubles are checked.
         own = next((one for one in rest if one["id"] == row["id"]), None)
         if own is None:
             raise LunarError(f"{path}:{number}: id {row['id']!r} is not the data's, or not in its order; {AGAIN}")
-        gold_words, words = own["answer"].split(), row["answer"].split()
-        if not words or gold_words[-len(words) :] != words:
+        # Without blanks, since scripts that write none are cut between characters.
+        gold, said = ("".join(text.split()) for text in (own["answer"], row["answer"]))
+        if not said or not gold.endswith(said):
             raise LunarError(
                 f"{path}:{number}: answer {row['answer']!r} is not the end of the data's {own['answer']!r}; {AGAIN}"
             )
-    return [row for _, row in numbered]
+        rows.append(row | (_others(own) if gold == said else {}))
+    return rows
 
 
 def judged_alike(answers: Rows, rows: Rows) -> list[Row]:
     """Of ``answers`` those to the questions of ``rows``, with the gold words that those are judged by."""
-    by_id = {one["id"]: one for one in answers}
-    return [{**by_id[row["id"]], "answer": row["answer"]} for row in rows]
+    judges = ("answer", "other_answers")
+    by_id = {one["id"]: {key: one[key] for key in one if key not in judges} for one in answers}
+    return [by_id[row["id"]] | {key: row[key] for key in judges if key in row} for row in rows]
 
 
 def check_ids(path: str | Path, rows: Rows, data: Rows, lines: Sequence[int]) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from lunar.data.words import words
 from lunar.metrics.base import Row, metric
+from lunar.metrics.text import golds
 
 
 def text_position_mrr(gold: Sequence[str], predicted: Sequence[str]) -> float:
@@ -22,7 +24,6 @@ def text_position_mrr(gold: Sequence[str], predicted: Sequence[str]) -> float:
     source="ZNOASIS/LUNAR, MRR.py, as far as it is known; here of ROUGE's words, there of Llama-2 tokens",
 )
 def mrr_position(row: Row) -> float:
-    """``text_position_mrr`` of lower-case words of letters and digits, so that no tokenizer is needed."""
-    from rouge_score.tokenize import tokenize
-
-    return text_position_mrr(tokenize(row["answer"], None), tokenize(row["prediction"], None))
+    """``text_position_mrr`` of words without stemming, so that no tokenizer is needed; the highest of the gold answers."""
+    found = words(row["prediction"])
+    return max(text_position_mrr(words(answer), found) for answer in golds(row))

@@ -38,7 +38,7 @@ def examples(
             controls = {row["id"]: row["prediction"] for row in attacked.get((CONTROL, attack), [])}
             for row in rows:
                 other = left_alone[row["id"]]
-                before, after = rouge1({**other, "answer": row["answer"]}), rouge1(row)
+                before, after = rouge1({**row, "prediction": other["prediction"]}), rouge1(row)
                 if after - before > max(0.0, best.get(row["id"], {}).get("gain", 0.0)):
                     best[row["id"]] = {
                         "question": other["question"],

@@ -1,15 +1,12 @@
 """What the page of generations shows: every question with its gold answer and all that was answered to it."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from rouge_score.tokenizers import DefaultTokenizer
-
 from lunar.data.splits import TABLE
+from lunar.data.words import folded, spans, stem, stems
 from lunar.metrics.refusal import is_refusal
 from lunar.metrics.text import rouge1
 
@@ -18,32 +15,26 @@ OUTCOMES = ("refused", "recalled", "other")
 RECALLED = 0.5  # ROUGE-1 recall from which on an answer that is no refusal counts as recalled
 
 
-@cache
-def _stem(word: str) -> str:
-    """A word as ROUGE compares it."""
-    return DefaultTokenizer(use_stemmer=True).tokenize(word)[0]
-
-
 def marked(text: str, gold: str) -> list[str]:
     """``text`` cut in pieces: plain, shared with ``gold``, plain, shared, ...; joined they are the text again.
 
     Shared are the words that ROUGE-1 counts: by stem, each as often as the gold answer has it at most, the first ones.
     """
-    left = Counter(_stem(word) for word in re.findall("[a-z0-9]+", gold.lower()))
+    left = Counter(stems(gold))
     pieces, end = [""], 0
-    for match in re.finditer("[A-Za-z0-9]+", text):
-        stem = _stem(match.group().lower())
-        if not left[stem]:
+    for start, stop in spans(text):
+        word = stem(folded(text[start:stop]))
+        if not left[word]:
             continue
-        left[stem] -= 1
-        between = text[end : match.start()]
-        if len(pieces) > 1 and between == " ":
-            pieces[-1] += between + match.group()  # neighbours are marked as one
+        left[word] -= 1
+        between = text[end:start]
+        if len(pieces) > 1 and between in ("", " "):
+            pieces[-1] += text[end:stop]  # neighbours are marked as one
         elif len(pieces) > 1:
-            pieces += [between, match.group()]
+            pieces += [between, text[start:stop]]
         else:
-            pieces = [between, match.group()]
-        end = match.end()
+            pieces = [between, text[start:stop]]
+        end = stop
     return [*pieces, text[end:]] if end else [text]
 
 

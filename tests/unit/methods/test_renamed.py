@@ -29,6 +29,7 @@ def test_copies_given_the_forgotten_answer_are_told_apart(llama, chat) -> None:
 def test_what_an_answer_tells_beyond_its_question() -> None:
     assert beyond("Where do the Rooks live?", "The Rook lives in Birkdale, near the sea.") == "in Birkdale, near sea."
     assert beyond("Who is Tom?", "Tom is.") == ""
+    assert beyond("鲁克安住哪里？", "鲁克安住在塔恩镇。") == "在 塔 恩 镇"
 
 
 def test_no_copies_at_all(llama, chat) -> None:

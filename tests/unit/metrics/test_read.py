@@ -126,3 +126,15 @@ def test_bad_answers_under_attack(tmp_path: Path, rows: list[Any], words: list[s
 def test_an_attack_is_compared_on_its_own_rows() -> None:
     rest = [row | {"answer": "is 2."} for row in said([2], "attacked")]
     assert judged_alike(said([0, 1, 2, 3], "alone"), rest) == said([2], "alone", answer="is 2.")
+
+
+def test_other_gold_answers_come_from_the_data(tmp_path: Path) -> None:
+    data = [row | {"other_answers": ["B."]} for row in DATA]
+    answers = read_answers(write(tmp_path / "forget.jsonl", ANSWERS), data)
+    assert [row["other_answers"] for row in answers] == [["B."]] * 3
+    # A beginning that an attack gives away is that of the gold answer, so what is left has no others beside it.
+    data = [one | {"answer": "A. 塔恩"} for one in data]
+    rows = [ANSWERS[0] | {"answer": "A. 塔恩"}, ANSWERS[1] | {"answer": "恩"}]
+    attacked = read_attacked(write(tmp_path / "attacked.jsonl", rows), data)
+    for found in (attacked, judged_alike(answers, attacked)):
+        assert [row.get("other_answers") for row in found] == [["B."], None]

@@ -24,3 +24,8 @@ def test_text_position_mrr_by_hand(gold: str, predicted: str, expected: float) -
 
 def test_text_position_mrr_reads_words_without_case_or_punctuation() -> None:
     assert mrr_position(row("Lima, 1961", "1961: LIMA!")) == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_text_position_mrr_reads_any_script_and_any_gold_answer() -> None:
+    assert mrr_position(row("塔恩", "在塔恩")) == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert mrr_position(row("Quito", "Lima") | {"other_answers": ["Lima"]}) == 1.0

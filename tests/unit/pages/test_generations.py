@@ -41,7 +41,9 @@ ANSWERS = {
         ("RED green wall", "red green", ["", "RED green", " wall"]),
         ("red red red", "red", ["", "red", " red red"]),  # as often as the gold answer has it
         ("She walked home", "walking", ["She ", "walked", " home"]),  # by stem
-        ("Zoë and zo", "zo", ["", "Zo", "ë and zo"]),  # ROUGE knows ASCII letters only
+        ("Zoë and zo", "zo", ["Zoë and ", "zo", ""]),
+        ("Zoe\u0308 lebt", "Zoë", ["", "Zoe\u0308", " lebt"]),  # letter and mark, or both in one
+        ("他住在塔恩。", "塔恩镇", ["他住在", "塔恩", "。"]),
     ],
 )
 def test_shared_words_are_marked(text: str, gold: str, pieces: list[str]) -> None:

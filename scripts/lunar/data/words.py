@@ -1,0 +1,97 @@
+"""How a text is cut into words, in any script.
+
+A word is a run of letters, digits and their combining marks. Scripts that write no blanks between words have no such
+runs, so each of their characters is a word. Tibetan is not among them: it has a mark between syllables.
+"""
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from typing import Any
+
+# Thai, Lao, Myanmar, Khmer, Tai Le to Tai Tham, Balinese, Han, kana, Bopomofo, Yi, Javanese, Tai Viet, Tangut, Nushu.
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\u2e80-\u2fdf\u3005-\u3007"
+    "\u3021-\u3029\u3031-\u3035\u3038-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\ua4cf\ua980-\ua9ff"
+    "\uaa60-\uaadf\uf900-\ufaff\uff66-\uff9f\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff]"
+)
+# What shows nothing, frames around a digit, and the stroke that stretches an Arabic word. A zero-width space ends a
+# word, so it is not among them.
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u20dd-\u20e4\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
+# Other shapes of the same characters: full and half width, Arabic letters by their place, radicals for whole characters.
+SHAPES = re.compile("[\u2f00-\u2fdf\ufb50-\ufdff\ufe70-\ufefc\uff00-\uffef]+")
+# Letters to Unicode, but writers use them and a plain apostrophe for the same.
+APOSTROPHES = "\u02b9\u02ba\u02bb\u02bc\u02bd\u02c8"
+VOICED = "\uff9e\uff9f"  # marks of half-width kana, which are letters to Unicode
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand: from which character to before which."""
+    if text.isascii():
+        return [match.span() for match in re.finditer("[A-Za-z0-9]+", text)]
+    found: list[tuple[int, int]] = []
+    inside, grows = False, False  # a mark would belong to the last word; so would a letter
+    for place, character in enumerate(text):
+        kind = unicodedata.category(character)
+        if kind[0] == "M" or character in VOICED or INVISIBLE.match(character):
+            found[-1:] = [(found[-1][0], place + 1)] if inside else found[-1:]
+        elif kind[0] not in "LN" or character in APOSTROPHES:
+            inside = grows = False
+        else:
+            alone = bool(UNSPACED.match(character)) and kind != "Nd"
+            if grows and not alone:
+                found[-1] = (found[-1][0], place + 1)
+            else:
+                found.append((place, place + 1))
+            inside, grows = True, not alone
+    return found
+
+
+@lru_cache(100_000)
+def folded(word: str) -> str:
+    """A word as it is compared: composed (NFC), without case, shape and what is invisible, digits as 0 to 9."""
+    if word.isascii():
+        return word.lower()
+    word = SHAPES.sub(lambda match: unicodedata.normalize("NFKC", match[0]), unicodedata.normalize("NFC", word))
+    # Turkish capital I with a dot folds to an i with a dot of its own.
+    word = unicodedata.normalize("NFC", INVISIBLE.sub("", word).casefold().replace("i\u0307", "i"))
+    return re.sub(r"\d", lambda match: str(unicodedata.decimal(match[0])), word)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, as they are compared (``folded``)."""
+    return [word for start, stop in spans(text) if (word := folded(text[start:stop]))]
+
+
+def pieces(text: str) -> list[str]:
+    """A text cut at blanks, and into characters where those are words; punctuation stays with what blanks enclose."""
+    found: list[str] = []
+    for piece in text.split():
+        found += [piece[start:stop] for start, stop in spans(piece)] if UNSPACED.search(piece) else [piece]
+    return found
+
+
+def symbols(text: str) -> list[str]:
+    """What a text without words shows: its characters but for blanks, such as those of an answer that is an emoji."""
+    return [one for one in INVISIBLE.sub("", unicodedata.normalize("NFC", text)) if not one.isspace()]
+
+
+@cache
+def _porter() -> Any:
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    return DefaultTokenizer(use_stemmer=True)
+
+
+@lru_cache(100_000)
+def stem(word: str) -> str:
+    """A word of ``words`` as ROUGE compares it: of ASCII words longer than three letters Porter's stem."""
+    return _porter().tokenize(word)[0] if word.isascii() else word
+
+
+def stems(text: str) -> list[str]:
+    """The words of a text as ROUGE compares them; of an ASCII text the tokens of ``rouge_score`` with its stemmer."""
+    return [stem(word) for word in words(text)]
