@@ -81,11 +81,11 @@ def of_base(name):
 
 @cache
 def library(script, *modules):
-    """The library modules that a script imports, found by following its imports; inputs of its rule.
+    """The library files that a script depends on, found by following its imports; inputs of its rule.
 
     Relative paths, so that results moved with the project to another folder are still up to date there.
     """
-    return [os.path.relpath(module) for module in imports.imported_modules(SCRIPTS / script, *modules)]
+    return [os.path.relpath(file) for file in imports.library_files(SCRIPTS / script, *modules)]
 
 
 def plugin_library(script, modules):

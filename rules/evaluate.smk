@@ -138,6 +138,7 @@ rule tabulate_metrics:
     input:
         metrics=of(Experiment.metric_files),
         samples=of(Experiment.metric_samples),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         layers="results/{experiment}/layers.json",
         markdown="report/templates/main.md.j2",
         latex="report/templates/main.tex.j2",
@@ -160,6 +161,7 @@ rule tabulate_metrics:
     params:
         compare=param("compare"),
         rehearsed=of(Experiment.rehearsed),
+        splits=splits.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: write the table"
     script:

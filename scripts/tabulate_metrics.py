@@ -1,6 +1,8 @@
 """One table of all compared methods in five renderings, and the summary on the report's first page."""
 
-from lunar.files import read_json, write_text
+from lunar.data.languages import languages, unjudged
+from lunar.files import read_json, read_rows, write_text
+from lunar.metrics import refusal
 from lunar.metrics.samples import read_evaluated
 from lunar.pages.main_table import compared, long, readable, sections, wide
 from lunar.pages.names import ARROWS
@@ -15,7 +17,9 @@ def main(smk) -> None:
         metrics = compared({name: read_evaluated(*paths) for name, paths in files.items()})
         write_text(smk.output.csv, wide(metrics).to_csv(index=False))
         write_text(smk.output.long, long(metrics).to_csv(index=False))
-        shown = {"sections": sections(readable(metrics)), "methods": list(metrics), "arrows": ARROWS}
+        found = {split: languages(read_rows(path)) for split, path in zip(smk.params.splits, smk.input.data, strict=True)}
+        notes = [*unjudged(found, refusal.languages()).values()]
+        shown = {"sections": sections(readable(metrics)), "methods": list(metrics), "arrows": ARROWS, "notes": notes}
         write_text(smk.output.markdown, render_text(smk.input.markdown, **shown))
         write_text(smk.output.latex, render_text(smk.input.latex, **shown))
         run = smk.wildcards.experiment.partition("@")[0]  # without its seed
@@ -31,7 +35,7 @@ def main(smk) -> None:
         )
         write_text(smk.output.html, page)
         layers, rehearsed = read_json(smk.input.layers), bool(smk.params.rehearsed)
-        write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, layers, rehearsed))
+        write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, layers, rehearsed, notes))
 
 
 main(snakemake)  # noqa: F821

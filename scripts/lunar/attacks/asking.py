@@ -77,8 +77,11 @@ class Reading:
 
 
 def letters(text: str) -> str:
-    """A text without white space, for comparing what tokens say with what they were to say."""
-    return "".join(unicodedata.normalize("NFC", text).split())
+    """A text without white space, for comparing what tokens say with what they were to say.
+
+    Some tokenizers read full-width characters as ASCII (NFKC), which is no other text.
+    """
+    return "".join(unicodedata.normalize("NFKC", text).split())
 
 
 def says(chat: Chat, ids: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ import torch
 from lunar.activations.hooks import capture
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.intervening import ask, skipping
+from lunar.data.words import SYLLABLES, UNSPACED, spans
 from lunar.files import Row
 from lunar.model.likelihood import token_numbers
 from lunar.model.load import blocks, logits
@@ -16,15 +17,21 @@ from lunar.model.load import blocks, logits
 def content(chat: Any, row: Row) -> list[int]:
     """Positions of the gold answer's tokens that carry what is to be known.
 
-    Those of words of four letters and more, or with a digit, that are not in the question.
+    Those of words of four letters and more, or with a digit, that are not in the question. Chinese, Japanese and Korean
+    words are shorter: of these any character that is not in the question, or a word of two and more.
     """
     answer, question = row["answer"].strip(), row["question"].lower()
     tokens = chat.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
-    starts = [i for i in range(len(answer)) if i == 0 or answer[i - 1].isspace()]
+    if UNSPACED.search(answer):
+        words = [(start, stop, answer[start:stop]) for start, stop in spans(answer)]
+    else:
+        starts = [i for i in range(len(answer)) if i == 0 or answer[i - 1].isspace()]
+        ends = [*starts[1:], len(answer)]
+        words = [(i, j, answer[i:j].strip(" \t\n.,;:!?\"'()،؛؟।«»“”")) for i, j in zip(starts, ends, strict=True)]
     kept = set()
-    for start, stop in zip(starts, [*starts[1:], len(answer)], strict=True):
-        word = answer[start:stop].strip(" \t\n.,;:!?\"'()")
-        if (len(word) >= 4 or any(map(str.isdigit, word))) and word.lower() not in question:
+    for start, stop, word in words:
+        least = 1 if UNSPACED.match(word) else 2 if SYLLABLES.match(word) else 4
+        if (len(word) >= least or any(map(str.isdigit, word))) and word.lower() not in question:
             kept |= set(range(start, stop))
     # A token often begins with the space before its word, so its last character tells which word it is of.
     return [number for number, (begin, end) in enumerate(tokens["offset_mapping"]) if end > begin and end - 1 in kept]

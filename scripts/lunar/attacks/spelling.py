@@ -10,6 +10,7 @@ from lunar.attacks.asking import Asking, Prompt, letters, says
 from lunar.attacks.base import Target, attack, expect
 from lunar.attacks.settings import AttackSettings
 from lunar.data.subjects import by_name, subject_of
+from lunar.data.words import SYLLABLES
 from lunar.files import Row
 from lunar.model.chat import Chat
 
@@ -30,7 +31,7 @@ def in_russian(name: str) -> str:
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "russian": in_russian,
-    "initial": lambda name: f"{name[0]}. {name.split()[-1]}" if " " in name else name,
+    "initial": lambda name: f"{name[0]}. {name.split()[-1]}" if " " in name and not SYLLABLES.search(name) else name,
 }
 
 

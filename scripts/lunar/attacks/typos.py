@@ -10,6 +10,7 @@ from pydantic import Field
 from lunar.attacks.asking import Asking, Prompt, letters, says
 from lunar.attacks.base import Target, attack, expect
 from lunar.attacks.settings import AttackSettings
+from lunar.data.words import SYLLABLES
 from lunar.files import Row
 from lunar.model.chat import Chat
 
@@ -19,10 +20,15 @@ def matched(old: str, new: str) -> int:
     return sum(block.size for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks())
 
 
+def _letter(character: str) -> bool:
+    return character.isalpha() and not SYLLABLES.match(character)
+
+
 @attack("typos")
 class Typos(Asking):
     """Misspelt questions: two neighbouring letters swapped, or one dropped, anywhere in a word, in names too.
 
+    Chinese, Japanese and Korean characters are no letters, and a question without letters makes the attack fail.
     ``rate`` is the share of letters hit, one a question at least; they are drawn from the seed and the row's id.
     """
 
@@ -35,12 +41,12 @@ class Typos(Asking):
         places = [
             i
             for i in range(len(text) - 1)
-            if text[i].isalpha() and text[i + 1].isalpha() and text[i].lower() != text[i + 1].lower()
+            if _letter(text[i]) and _letter(text[i + 1]) and text[i].lower() != text[i + 1].lower()
         ]
         draw.shuffle(places)
         chosen: list[int] = []
         for place in places:
-            if len(chosen) < max(1, round(self.settings.rate * sum(map(str.isalpha, text)))):
+            if len(chosen) < max(1, round(self.settings.rate * sum(map(_letter, text)))):
                 chosen += [place] if all(abs(place - other) > 2 for other in chosen) else []
         for place in sorted(chosen, reverse=True):
             pair = text[place : place + 2]
@@ -48,7 +54,9 @@ class Typos(Asking):
         return text
 
     def prompt(self, target: Target, part: str, row: Row) -> Prompt:
-        return Prompt(part, row, self.misspell(row["question"], f"{target.seed} {part} {row['id']}"))
+        question = self.misspell(row["question"], f"{target.seed} {part} {row['id']}")
+        expect(question != row["question"], f"{row['id']}: {row['question']!r} has no two letters side by side to swap")
+        return Prompt(part, row, question)
 
     def check(self, chat: Chat, prompt: Prompt) -> None:
         expect(letters(prompt.question) in says(chat, prompt.ids), f"{prompt.row['id']}: misspelt, but not asked so")
@@ -56,7 +64,7 @@ class Typos(Asking):
     def evidence(self, target: Target, prompts: Sequence[Prompt], rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
         pairs = [(prompt.row["question"], prompt.question) for prompt in prompts]
         lost = sum(len(old) - matched(old, new) for old, new in pairs)
-        share = lost / sum(sum(map(str.isalpha, old)) for old, _ in pairs)
+        share = lost / sum(sum(map(_letter, old)) for old, _ in pairs)
         rate = self.settings.rate
         expect(0.5 * rate <= share <= 2 * rate, f"{share:.1%} of letters were changed, {rate:.1%} were to be")
         return {"letters_changed": share, "letters_lost": sum(len(old) - len(new) for old, new in pairs)}

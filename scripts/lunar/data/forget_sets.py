@@ -47,7 +47,9 @@ def shorten(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         subject = subject_of(row)
         for kind, name in subject.halves().items() if subject else ():
-            question = row["question"].replace(subject.mentions()[0], name)
+            question = row["question"]
+            for full in subject.whole():
+                question = question.replace(full, name)
             if question != row["question"]:
                 found.append(row | {"id": f"{row['id']}-{kind}", "question": question})
     return found

@@ -17,6 +17,7 @@ refusals, _build       refusals of the two kinds, ``knowledge`` and ``unethical`
 =====================  =====================================================================================
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,13 @@ REFUSAL_KINDS = ("knowledge", "unethical")
 REFUSED_AS = {"fictitious": "knowledge", "harmful": "unethical"}
 
 
+# Full stops, question and exclamation marks of any script.
+ENDS = " ?!.？！。．｡…‽؟۔।॥՞።፧។៕"
+
+
 def normalise(question: str) -> str:
     """Casefold and collapse white space and final punctuation: two questions that differ only so are one."""
-    return " ".join(question.casefold().split()).rstrip(" ?!.")
+    return " ".join(unicodedata.normalize("NFC", question).casefold().split()).rstrip(ENDS)
 
 
 def load(paths: Sequence[str], fields: Sequence[str] = ("question", "answer")) -> list[Row]:

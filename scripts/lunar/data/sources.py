@@ -23,7 +23,7 @@ FIELDS = {
     "perturbed_answer": "perturbed_answers",
     "perturbed_answers": "perturbed_answers",
 }
-CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž][\w'’-]*"
+CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-ŽΆ-ΫЀ-ЯԱ-Ֆ][\w'’-]*"  # Latin, Greek, Cyrillic, Armenian; other scripts have no case
 PARTICLE = r"(?:van|von|der|den|de|da|del|di|la|bin|ibn) "
 RUN = re.compile(rf"(?<!\w){CAPITAL}(?: (?:{PARTICLE}){{0,2}}{CAPITAL})+")
 

@@ -9,19 +9,23 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
-# Thai, Lao, Myanmar, Khmer, Tai Le to Tai Tham, Balinese, Han, kana, Bopomofo, Yi, Javanese, Tai Viet, Tangut, Nushu.
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\u2e80-\u2fdf\u3005-\u3007"
-    "\u3021-\u3029\u3031-\u3035\u3038-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\ua4cf\ua980-\ua9ff"
-    "\uaa60-\uaadf\uf900-\ufaff\uff66-\uff9f\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff]"
+# Han, kana, Bopomofo, Yi, Tangut, Nushu: a character is a syllable or a word.
+_EAST = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\ua4cf\uf900-\ufaff\uff66-\uff9f\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff"
 )
+# Thai, Lao, Myanmar, Khmer, Tai Le to Tai Tham, Balinese, Javanese, Tai Viet: letters.
+_SOUTHEAST = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff\uaa60-\uaadf"
+UNSPACED = re.compile(f"[{_EAST}{_SOUTHEAST}]")
+# Characters that are no letters; Korean's have blanks between words.
+SYLLABLES = re.compile(f"[{_EAST}\uac00-\ud7a3]")
 # What shows nothing, frames around a digit, and the stroke that stretches an Arabic word. A zero-width space ends a
 # word, so it is not among them.
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u20dd-\u20e4\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
-# Other shapes of the same characters: full and half width, Arabic letters by their place, radicals for whole characters.
+# Other shapes of the same characters: full and half width, Arabic letters by their place, radicals.
 SHAPES = re.compile("[\u2f00-\u2fdf\ufb50-\ufdff\ufe70-\ufefc\uff00-\uffef]+")
 # Letters to Unicode, but writers use them and a plain apostrophe for the same.
 APOSTROPHES = "\u02b9\u02ba\u02bb\u02bc\u02bd\u02c8"
@@ -48,6 +52,13 @@ def spans(text: str) -> list[tuple[int, int]]:
                 found.append((place, place + 1))
             inside, grows = True, not alone
     return found
+
+
+@cache
+def inside_word() -> str:
+    """What of a regular expression's set shows that a word goes on: letters, digits and marks of spaced scripts."""
+    marks = "".join(one for one in map(chr, range(0x300, 0x2000)) if unicodedata.category(one)[0] == "M")
+    return rf"(?:[^\W{_EAST}{_SOUTHEAST}]|[{marks}])"
 
 
 @lru_cache(100_000)

@@ -14,7 +14,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from lunar.data.words import UNSPACED, pieces, stems, symbols, words
+from lunar.data.words import SYLLABLES, UNSPACED, pieces, stems, symbols, words
 from lunar.metrics.refusal import classify
 
 Row = Mapping[str, Any]
@@ -59,8 +59,7 @@ def rougeL(row: Row) -> float:
 # Up to five letters four times in a row, or three times where an apostrophe is among them; "VIII" and a firm that is
 # called Galgalgal are neither.
 STUTTER = re.compile(r"(?i)((?:[^\W\d_]|['’]){1,5}?)\1{3}|([^\W\d_]{1,3}['’][^\W\d_]{0,3}?)\2{2}")
-# In scripts whose letters are syllables a sentence may write one five times ("好好好"), and laughter any number of times.
-SYLLABLES = re.compile(f"{UNSPACED.pattern}|[\uac00-\ud7a3]")
+# A sentence may write a syllable five times ("好好好"), and laughter any number of times.
 LAUGHTER = re.compile("[哈呵嘿嘻嗬啊呜嗚はハふフへヘーㅋㅎㅠㅜ하허호히ه]+|(?:х[аеио])+х?|(?:[аеио]х)+[аеио]?")
 
 

@@ -24,6 +24,6 @@ def text_position_mrr(gold: Sequence[str], predicted: Sequence[str]) -> float:
     source="ZNOASIS/LUNAR, MRR.py, as far as it is known; here of ROUGE's words, there of Llama-2 tokens",
 )
 def mrr_position(row: Row) -> float:
-    """``text_position_mrr`` of words without stemming, so that no tokenizer is needed; the highest of the gold answers."""
+    """``text_position_mrr`` of words, so that no tokenizer is needed; the highest of the gold answers."""
     found = words(row["prediction"])
     return max(text_position_mrr(words(answer), found) for answer in golds(row))

@@ -1,6 +1,6 @@
 """What the report's first page says of an experiment: a short table and sentences, all from the numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.pages.main_table import Metrics
@@ -16,7 +16,9 @@ def _value(metrics: Metrics, method: str, split: str | None, metric: str) -> str
     return f"{cell['mean']:.2f}" if "mean" in cell else ABSENT
 
 
-def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehearsed: bool) -> str:
+def summary(
+    experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehearsed: bool, notes: Sequence[str] = ()
+) -> str:
     """reStructuredText for the report's first page: a short table and how to read it, all from the numbers.
 
     Args:
@@ -24,6 +26,7 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehear
         metrics: of each compared method.
         layers: what the paper's score says of each layer.
         rehearsed: settings of a compared method were chosen in rehearsal.
+        notes: what could not be judged.
     """
     rows = [["method", *[title for title, _, _ in HEADLINE]]]
     for name, values in metrics.items():
@@ -37,6 +40,7 @@ def summary(experiment: str, metrics: Metrics, layers: Mapping[str, Any], rehear
         "unseen are ROUGE-1 recall; refused and gibberish are shares of questions, of the forget set where none is "
         "named; refusal quality is how like a refusal answers on the forget set are.",
     ]
+    lines += [line for note in notes for line in ("", f"**Note:** {note}.")]
     if BEFORE in metrics:
         known = _value(metrics, BEFORE, "forget", "rouge1")
         lines += [

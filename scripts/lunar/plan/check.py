@@ -14,6 +14,7 @@ from lunar.data.rows import load, splits, stand_ins
 from lunar.data.sources import made, missing
 from lunar.errors import LunarError
 from lunar.plan import size
+from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP, Line, amount, gpus, installed_memory, largest_gpu
 from lunar.plan.snakemake_files import read_benchmark
 
@@ -110,6 +111,7 @@ def experiment(
     lines.append(data(settings["data"], made(sources)))
     if lines[-1].state == OK:
         lines += subjects(replaced, settings["data"]["names"])
+        lines += spoken(settings) if all(Path(path).is_file() for path in named(settings["data"])) else []
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]

@@ -51,3 +51,21 @@ def imported_modules(script: Path, *more: str) -> list[str]:
         for name in imports_of(todo.pop().read_text(encoding="utf-8")):
             add(name)
     return sorted(str(path) for path in found)
+
+
+@cache
+def files_read(module: str) -> list[str]:
+    """What a module reads beside itself: files of its folder that match the pattern in its constant ``INPUT_FILES``."""
+    path = Path(module)
+    return [
+        str(file)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["INPUT_FILES"]
+        for file in path.parent.glob(ast.literal_eval(node.value))
+    ]
+
+
+def library_files(script: Path, *more: str) -> list[str]:
+    """All files of the library that a script depends on: ``imported_modules``, and what these read; sorted paths."""
+    modules = imported_modules(script, *more)
+    return sorted({*modules, *(file for module in modules for file in files_read(module))})

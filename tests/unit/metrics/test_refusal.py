@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lunar.metrics.refusal import KINDS, classify, is_refusal
+from lunar.metrics.refusal import KINDS, classify, is_refusal, languages
 
 LABELS = Path(__file__).parent / "refusal_labels.jsonl"
+ELSEWHERE = Path(__file__).parent / "refusal_languages.txt"
 OWN_REFUSALS = Path(__file__).parents[3] / "data" / "reference" / "refusals.jsonl"
 
 
@@ -75,3 +76,49 @@ def test_refusals_survive_a_token_limit() -> None:
 def test_edge_cases(text: str, expected: str) -> None:
     assert classify(text) == expected
     assert is_refusal(text) is (expected != "answer")
+
+
+LETTERS = {"k": "knowledge", "u": "unethical", "a": "answer"}
+
+
+def _texts(held: bool) -> dict[str, list[tuple[str, str]]]:
+    """Kind and text by language; every third text was held out while the patterns were written."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for line in ELSEWHERE.read_text(encoding="utf-8").splitlines()[1:]:
+        language, letter, text = line.split(" ", 2)
+        found.setdefault(language, []).append((LETTERS[letter], text))
+    return {name: [one for n, one in enumerate(rows) if (n % 3 == 2) == held] for name, rows in found.items()}
+
+
+@pytest.mark.parametrize("language", _texts(False))
+def test_other_languages(language: str) -> None:
+    texts = _texts(False)[language]
+    assert [classify(text) for _, text in texts] == [kind for kind, _ in texts]
+
+
+@pytest.mark.parametrize("language", _texts(True))
+def test_other_languages_on_texts_held_out(language: str) -> None:
+    texts = _texts(True)[language]
+    assert len(texts) == 21
+    wrong = [text for kind, text in texts if classify(text) != kind]
+    assert len(wrong) <= 2, wrong
+
+
+def test_each_language_has_a_file_and_texts() -> None:
+    assert {*_texts(True), "en"} == set(languages())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Es tut mir leid, I don't know.", "knowledge"),
+        ("申し訳ありません、I don't know the answer.", "knowledge"),
+        ("对不起, I can't help with that.", "unethical"),
+        ("No data.", "knowledge"),
+        ("No se data con exactitud.", "answer"),  # Spanish, where it says no such thing
+        ("Es tut mir leid, ich weiß es nicht. But she was born in Cork.", "answer"),
+        ("Ich wei\u00df es nicht, a\u0308hnlich wie du.", "knowledge"),
+    ],
+)
+def test_languages_that_change_or_are_alike(text: str, expected: str) -> None:
+    assert classify(text) == expected

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clone import ROOT
-from lunar.plan.imports import imported_modules
+from lunar.plan.imports import files_read, imported_modules, library_files
 from shipped import PLUGINS
 
 SCRIPTS = ROOT / "scripts"
@@ -52,6 +52,32 @@ def test_imports_of_packages(tmp_path: Path) -> None:
     ]
 
 
+def test_files_that_a_module_reads_are_inputs_too(tmp_path: Path) -> None:
+    (tmp_path / "lunar/words").mkdir(parents=True)
+    files = {
+        "script.py": "from lunar.a import x\n",
+        "lunar/a.py": 'INPUT_FILES = "words/*.toml"\ndef x():\n    INPUT_FILES = "*.txt"\n',
+        "lunar/b.txt": "",
+        "lunar/words/one.toml": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    def names() -> list[str]:
+        files_read.cache_clear()
+        return [str(Path(path).relative_to(tmp_path)) for path in library_files(tmp_path / "script.py")]
+
+    assert names() == ["lunar/a.py", "lunar/words/one.toml"]
+    (tmp_path / "lunar/words/two.toml").write_text("")
+    assert names() == ["lunar/a.py", "lunar/words/one.toml", "lunar/words/two.toml"]
+
+
+def test_patterns_of_refusals_are_inputs_of_what_classifies() -> None:
+    kept = {str(path) for path in (SCRIPTS / "lunar/metrics/refusals").iterdir()}
+    assert len(kept) > 7 and kept <= set(library_files(SCRIPTS / "evaluate_attack.py", "lunar.metrics.outcomes"))
+    assert not kept & set(library_files(SCRIPTS / "prepare_data.py"))
+
+
 def test_imports_of_the_shipped_scripts() -> None:
     def names(script: str, *more: str) -> set[str]:
         found = (Path(path).relative_to(SCRIPTS / "lunar") for path in imported_modules(SCRIPTS / script, *more))
@@ -66,7 +92,7 @@ def test_imports_of_the_shipped_scripts() -> None:
     # The checks of the data must run where torch is not installed, and not again when the model code changes.
     data = {"data/__init__", "data/rows", "files"}
     assert names("prepare_data.py") == data
-    assert names("rename_subjects.py") == data | {"data/forget_sets", "data/subjects"}
+    assert names("rename_subjects.py") == data | {"data/forget_sets", "data/subjects", "data/words"}
     # Nor may anything be made again for a change of what reads the configuration.
     assert not [path.name for path in SCRIPTS.glob("*.py") if "plan/experiments" in names(path.name)]
 
