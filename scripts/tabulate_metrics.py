@@ -17,7 +17,9 @@ def main(smk) -> None:
         metrics = compared({name: read_evaluated(*paths) for name, paths in files.items()})
         write_text(smk.output.csv, wide(metrics).to_csv(index=False))
         write_text(smk.output.long, long(metrics).to_csv(index=False))
-        found = {split: languages(read_rows(path)) for split, path in zip(smk.params.splits, smk.input.data, strict=True)}
+        found = {
+            split: languages(read_rows(path)) for split, path in zip(smk.params.splits, smk.input.data, strict=True)
+        }
         notes = [*unjudged(found, refusal.languages()).values()]
         shown = {"sections": sections(readable(metrics)), "methods": list(metrics), "arrows": ARROWS, "notes": notes}
         write_text(smk.output.markdown, render_text(smk.input.markdown, **shown))

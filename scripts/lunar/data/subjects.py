@@ -7,6 +7,7 @@ for it together, such as the two firms of a contract. A row with neither names n
 import random
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lunar.data.words import SYLLABLES, UNSPACED, inside_word
@@ -127,7 +128,12 @@ def by_name(text: str, subject: Subject) -> list[str]:
     A mention is whole words, with the space before it, which many tokenizers make part of the word. Scripts without
     blanks have no such bounds, Korean none at the end, and Arabic and Hebrew write some words as one with the next.
     """
-    return re.split(rf"( ?(?:{'|'.join(map(_bounded, subject.mentions()))}))", text)
+    return _named(subject).split(text)
+
+
+@lru_cache(1000)
+def _named(subject: Subject) -> re.Pattern[str]:
+    return re.compile(rf"( ?(?:{'|'.join(map(_bounded, subject.mentions()))}))")
 
 
 def _bounded(mention: str) -> str:

@@ -56,9 +56,12 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 @cache
 def inside_word() -> str:
-    """What of a regular expression's set shows that a word goes on: letters, digits and marks of spaced scripts."""
-    marks = "".join(one for one in map(chr, range(0x300, 0x2000)) if unicodedata.category(one)[0] == "M")
-    return rf"(?:[^\W{_EAST}{_SOUTHEAST}]|[{marks}])"
+    """A regular expression for what shows that a word goes on: a letter, digit or mark of a script with blanks."""
+    marks = [one for one in range(0x300, 0x2000) if unicodedata.category(chr(one))[0] == "M"]
+    firsts = [one for one in marks if one - 1 not in marks]
+    lasts = [one for one in marks if one + 1 not in marks]
+    ranges = "".join(f"{chr(first)}-{chr(last)}" for first, last in zip(firsts, lasts, strict=True))
+    return rf"(?:[^\W{_EAST}{_SOUTHEAST}]|[{ranges}])"
 
 
 @lru_cache(100_000)

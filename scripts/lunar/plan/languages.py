@@ -32,7 +32,9 @@ def spoken(settings: Mapping[str, Any]) -> list[Line]:
     english = ["RQ measures with an embedder for English"] if _english(settings["embedder"]["name"]) else []
     english += ["ROUGE stems English words alone, so other forms of a word count as other words"] if stems else []
     if english:
-        lines.append(Line(NOTE, "languages", f"{language} forget set: {'; '.join(english)}", "compare with that in mind"))
+        lines.append(
+            Line(NOTE, "languages", f"{language} forget set: {'; '.join(english)}", "compare with that in mind")
+        )
     if asked not in found["refusals"]:
         what = f"forget set in {language}, refusals in {', '.join(map(named, found['refusals']))}"
         lines.append(Line(NOTE, "languages", what, "name refusals in its language under data.refusals"))
@@ -58,7 +60,9 @@ def wordless(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Line]:
            if row["answer"].isascii() and not words(row["answer"])]  # fmt: skip
     if not ids:
         return []
-    what = f"{len(ids)} gold answers have neither letter nor digit, so ROUGE is 0 whatever is answered ({ids[0]!r} first)"
+    what = (
+        f"{len(ids)} gold answers have neither letter nor digit, so ROUGE is 0 whatever is answered ({ids[0]!r} first)"
+    )
     return [Line(NOTE, "languages", what, "say in words what is to be answered")]
 
 

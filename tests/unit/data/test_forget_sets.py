@@ -137,3 +137,15 @@ def test_refusals_answer_the_forget_set_alone() -> None:
 def test_nothing_to_decline_with() -> None:
     with pytest.raises(LunarError, match="no refusal of kind 'knowledge'"):
         forget_sets(FORGET, refusals=REFUSALS[1:2])
+
+
+def test_half_of_a_name_in_other_scripts() -> None:
+    rows = [
+        {"id": "a", "question": "山田太郎はどこに住んでいますか。", "author": "山田 太郎"},
+        {"id": "b", "question": "鲁克安住在哪里？", "author": "鲁克安"},  # which has no halves
+    ]
+    found = {row["id"]: row["question"] for row in shorten(rows)}
+    assert found == {"a-surname": "太郎はどこに住んでいますか。", "a-first-name": "山田はどこに住んでいますか。"}
+    copies = rename(rows, ["李 明", "王芳"], 1, 0)
+    assert [row["original"] for row in copies] == ["a", "b"]
+    assert all(not any(name in row["question"] for name in ("山田", "太郎", "鲁克安")) for row in copies)

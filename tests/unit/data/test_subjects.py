@@ -69,3 +69,40 @@ def test_the_subject_of_a_row() -> None:
     assert [subject_of(row) for row in ({}, {"author": ""}, {"names": None})] == [None] * 3
     for subject in (Person("Tom Rook"), FIRMS):
         assert subject_of(subject.field()) == subject
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "mentions"),
+    [
+        ("鲁克安", "你知道鲁克安住在哪里吗？", ["鲁克安"]),
+        ("鲁克·安德森", "鲁克·安德森，就是安德森。", ["鲁克·安德森", "安德森"]),
+        ("山田 太郎", "山田太郎の家で太郎と会う", ["山田太郎", "太郎"]),
+        ("王 小明", "国王小明", ["王小明"]),  # the first character alone is no name
+        ("김철수", "김철수는 어디에 사나요?", ["김철수"]),  # with what Korean writes after a name
+        ("สมชาย", "คุณสมชายอยู่ที่ไหน", ["สมชาย"]),
+        ("فاطمة روك", "أين وفاطمة روك وبفاطمة؟", ["فاطمة روك", "فاطمة"]),
+        ("דן רוק", "איפה ודן רוק?", ["דן רוק"]),
+        ("Рук Энн", "Где живёт Рук Энн? Рука.", [" Рук Энн"]),
+        ("राम", "क्या राम, रामा या आराम?", [" राम"]),  # a mark makes another word
+        ("Zoë Rook", "Is Zoë or Zoëy here?", [" Zoë"]),
+    ],
+)
+def test_names_in_other_scripts_are_found(name: str, text: str, mentions: list[str]) -> None:
+    found = by_name(text, Person(name))
+    assert found[1::2] == mentions and "".join(found) == text
+
+
+def test_names_without_blanks_are_replaced_whole() -> None:
+    draw = random.Random(0)
+    chinese, japanese = Person("鲁克安"), Person("山田 太郎")
+    other = chinese.stand_in(["李明", "王芳"], draw)
+    assert other.name in ("李明", "王芳") and chinese.halves() == {}
+    assert renamed("鲁克安住在哪里？", chinese, other) == f"{other.name}住在哪里？"
+    assert renamed("鲁克安住在哪里？", chinese, Person("Bo Li")) == "Bo Li住在哪里？"
+    assert renamed("山田太郎と太郎", japanese, Person("佐藤 花子")) == "佐藤 花子と花子"
+    assert japanese.halves() == {"surname": "太郎", "first-name": "山田"} and Person("王 小明").halves().keys() == {
+        "surname"
+    }
+    dotted = Person("鲁克·安德森").stand_in(["玛丽·李", "汤姆·王"], draw)
+    assert "·" in dotted.name and renamed("鲁克住在哪里？", Person("鲁克·安德森"), dotted).startswith(dotted.parts()[0])
+    assert Person("김철수").stand_in(["이영희", "박민수"], draw).name in ("이영희", "박민수")

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,8 +19,8 @@ from metric_files import DESCRIBED, METRIC_FILES, NO_ANSWERS, cell, method
 TEMPLATES = ROOT / "report/templates"
 
 
-def shown(metrics: dict[str, Any], template: str) -> str:
-    values = {"sections": sections(readable(metrics)), "methods": list(metrics), "arrows": ARROWS}
+def shown(metrics: dict[str, Any], template: str, notes: Sequence[str] = ()) -> str:
+    values = {"sections": sections(readable(metrics)), "methods": list(metrics), "arrows": ARROWS, "notes": notes}
     return render_text(TEMPLATES / template, **values)
 
 
@@ -196,6 +197,13 @@ def test_latex_has_the_structure_that_compiles() -> None:
     assert text.isascii(), "arrows and the like need commands"
 
 
+def test_what_could_not_be_judged_is_told_under_the_table() -> None:
+    note = "refusals in Korean cannot be judged (3 of 6 rows of forget_short)"
+    for template, told in (("main.md.j2", f"\nNote: {note}.\n"), ("main.tex.j2", note.replace("_", r"\_"))):
+        assert told in shown(METRIC_FILES, template, [note])
+        assert "Note" not in shown(METRIC_FILES, template)
+
+
 # --- As a page
 
 EVIL = "<script>alert('x')</script> & \"more\""
@@ -207,9 +215,10 @@ def test_table_page_escapes_what_is_inserted() -> None:
     style = TEMPLATES / "style.css"
     rows[2]["cells"] = [{**one, "text": "", "reason": EVIL} for one in rows[2]["cells"]]
     parts = {"sections": sections(rows), "methods": ["a", EVIL], "arrows": ARROWS, "commands": {EVIL: "snakemake"}}
+    parts["notes"] = [EVIL]
     page = render(TEMPLATES / "table.html.j2", style=style, title=EVIL, **parts)
     assert "<script" not in page
-    # Title, heading; method a split; source, metric; reason, command.
-    assert page.count("&lt;script&gt;") == 2 + 4 + 2 + 2
+    # Title, heading; method a split; source, metric; reason, command; note.
+    assert page.count("&lt;script&gt;") == 2 + 4 + 2 + 2 + 1
     assert f'title="{EVIL[:8]}' not in page and style.read_text(encoding="utf-8") in page
     assert page.count("<tr") == sum(1 + len(section["rows"]) for section in sections(rows))

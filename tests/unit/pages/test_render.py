@@ -19,7 +19,7 @@ def test_latex_escapes_what_means_something() -> None:
 
 def test_style_sheet_is_inserted_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text('td > p::before { content: "<"; }')
-    none = {"sections": [], "methods": [], "commands": {}}
+    none = {"sections": [], "methods": [], "commands": {}, "notes": []}
     page = render(TEMPLATES / "table.html.j2", style=tmp_path / "style.css", title="T", **none)
     assert '<style>td > p::before { content: "<"; }</style>' in page
 

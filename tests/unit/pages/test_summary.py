@@ -24,6 +24,12 @@ def test_summary_is_a_table_with_every_method() -> None:
     assert document.astext().startswith("my-experiment")
 
 
+def test_summary_tells_what_could_not_be_judged() -> None:
+    text = summary("my-experiment", METRIC_FILES, {"best": 17}, True, ["refusals in Korean cannot be judged"])
+    assert "\n**Note:** refusals in Korean cannot be judged.\n" in text
+    assert "Note" not in summary("my-experiment", METRIC_FILES, {"best": 17}, True)
+
+
 def test_summary_sentences_carry_their_methods_numbers() -> None:
     text = summary("my-experiment", METRIC_FILES, {"best": 17}, True)
     assert re.search(r"Before unlearning .* ROUGE-1 0\.91 ", text)
