@@ -22,6 +22,22 @@ def test_content_tokens(chat) -> None:
     assert text.replace(" ", "") == "livesBirkdale,since1990."
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "expected"),
+    [
+        ("鲁克安住在哪里？", "鲁克安住在塔恩镇。", "塔恩镇"),
+        ("루크는 어디에 사나요?", "루크는 타른 시에 산다, 1990.", "타른시에산다,1990."),
+        ("Где живёт Рук?", "Рук живёт в Тарне.", "Тарне."),
+    ],
+)
+def test_content_in_other_scripts(chat, question: str, answer: str, expected: str) -> None:
+    row = {"question": question, "answer": answer}
+    offsets = chat.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    kept = {place for position in content(chat, row) for place in range(*offsets[position])}
+    said = "".join(one for place, one in enumerate(answer) if place in kept).replace(" ", "")
+    assert set(expected) - set(".,") <= set(said) and not set(said) & (set(answer) - set(expected) - set(" .,"))
+
+
 @torch.no_grad()
 def test_lens(target) -> None:
     row = target.rows["forget"][0]

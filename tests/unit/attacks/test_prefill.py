@@ -40,6 +40,20 @@ def test_gold_words_of_short_answers(target: Target) -> None:
         make("prefill", words=2).run(target)
 
 
+@pytest.mark.parametrize(
+    ("answer", "given", "rest"),
+    [
+        ("鲁克安住在塔恩镇。", "鲁克安", "住在塔恩镇。"),
+        ("「鲁克」住在1961年", "「鲁克」", "住在1961年"),
+        ("Рук живёт в Тарне.", "Рук живёт в", "Тарне."),
+        ("AI公司", "AI公", "司"),
+        ("塔", "", "塔"),
+    ],
+)
+def test_gold_words_in_other_scripts(answer: str, given: str, rest: str) -> None:
+    assert make("prefill", words=2 if "「" in answer or "AI" in answer else 3).parts({"answer": answer}) == (given, rest)
+
+
 @pytest.mark.parametrize("settings", [{}, {"text": "Sure:", "words": 2}, {"words": 0}, {"text": " "}])
 def test_either_a_text_or_words(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -20,6 +20,7 @@ def target(asked: Target) -> Target:
         ("initial", "Haruto Minazawa", "H. Minazawa"),
         ("initial", "Minazawa", "Minazawa"),
         ("initial", "Ana Maria Ezeobi", "A. Ezeobi"),
+        ("initial", "山田 太郎", "山田 太郎"),  # an initial is a letter
     ],
 )
 def test_spelling(form: str, name: str, spelt: str) -> None:
