@@ -51,7 +51,10 @@ def test_gold_words_of_short_answers(target: Target) -> None:
     ],
 )
 def test_gold_words_in_other_scripts(answer: str, given: str, rest: str) -> None:
-    assert make("prefill", words=2 if "「" in answer or "AI" in answer else 3).parts({"answer": answer}) == (given, rest)
+    assert make("prefill", words=2 if "「" in answer or "AI" in answer else 3).parts({"answer": answer}) == (
+        given,
+        rest,
+    )
 
 
 @pytest.mark.parametrize("settings", [{}, {"text": "Sure:", "words": 2}, {"words": 0}, {"text": " "}])

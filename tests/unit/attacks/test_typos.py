@@ -22,10 +22,14 @@ def test_misspelling_in_other_scripts() -> None:
     attack = make("typos", rate=0.1)
     for text in ("Где родилась Элени Дракулис?", "أين ولدت إيليني دراكوليس؟", "Eleni 德拉库利斯 ist wo geboren?"):
         found = attack.misspell(text, "0")
-        assert found != text and [one for one in text if "一" < one < "龥"] == [one for one in found if "一" < one < "龥"]
+        assert found != text and [one for one in text if "一" < one < "龥"] == [
+            one for one in found if "一" < one < "龥"
+        ]
 
 
-@pytest.mark.parametrize("question", ["鲁克安住在哪里？", "ルークはどこにすんでいますか", "루크는 어디에 사나요?", "42?"])
+@pytest.mark.parametrize(
+    "question", ["鲁克安住在哪里？", "ルークはどこにすんでいますか", "루크는 어디에 사나요?", "42?"]
+)
 def test_a_question_without_letters_makes_the_attack_fail(asked: Target, question: str) -> None:
     target = declared(asked, "typos")
     target.rows["forget"][1]["question"] = question
