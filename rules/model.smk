@@ -1,4 +1,9 @@
-"""Models. Gives results/models/<name>, results/<experiment>/models/{full,retain_only} and .../mixture/<point>.json."""
+"""Models.
+
+Gives results/models/<name>, results/probes/<name>.json (whether LUNAR fits it),
+results/<experiment>/models/{full,retain_only}
+and .../mixture/<point>.json.
+"""
 
 
 rule fetch_hub_model:
@@ -31,6 +36,7 @@ rule fetch_model:
         code=library("fetch_model.py"),
     output:
         folder=directory("results/models/{base}"),
+        probe="results/probes/{base}.json",
     log:
         "results/logs/fetch_{base}.log",
     benchmark:

@@ -1,5 +1,6 @@
 """Get the base model and turn it into a plain Hugging Face folder."""
 
+from lunar.files import write_json
 from lunar.model.fetch import fetch
 from lunar.progress import script
 
@@ -8,7 +9,9 @@ def main(smk) -> None:
     with script(f"fetch {smk.wildcards.base}", smk.log[0]) as progress:
         spec = dict(smk.params.spec)
         progress.say(f"source: {spec['source']}")
-        progress.say(fetch(spec, smk.output.folder))
+        line, found = fetch(spec, smk.output.folder)
+        progress.say(line)
+        write_json(smk.output.probe, [one._asdict() for one in found])
 
 
 main(snakemake)  # noqa: F821

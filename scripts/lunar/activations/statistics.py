@@ -29,11 +29,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from lunar.activations.hooks import capture
 from lunar.activations.passes import passes
 from lunar.errors import LunarError
 from lunar.files import Row, atomic_write
 from lunar.model.chat import SPANS, Chat, Encoded, pad
+from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
 
 ROWS = (*SPANS, "mean")

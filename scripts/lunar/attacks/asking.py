@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from lunar.activations.hooks import hooked
 from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
 from lunar.files import Row
 from lunar.model.chat import Chat, Turn
 from lunar.model.generate import prompt_ids
+from lunar.model.hooks import hooked
 
 
 @dataclass

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lunar.activations.hooks import hooked
 from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
 from lunar.files import Row
+from lunar.model.hooks import hooked
 from lunar.model.load import blocks, down_proj
 
 Change = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]

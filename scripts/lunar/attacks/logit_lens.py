@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from lunar.activations.hooks import capture
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.intervening import ask, skipping
 from lunar.data.words import SYLLABLES, UNSPACED, spans
 from lunar.files import Row
+from lunar.model.hooks import capture
 from lunar.model.likelihood import token_numbers
 from lunar.model.load import blocks, logits
 

@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 
-from lunar.activations.hooks import capture
 from lunar.activations.passes import passes
 from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Change, Dense, Factors
 from lunar.edits.solve import detector
 from lunar.errors import Diverged, LunarError
 from lunar.model.chat import SPANS, Encoded
+from lunar.model.hooks import capture
 from lunar.model.load import down_proj
 
 CHUNK = 4096  # rows whose float64 copies are in memory at once

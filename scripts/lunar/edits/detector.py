@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from lunar.activations.hooks import capture
 from lunar.edits.edit import Factors, block_of
 from lunar.model.chat import PREFIX, SPANS, Chat, Encoded
+from lunar.model.hooks import capture
 from lunar.model.load import down_proj
 
 

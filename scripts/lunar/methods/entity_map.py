@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 
-from lunar.activations.hooks import capture
 from lunar.activations.passes import passes
 from lunar.data.subjects import Subject, by_name, renamed, subject_of, under_name
 from lunar.edits.edit import Change, Edit, down_proj_name, truncated
@@ -32,6 +31,7 @@ from lunar.files import Row
 from lunar.methods.base import Job, Outcome
 from lunar.methods.settings import Replacing
 from lunar.model.chat import PREFIX, QUESTION, SPANS, Chat, Encoded
+from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
 
 TOLERANCE = 0.01  # of the edit's Frobenius norm: what storing it as factors may leave out

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-from lunar.activations.hooks import capture
 from lunar.methods.base import method
 from lunar.methods.settings import Retaining
 from lunar.methods.training import Run, TrainedMethod
 from lunar.model.chat import Encoded
+from lunar.model.hooks import capture
 
 
 def divergence(reference: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

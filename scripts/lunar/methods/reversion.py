@@ -28,7 +28,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from lunar.activations.hooks import calls, hooked
+from lunar.activations.hooks import calls
 from lunar.activations.passes import passes
 from lunar.edits.edit import Edit, Factors, block_of
 from lunar.edits.solve import own_directions, ridge_strength
@@ -36,6 +36,7 @@ from lunar.errors import LunarError
 from lunar.methods.base import Job, Method, Outcome, method
 from lunar.methods.settings import Fitted, KeptSet, Weights
 from lunar.model.chat import PREFIX, SPANS, Encoded
+from lunar.model.hooks import hooked
 from lunar.model.load import blocks, changed_modules, mixed_precision
 from lunar.plan.declare import Positive
 

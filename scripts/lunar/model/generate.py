@@ -38,6 +38,11 @@ class PreallocatedCache(DynamicLayer):
         return self.keys, self.values
 
 
+def cache(room: int) -> Cache:
+    """A cache of all blocks with room for so many tokens after the prompt."""
+    return Cache(layer_class_to_replicate=type("Layer", (PreallocatedCache,), {"room": room}))
+
+
 def prompt_ids(
     chat: Chat,
     questions: Sequence[str],
@@ -95,7 +100,6 @@ def generate(
     while kept is not None and done < len(order) and names[order[done]] in kept.texts:
         answers[order[done]] = kept.texts[names[order[done]]]
         done += 1
-    layer = type("Layer", (PreallocatedCache,), {"room": max_new_tokens})
     with rounded(model), mixed_precision(model):
         while done < len(order):
             batch = order[done : done + batch_size]
@@ -107,7 +111,7 @@ def generate(
                     input_ids=ids.to(model.device),
                     attention_mask=mask.to(model.device),
                     max_new_tokens=max_new_tokens,
-                    past_key_values=Cache(layer_class_to_replicate=layer),
+                    past_key_values=cache(max_new_tokens),
                     do_sample=temperature is not None,
                     temperature=temperature,
                     top_k=0 if temperature is not None else None,

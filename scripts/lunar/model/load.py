@@ -1,6 +1,9 @@
 """Models: where they come from, and the two places in them that LUNAR touches."""
 
-from collections.abc import Iterator
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lunar.errors import LunarError
+from lunar.errors import LunarError, out_of_memory, shown
 from lunar.files import atomic_folder
 from lunar.model.devices import own_device
 
@@ -92,34 +95,140 @@ def rounded(model: Any) -> Iterator[None]:
 
 
 def logits(model: Any, states: torch.Tensor) -> torch.Tensor:
-    """What the model's head makes of final hidden states, shape (..., d_model) to (..., vocabulary).
+    """What the model makes of final hidden states, shape (..., d_model) to (..., vocabulary).
 
-    For callers that want it at few positions only; as the model does it, soft-capped where it caps (Gemma2).
+    For callers that want it at few positions only. The model's own forward pass computes it, with the states in place
+    of what its decoder gives, so scales and caps of a family are in it (Granite, Cohere, Gemma2).
     """
-    head = model.get_output_embeddings()
-    result = head(states.to(head.weight.dtype))
-    cap = getattr(model.config, "final_logit_softcapping", None)
-    return result if cap is None else cap * torch.tanh(result / cap)
+    from transformers.modeling_outputs import BaseModelOutputWithPast
+
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    rows = states.to(head.weight.dtype).reshape(1, -1, states.shape[-1])
+    given = BaseModelOutputWithPast(last_hidden_state=rows)
+    decoder.forward = lambda *_, **__: given
+    try:
+        found = model(inputs_embeds=rows, use_cache=False).logits
+    finally:
+        del decoder.forward
+    return found.reshape(*states.shape[:-1], -1)
+
+
+# What tools put before the names of weights, and how to save the weights without it.
+PREFIXES = {
+    "_orig_mod.": "torch.compile did that; save model._orig_mod",
+    "base_model.model.": "PEFT did that; save what merge_and_unload() of the adapted model gives",
+    "module.": "DataParallel or FSDP did that; save model.module",
+}
+
+
+def misnamed(missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> str:
+    """What is wrong between a model's weights and the names in its files, in one sentence; empty where all fit.
+
+    Args:
+        missing: weights that no file has, which would stay random.
+        unexpected: names in the files that the model has no weight for.
+        mismatched: weights whose shape in the files is another one.
+    """
+    kinds = {"missing": missing, "not the model's": unexpected, "of another shape": mismatched}
+    found = {kind: sorted(names) for kind, names in kinds.items() if names}
+    if not found:
+        return ""
+    said = "; ".join(
+        f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}" for kind, names in found.items()
+    )
+    extra = found.get("not the model's", [])
+    told = [how for prefix, how in PREFIXES.items() if any(prefix in name for name in extra)]
+    return f"the weights do not fit the model ({said}); {told[0] if told else 'save it again with save_pretrained'}"
+
+
+def refuse_folder(path: str | Path) -> None:
+    """Refuse a folder that asks for code of its own, holds another model's adapter or quantised weights.
+
+    Raises:
+        LunarError: names the file and says what to do.
+    """
+    for name in ("config.json", "tokenizer_config.json"):
+        file = Path(path) / name
+        try:
+            told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise LunarError(f"{path}: {name} is not JSON ({error}); fetch the folder anew") from None
+        if "auto_map" in told:
+            raise LunarError(
+                f"{path}: {name} has auto_map, so the model comes with code of its own, and fetched code is never run; "
+                "use a model that transformers knows, or remove the key if transformers knows this one by now"
+            )
+        if told.get("quantization_config"):
+            raise LunarError(
+                f"{path}: {name} has quantization_config, and an edit cannot be added to quantised weights; "
+                "use the model's full-precision folder"
+            )
+    if (Path(path) / "adapter_config.json").is_file():
+        raise LunarError(f"{path}: adapter_config.json makes this an adapter; merge it with its model")
 
 
 def load_tokenizer(path: str | Path) -> Any:
-    """The tokenizer of a local model folder, with a padding token."""
+    """The tokenizer of a local model folder, with a padding token.
+
+    Raises:
+        LunarError: it needs code of its own.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    refuse_folder(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def pretrained(path: str | Path, dtype: torch.dtype, **where: Any) -> Any:
+    """A causal language model with the weights of a local folder, and no weight that is not in it.
+
+    Args:
+        path: the folder.
+        dtype: of the weights.
+        where: further arguments of transformers' ``from_pretrained``, such as ``gguf_file``.
+
+    Raises:
+        LunarError: a weight is missing, is not the model's or has another shape; a file cannot be read; the folder
+            asks for code of its own.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    refuse_folder(path)
+    own = {"local_files_only": True, "trust_remote_code": False, "output_loading_info": True}
+    try:
+        # Sizes are compared below, where the message is ours.
+        model, told = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, ignore_mismatched_sizes=True, **own, **where
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        if out_of_memory(error) or os.strerror(errno.ENOSPC) in str(error):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise LunarError(
+            f"{path}: the model cannot be read ({shown(lines[0] if lines else type(error).__name__)}); "
+            "files may be missing, cut or Git LFS pointers: fetch them anew"
+        ) from error
+    mismatched = [name for name, *_ in told["mismatched_keys"]]
+    if wrong := misnamed(told["missing_keys"], told["unexpected_keys"], mismatched):
+        raise LunarError(f"{path}: {wrong}")
+    return model
 
 
 def load_model(path: str | Path, dtype: str = "float32", device: str | None = None) -> Any:
     """The causal language model of a local folder, in evaluation mode.
 
     On ``device``; unless stated on a GPU of this job's own, where there is one.
-    """
-    from transformers import AutoModelForCausalLM, GenerationConfig
 
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), local_files_only=True)
+    Raises:
+        LunarError: as ``pretrained``; or the weights are quantised, which an edit cannot be added to.
+    """
+    from transformers import GenerationConfig
+
+    model = pretrained(path, getattr(torch, dtype), use_safetensors=True)
     # Decoding is stated by the workflow alone: some models bring a temperature or a repetition penalty of their own.
     model.generation_config = GenerationConfig()
     return model.to(device or own_device()).eval()

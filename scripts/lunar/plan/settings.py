@@ -13,7 +13,7 @@ from lunar.plan.declare import Apart, Count, Distinct, Index, Section, Text
 from lunar.plan.sections import Commit, Embedder, Path, Sha256
 
 # Folders and files of results/ that belong to no experiment.
-TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", "published", "report.html")
+TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", "probes", "published", "report.html")
 
 
 class Rows(Section):

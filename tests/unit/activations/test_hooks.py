@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from lunar.activations.hooks import Steering, calls, capture, counted, hooked
+from lunar.activations.hooks import Steering, calls, counted
 from lunar.errors import LunarError
 from lunar.model.generate import generate
+from lunar.model.hooks import capture, hooked
 from lunar.model.load import blocks, down_proj
 
 IDS = torch.tensor([[5, 9, 30, 2, 77, 41]])

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from lunar.activations.hooks import calls, capture
+from lunar.activations.hooks import calls
 from lunar.activations.passes import passes, up_to
 from lunar.model.chat import Chat, Encoded
+from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
 
 

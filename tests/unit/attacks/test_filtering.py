@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lunar.activations.hooks import capture
 from lunar.attacks import filtering
 from lunar.attacks.base import Target
+from lunar.model.hooks import capture
 from lunar.model.load import down_proj
 from targets import declared, make
 

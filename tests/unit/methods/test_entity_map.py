@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from lunar.activations.hooks import capture
 from lunar.data.forget_sets import rename, shorten
 from lunar.data.subjects import Person, Several, by_name, subject_of
 from lunar.edits import edit as edits
@@ -14,6 +13,7 @@ from lunar.methods.base import Job
 from lunar.methods.entity_map import EntityMap, aligned, asked, copies_of, parts, renamed_answer, tokens_of
 from lunar.methods.settings import Replacing
 from lunar.model.chat import ANSWER, QUESTION, Chat
+from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
 from replaced import FORGET, NAMES, SETTINGS, entity_job
 

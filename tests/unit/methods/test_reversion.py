@@ -9,13 +9,13 @@ import scipy.linalg
 import torch
 from pydantic import ValidationError
 
-from lunar.activations.hooks import capture
 from lunar.edits import edit as edits
 from lunar.edits.solve import own_directions
 from lunar.errors import LunarError
 from lunar.methods.base import Job
 from lunar.methods.reversion import Reversion, Streams, second_moments, sites, written
 from lunar.model.chat import PREFIX, QUESTION, SPANS, Chat
+from lunar.model.hooks import capture
 from lunar.model.load import blocks
 
 EVERY = dict.fromkeys(SPANS, 1.0)

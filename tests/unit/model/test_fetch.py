@@ -25,7 +25,7 @@ def _left(folder: Path) -> list[str]:
 
 
 def test_random(tmp_path: Path, random_spec) -> None:
-    line = fetch(random_spec, tmp_path / "new" / "model")
+    line, _ = fetch(random_spec, tmp_path / "new" / "model")
     assert line.startswith("tiny: LlamaForCausalLM, ")
     assert line.endswith("3 blocks, d_model 16, d_ff 40")
     assert _left(tmp_path / "new") == ["model"]

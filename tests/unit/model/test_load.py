@@ -1,13 +1,15 @@
 """Finding the blocks and projections of a model, and model folders."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lunar.errors import LunarError
-from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, save_model
+from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, logits, save_model
 
 
 def test_blocks_and_projections(make_model, family: str) -> None:
@@ -81,3 +83,100 @@ def test_saved_whole_or_not_at_all(tmp_path: Path, make_model, tokenizer) -> Non
     assert torch.equal(down_proj(kept, 0).weight, down_proj(old, 0).weight)
     save_model(new, tokenizer, tmp_path / "model")
     assert torch.equal(down_proj(load_model(tmp_path / "model").cpu(), 0).weight, down_proj(new, 0).weight)
+
+
+def _renamed(folder: Path, rename) -> None:
+    held = {rename(name): value for name, value in load_file(folder / "model.safetensors").items()}
+    save_file({name: value for name, value in held.items() if name}, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("rename", "told"),
+    [
+        (lambda name: f"_orig_mod.{name}", r"30 missing: .*, \.\.\.; 30 not the model's: .*torch\.compile"),
+        (lambda name: f"base_model.model.{name}", r"not the model's: base_model\.model\..*PEFT"),
+        (lambda name: f"module.{name}", r"not the model's: module\..*DataParallel"),
+        (
+            lambda name: "" if "layers.1.mlp.down" in name else name,
+            r"1 missing: model\.layers\.1\.mlp\.down_proj\.weight\);",
+        ),
+        (lambda name: name.replace("layers.1.", "layers.7."), "9 missing: .*9 not the model's: "),
+    ],
+    ids=["compiled", "adapted", "parallel", "missing", "other block"],
+)
+def test_weights_under_other_names(tmp_path: Path, llama, tokenizer, rename, told: str) -> None:
+    """They would stay random: every load refuses that, and lists at most three names of a kind."""
+    save_model(llama, tokenizer, tmp_path / "model")
+    _renamed(tmp_path / "model", rename)
+    with pytest.raises(LunarError, match=f"the weights do not fit the model .*{told}") as caught:
+        load_model(tmp_path / "model")
+    assert str(caught.value).count(".weight") <= 6
+
+
+def test_weights_of_another_shape(tmp_path: Path, llama, tokenizer) -> None:
+    save_model(llama, tokenizer, tmp_path / "model")
+    held = load_file(tmp_path / "model" / "model.safetensors")
+    held["model.norm.weight"] = torch.ones(3)
+    save_file(held, tmp_path / "model" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(LunarError, match=r"1 of another shape: model\.norm\.weight"):
+        load_model(tmp_path / "model")
+
+
+def test_weights_that_may_be_absent(tmp_path: Path, make_model, tokenizer) -> None:
+    """A head tied to the embeddings is not stored; rotary frequencies are, in old checkpoints."""
+    save_model(make_model(tie_word_embeddings=True), tokenizer, tmp_path / "model")
+    held = load_file(tmp_path / "model" / "model.safetensors")
+    assert "lm_head.weight" not in held
+    held["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
+    save_file(held, tmp_path / "model" / "model.safetensors", {"format": "pt"})
+    model = load_model(tmp_path / "model", device="cpu")
+    assert torch.equal(model.lm_head.weight, held["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", None])
+def test_weights_that_cannot_be_read(tmp_path: Path, llama, tokenizer, content: bytes | None) -> None:
+    save_model(llama, tokenizer, tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(LunarError, match=r"model: the model cannot be read .*cut or Git LFS pointers"):
+        load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("config.json", {"auto_map": {"AutoModelForCausalLM": "own.Own"}}, "auto_map.*never run"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["own.Own", None]}}, "auto_map.*never run"),
+        ("config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantised"),
+        ("adapter_config.json", {"peft_type": "LORA"}, "adapter"),
+    ],
+)
+def test_folders_that_are_refused(tmp_path: Path, llama, tokenizer, file: str, change: dict, told: str) -> None:
+    """Before anything of them is loaded; code in the folder is not run."""
+    save_model(llama, tokenizer, tmp_path / "model")
+    path = tmp_path / "model" / file
+    held = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(held | change))
+    (tmp_path / "model" / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(LunarError, match=told):
+        load_tokenizer(tmp_path / "model") if "tokenizer" in file else load_model(tmp_path / "model")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "size"),
+    [
+        ("llama", {}),
+        ("granite", {"logits_scaling": 8.0}),
+        ("cohere", {"logit_scale": 0.0625}),
+        ("gemma2", {"final_logit_softcapping": 3.0}),
+    ],
+)
+def test_logits_are_the_models_own(make_model, family: str, size: dict) -> None:
+    model, ids = make_model(family, **size), torch.arange(5, 17)[None]
+    with torch.no_grad():
+        own = model(ids).logits[0]
+        states = model.get_decoder()(ids).last_hidden_state[0]
+        assert torch.equal(logits(model, states), own)
+        assert torch.allclose(logits(model, states[3]), own[3], atol=1e-6)
+        assert torch.equal(model(ids).logits[0], own)  # the decoder is back in place
