@@ -19,12 +19,14 @@ def main(smk) -> None:
         figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.9))
         numbers = {}
         first = next(iter(loaded))
-        for layer in map(edits.block_of, loaded[first][0]):
+        for layer in dict.fromkeys(map(edits.block_of, loaded[first][0])):
             original = torch.linalg.svdvals(down_proj(model, layer).weight.detach().float())
             left.plot(range(1, len(original) + 1), original, color="#4D4D4D", label=f"original weight, layer {layer}")
             numbers |= {"layer": layer, "largest_original": float(original[0])}
         for number, (name, (edit, _)) in enumerate(loaded.items()):
             for module, factors in edit.items():
+                if not module.endswith("down_proj"):
+                    continue  # the weight of a norm behind it
                 values = factors.singular_values()
                 style = method_style(name)
                 label = f"{name}, layer {edits.block_of(module)}"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lunar.errors import LunarError
+from lunar.model.arrival import arrival
 from lunar.model.hooks import Hook, hooked
 from lunar.model.load import down_proj
 
@@ -36,10 +37,11 @@ def counted(modules: Sequence[nn.Module]) -> Iterator[list[int]]:
 
 
 class Steering:
-    """Adds a vector to a ``down_proj`` output while prompts are processed, never while decoding.
+    """Adds a vector to the residual stream where a block's MLP does, while prompts are processed, never while decoding.
 
-    Adding at ``down_proj`` is adding to the residual stream after its block, at the place that an edit of its
-    weight can reach. ``arm`` is called before each batch; the first forward pass after it is the prompt's.
+    It is added to what ``down_proj`` gives, or to what a norm behind it gives, so that the stream receives it whole:
+    what an edit of the block's weights is to do. ``arm`` is called before each batch; the first forward pass after it
+    is the prompt's.
 
     Attributes:
         batches: how often it was armed.
@@ -48,9 +50,9 @@ class Steering:
 
     def __init__(self, model: Any, layer: int, vector: torch.Tensor) -> None:
         """``vector``: shape (d_model,), already multiplied by the coefficient."""
-        module = down_proj(model, layer)
-        self._vector = vector.to(device=module.weight.device, dtype=module.weight.dtype)
-        self._hooked = hooked(after=[(module, self._add)])
+        way, weight = arrival(model, layer), down_proj(model, layer).weight
+        self._vector = way.to_give(vector).to(device=weight.device, dtype=weight.dtype)
+        self._hooked = hooked(after=[(way.module, self._add)])
         self._armed = False
         self.batches = 0
         self.fired = 0

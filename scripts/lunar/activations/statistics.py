@@ -18,13 +18,23 @@ mean.<site>.<tokens>       (L, d)     mean over prompts of the activation at ``r
                                       averaged over the ``prompt``; float64
 sample                     (n, L, d)  residual stream at the last prompt token of the first n prompts; float32
 =========================  =========  ===========================================================================
+
+Where something stands between ``down_proj`` and the stream (``lunar.model.arrival``), ``mean.down_proj`` is of what the
+stream receives, and the file says what stands there. Behind a norm the sums are over ``h / rms(y)``, y the output of
+``down_proj``: what the stream receives is linear in that.
+
+=========================  =========  ===========================================================================
+factor.<layer>             () or (d,) what the stream receives of the output or of the norm's; float64
+norm.<layer>.<name>        (d,)       the norm's weight times the factor, by the name the block has for it; float64
+weight.<layer>             (d, f)     with a norm: the weight of ``down_proj``; float32
+=========================  =========  ===========================================================================
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -32,9 +42,27 @@ from safetensors.torch import load_file, save_file
 from lunar.activations.passes import passes
 from lunar.errors import LunarError
 from lunar.files import Row, atomic_write
+from lunar.model.arrival import Arrival, arrivals
 from lunar.model.chat import SPANS, Chat, Encoded, pad
 from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
+
+
+class Behind(NamedTuple):
+    """What stands behind a ``down_proj``; as listed at the top of this module.
+
+    Attributes:
+        factor: 1 where there is none.
+        name: of the norm; empty where there is none.
+        norm: None where there is none.
+        weight: None where there is no norm.
+    """
+
+    factor: torch.Tensor
+    name: str = ""
+    norm: torch.Tensor | None = None
+    weight: torch.Tensor | None = None
+
 
 ROWS = (*SPANS, "mean")
 SITES = ("residual", "down_proj")
@@ -87,6 +115,15 @@ class Statistics:
         """Number of tokens of spans."""
         return sum(int(self.tensors[f"tokens.{span}"]) for span in spans)
 
+    def behind(self, block: int) -> Behind | None:
+        """What stands between a block's ``down_proj`` and the stream; None where nothing does."""
+        factor = self.tensors.get(f"factor.{block}")
+        for key, norm in self.tensors.items():
+            if key.startswith(f"norm.{block}."):
+                one = torch.ones((), dtype=torch.float64) if factor is None else factor
+                return Behind(one, key.split(".", 2)[2], norm, self.tensors[f"weight.{block}"])
+        return None if factor is None else Behind(factor)
+
     def mean(self, site: str, tokens: str) -> torch.Tensor:
         """Mean activation, a row a block, float64 of shape (blocks, d_model).
 
@@ -105,7 +142,8 @@ class Statistics:
     def __add__(self, other: "Statistics") -> "Statistics":
         """The sums over tokens of both sets as if they were one; means and sample are left out."""
         summed = [name for name in self.tensors if name.startswith(("gram.", "sum.", "tokens."))]
-        return Statistics({name: self.tensors[name] + other.tensors[name] for name in summed})
+        same = {name: value for name, value in self.tensors.items() if name.startswith(("factor.", "norm.", "weight."))}
+        return Statistics({name: self.tensors[name] + other.tensors[name] for name in summed} | same)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, whole or not at all."""
@@ -116,6 +154,18 @@ class Statistics:
     def load(cls, path: str | Path) -> "Statistics":
         """Read a file that ``save`` wrote."""
         return cls(load_file(path))
+
+
+def behind_tensors(model: Any, ways: Mapping[int, Arrival]) -> dict[str, torch.Tensor]:
+    """What stands behind ``down_proj`` of the blocks, as a file has it; empty where nothing does."""
+    tensors = {}
+    for layer, way in ways.items():
+        if way.factor is not None:
+            tensors[f"factor.{layer}"] = way.factor.cpu()
+        if way.weight is not None:
+            tensors[f"norm.{layer}.{way.name}"] = way.weight.cpu()
+            tensors[f"weight.{layer}"] = down_proj(model, layer).weight.detach().float().cpu()
+    return tensors
 
 
 @torch.inference_mode()
@@ -151,7 +201,11 @@ def collect(
     }
     kept = torch.zeros(min(sample, len(conversations)), len(layers), width)
     modules = {("residual", la): blocks(model)[la] for la in layers}
-    modules |= {("down_proj", la): down_proj(model, la) for la in layers}
+    ways = arrivals(model)
+    modules |= {("down_proj", la): way.module for la, way in ways.items()}
+    # Behind a norm the output of down_proj itself is read too, for its length.
+    normed = [la for la in gram_layers if ways[la].weight is not None]
+    modules |= {("length", la): down_proj(model, la) for la in normed}
     watch = partial(capture, modules, {la: down_proj(model, la) for la in gram_layers})
     done = 0
     for batch, (outputs, inputs) in passes(model, conversations, watch, pad_id=pad_id, batch_size=batch_size):
@@ -161,7 +215,10 @@ def collect(
         lengths = torch.tensor([c.prompt_length for c in chosen], device=device)
         rows = torch.arange(len(chosen), device=device)
         in_prompt = (torch.arange(spans.shape[1], device=device) < lengths[:, None]).float()
+        for la in normed:
+            inputs[la] = inputs[la].float() / ways[la].lengths(outputs.pop(("length", la)))[..., None]
         for (site, layer), value in outputs.items():
+            value = ways[layer].received(value) if site == "down_proj" else value
             last = value[rows, lengths - 1].double()
             average = torch.einsum("bt,btd->bd", in_prompt, value.float()).double() / lengths[:, None]
             means[site, "last"][layer] += last.sum(0).cpu()
@@ -184,13 +241,14 @@ def collect(
             sums[layer, "mean"] += h.sum(0)
         done += len(batch)
         progress(done)
-    return Statistics.of(
+    found = Statistics.of(
         {key: value.float() for key, value in gram.items()},
         sums,
         count,
         {key: value / max(1, len(conversations)) for key, value in means.items()},
         kept,
     )
+    return Statistics(found.tensors | behind_tensors(model, {la: ways[la] for la in gram_layers}))
 
 
 def collect_rows(model: Any, chat: Chat, rows: Sequence[Row], **how: Any) -> Statistics:

@@ -5,12 +5,11 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
-from lunar.attacks.base import Target, attack
-from lunar.attacks.intervening import Intervention, Known, projecting
+from lunar.attacks.base import Target, attack, expect
+from lunar.attacks.intervening import Intervention, Known, projecting, writing
 from lunar.attacks.settings import AttackSettings
-from lunar.model.load import blocks, down_proj
+from lunar.model.load import blocks
 
 
 @attack("ablate", needs=("statistics", "layers"))
@@ -19,14 +18,17 @@ class Ablate(Known):
 
     class Settings(AttackSettings):
         where: Literal["edited", "stream"] = Field(
-            description="edited: out of what each edited down_proj gives, its own; stream: all edited blocks' "
+            description="edited: out of what each edited MLP writes, its own; stream: all edited blocks' "
             "directions, out of the residual stream after every block."
         )
 
     def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
         if self.settings.where == "edited":
-            modules: dict[int, nn.Module] = {layer: down_proj(target.model, layer) for layer in vectors}
-            return projecting(target.model, modules, {layer: vector[:, None] for layer, vector in vectors.items()})
+            modules, written = writing(target.model, vectors)
+            for layer, vector in vectors.items():
+                same = float(torch.cosine_similarity(vector, written[layer], dim=0))
+                expect(same > 0.999, f"block {layer} has a factor for each unit, behind which nothing is projected out")
+            return projecting(target.model, modules, {layer: vector[:, None] for layer, vector in written.items()})
         basis = torch.stack(list(vectors.values()), dim=1)
         return projecting(
             target.model, dict(enumerate(blocks(target.model))), dict.fromkeys(range(target.depth), basis)

@@ -25,6 +25,7 @@ from lunar.edits.edit import Edit
 from lunar.errors import LunarError
 from lunar.files import Row, read_json, read_rows
 from lunar.metrics import text
+from lunar.model.arrival import arrival
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
@@ -148,7 +149,8 @@ class Target:
         for layer in self.layers() if {"direction", "blocks"} <= self.settings.keys() else ():
             change = self.edit[edits.down_proj_name(layer)]
             expect(isinstance(change, edits.Factors), f"the direction cannot be told from the entity edit at {layer}")
-            vectors[layer] = change.left[:, -1].double()  # the last of the edits that were composed
+            written = change.left[:, -1].double()  # of the last of the edits that were composed
+            vectors[layer] = arrival(self.model, layer).received(written)
         return vectors
 
     def asked(self) -> dict[str, list[Row]]:

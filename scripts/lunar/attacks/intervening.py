@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
+from lunar.attacks.base import Attack, Attacked, AttackFailed, Target, expect, rouge1
 from lunar.files import Row
+from lunar.model.arrival import arrivals
 from lunar.model.hooks import hooked
 from lunar.model.load import blocks, down_proj
 
@@ -155,6 +156,29 @@ def adding(
     return Intervention(model, modules, lambda block, received, given: given + vectors[block], miss, decoding)
 
 
+def writing(model: Any, vectors: Mapping[int, torch.Tensor]) -> tuple[dict[int, nn.Module], dict[int, torch.Tensor]]:
+    """Where blocks' MLPs write into the stream, and what has to be added there for vectors to be added to it."""
+    ways = arrivals(model, vectors)
+    return (
+        {block: way.module for block, way in ways.items()},
+        {block: way.to_give(vectors[block]) for block, way in ways.items()},
+    )
+
+
+def plainly_written(model: Any, attack: str) -> None:
+    """Refuse an attack that takes what an edit adds to ``down_proj`` for what the stream receives.
+
+    Raises:
+        AttackFailed: a norm stands in between.
+    """
+    for block, way in arrivals(model).items():
+        if way.weight is not None:
+            raise AttackFailed(
+                f"a norm ({way.name}) stands behind down_proj of block {block}, and {attack} reads edits off that "
+                "weight alone; leave it out of attacked.attacks for this model"
+            )
+
+
 def projecting(model: Any, modules: Mapping[int, nn.Module], bases: Mapping[int, torch.Tensor]) -> Intervention:
     """Modules whose output loses its part in a space, at every token of prompt and answer.
 
@@ -219,10 +243,10 @@ def steered(target: Target, most: float, decoding: bool = False) -> tuple[dict[i
     """
     part = {"forget": target.rows["forget"]}
     plain = rouge1(target.answer(part)["forget"])
-    modules = {layer: down_proj(target.model, layer) for layer in target.layers()}
     for factor in (1.0, 2.0, 4.0, 8.0):
-        vectors = {layer: factor * target.known_direction()[layer] for layer in modules}
-        left = rouge1(ask(target, adding(target.model, modules, vectors, decoding), parts=part)[0]["forget"])
+        vectors = {layer: factor * target.known_direction()[layer] for layer in target.layers()}
+        plant = adding(target.model, *writing(target.model, vectors), decoding)
+        left = rouge1(ask(target, plant, parts=part)[0]["forget"])
         if left <= most * plain:
             return vectors, {"plain": plain, "steered": left, "factor": factor}
     expect(False, f"forget ROUGE-1 {plain:.3f} without, {left:.3f} with steering: there is nothing to bring back")
@@ -250,8 +274,7 @@ class Known(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         vectors, found = steered(target, 0.6, self.decoding)
-        modules = {layer: down_proj(target.model, layer) for layer in vectors}
-        plant = adding(target.model, modules, vectors, self.decoding)
+        plant = adding(target.model, *writing(target.model, vectors), self.decoding)
         part = {"forget": target.rows["forget"]}
         rows, proofs = ask(target, plant, self.hook(target, vectors), parts=part)
         back = rouge1(rows["forget"])

@@ -28,6 +28,7 @@ from pydantic import Field
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.intervening import plainly_written
 from lunar.attacks.settings import AttackSettings
 from lunar.data.rows import with_refusals
 from lunar.edits.edit import applied, down_proj_name, weights_kept
@@ -36,6 +37,7 @@ from lunar.methods.base import Job
 from lunar.methods.entity_map import INPUTS, EntityMap, asked, tokens_of
 from lunar.methods.redirecting import Redirector
 from lunar.methods.settings import Redirecting, Replacing
+from lunar.model.arrival import arrival
 from lunar.model.chat import PREFIX, SPANS, Encoded
 from lunar.model.load import down_proj
 from lunar.plan.declare import Count
@@ -64,7 +66,8 @@ def backwards(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor
         shift += (found[block][INPUTS][moved].T @ ways[places[number]][block][moved]).double()
     factor, strength = told.factor, ridge_strength(sums.gram, told.ridge)
     system = sums.gram + strength * torch.eye(len(sums.gram), dtype=torch.float64) + factor * shift
-    return torch.linalg.solve(system, factor * sums.cross).T
+    delta = torch.linalg.solve(system, factor * sums.cross).T
+    return arrival(job.model, block).to_give(delta.T).T
 
 
 def pooled(
@@ -73,14 +76,14 @@ def pooled(
     """What a direction is read from: mean inputs of ``down_proj`` and mean activations, float64 of shapes (d_ff,) and
     (d_model,).
     """
-    weight = down_proj(model, block).weight.detach().double().cpu()
+    weight, way = down_proj(model, block).weight.detach().double().cpu(), arrival(model, block)
     inputs, activations = [], []
     for number, found in tokens_of(model, conversations, [block], pad_id):
         h, stream = (part.double() for part in found[block])
         length = conversations[number].prompt_length
         where = slice(length - 1, length) if tokens == "last" else slice(length)
         inputs.append(h[where].mean(0))
-        activations.append(stream[where].mean(0) if site == "residual" else weight @ inputs[-1])
+        activations.append(stream[where].mean(0) if site == "residual" else way.received(weight @ inputs[-1]))
     return torch.stack(inputs).mean(0), torch.stack(activations).mean(0)
 
 
@@ -97,7 +100,7 @@ def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tens
         means[name] = pooled(job.model, asked, block, how["site"], how["tokens"], job.chat.tokenizer.pad_token_id)
     seen = settings["coefficient"] * (means[how["reference"]][1] - means["forget"][1])
     share = 1 + settings["coefficient"] * float((means[how["reference"]][0] - means["forget"][0]) @ v)
-    return torch.outer(seen / share, v)
+    return torch.outer(arrival(job.model, block).to_give(seen / share), v)
 
 
 @attack("invert", needs=("solved_rows", "harmful", "fictitious", "refusals", "general"), replaces_subject=True)
@@ -117,6 +120,7 @@ class Invert(Attack):
         )
 
     def run(self, target: Target) -> Attacked:
+        plainly_written(target.model, "invert")
         harmless = spread(target.rows["retain"], 16)
         before, names = next_token(target, harmless), [down_proj_name(block) for block in range(target.depth)]
         original, said, rounds = self.original(target), None, []
@@ -203,6 +207,7 @@ class Invert(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """An entity edit made on the spot of gold answers too: its weight comes back, and with it the answers."""
+        plainly_written(target.model, "invert")
         settings = EXPECTED | {"blocks": [target.depth // 10]}
         forget = {"forget": target.rows["forget"]}
         known = rouge1(target.answer(forget)["forget"])

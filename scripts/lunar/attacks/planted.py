@@ -7,7 +7,8 @@ from lunar.activations.statistics import collect
 from lunar.attacks.base import Attack, Attacked, Target, expect, refused, rouge1
 from lunar.attacks.harmless import spread
 from lunar.data.rows import with_refusals
-from lunar.edits.edit import applied, block_of, down_proj_name
+from lunar.edits.arriving import to_weights
+from lunar.edits.edit import applied, block_of
 from lunar.edits.solve import redirect
 from lunar.files import Row
 from lunar.model.chat import SPANS
@@ -79,8 +80,8 @@ def plant(target: Target) -> dict[str, Any]:
     keep = {"forget": {"prefix": 1.0}, "retain": every, "general": every, "declined": {"answer": 1.0}}
     vector = target.known_direction()[layer]
     for share in (0.25, 0.5, 0.75, 1.0):
-        change, _ = redirect([statistics], layer, (share * vector)[None], ["question", "suffix"], keep, 1e-3)
-        edit = {down_proj_name(layer): change}
+        given = ([statistics], layer, (share * vector)[None], ["question", "suffix"], keep, 1e-3)
+        edit = to_weights(redirect(*given)[0], *given)
         with applied(target.model, edit):
             if refused(target.answer({"forget": target.rows["forget"]})["forget"]) >= 0.8:
                 break

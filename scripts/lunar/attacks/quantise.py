@@ -228,6 +228,8 @@ class Quantise(Attack):
         edit = steps = along = changed = 0.0
         moved = entries = 0
         for name, change in target.edit.items():
+            if name not in pairs:
+                continue  # a norm's weight, which is not rounded
             linear, layer = pairs[name]
             delta = change.product().to(linear.weight.device)
             before = nn.Linear(linear.in_features, linear.out_features, bias=False, device="meta")

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect
+from lunar.attacks.intervening import plainly_written
 from lunar.attacks.observing import Observed
 from lunar.attacks.planted import against_planted, judged
 from lunar.attacks.settings import AttackSettings
@@ -49,6 +50,7 @@ class RankOneRemoval(Attack):
         outlier: Positive = Field(description="Robust deviations over the median from which on a block is suspected.")
 
     def run(self, target: Target) -> Attacked:
+        plainly_written(target.model, "rank_one_removal")
         seen = Observed(target, self.settings.prompts, self.settings.tokens)
         if "given_up" in seen.facts:
             return Attacked({name: list(rows) for name, rows in target.unattacked.items()}, seen.facts)

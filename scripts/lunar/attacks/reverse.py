@@ -6,14 +6,13 @@ import torch
 from pydantic import Field
 
 from lunar.attacks.base import Target, attack
-from lunar.attacks.intervening import Intervention, Known, adding
+from lunar.attacks.intervening import Intervention, Known, adding, writing
 from lunar.attacks.settings import AttackSettings
-from lunar.model.load import down_proj
 
 
 @attack("reverse", needs=("statistics", "layers"))
 class Reverse(Known):
-    """``c r`` subtracted at the edited blocks' ``down_proj``, on every token of every prompt (LUNAR, section 4)."""
+    """``c r`` subtracted from what the edited blocks' MLPs write, on every token of every prompt (LUNAR, section 4)."""
 
     class Settings(AttackSettings):
         decoding: bool = Field(description="Whether to subtract at every decoding step too.")
@@ -24,6 +23,5 @@ class Reverse(Known):
         return self.settings.decoding
 
     def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
-        modules = {layer: down_proj(target.model, layer) for layer in vectors}
         opposite = {layer: -vector for layer, vector in vectors.items()}
-        return adding(target.model, modules, opposite, self.decoding)
+        return adding(target.model, *writing(target.model, opposite), self.decoding)

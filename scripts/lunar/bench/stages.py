@@ -16,8 +16,9 @@ from lunar.bench.published_ways import answer_one_by_one, pass_one_by_one
 from lunar.bench.random_inputs import RIDGE, Numbers
 from lunar.bench.size import How
 from lunar.bench.timing import timed
+from lunar.edits.arriving import to_weights
 from lunar.edits.descent import Problem, Stopwatch, descend
-from lunar.edits.edit import down_proj_name, save
+from lunar.edits.edit import save
 from lunar.edits.solve import detector, redirect, ridge_strength
 from lunar.metrics.layer_score import Embed, choose, layer_score
 from lunar.model.chat import Encoded
@@ -233,6 +234,6 @@ def unlearn_author(
         }
     with watches["solve and save"].running():
         keep = {"forget": {"prefix": 1.0}, "retain": {"prefix": 1.0, "question": 1.0, "suffix": 1.0}}
-        edit, _ = redirect([found], best, vectors[best][None], ["question", "suffix"], keep, RIDGE)
-        save({down_proj_name(best): edit}, path)
+        given = ([found], best, vectors[best][None], ["question", "suffix"], keep, RIDGE)
+        save(to_weights(redirect(*given)[0], *given), path)
     return {part: watch.seconds for part, watch in watches.items()}

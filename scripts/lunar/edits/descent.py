@@ -26,6 +26,7 @@ from lunar.activations.statistics import Statistics
 from lunar.edits.edit import Change, Dense, Factors
 from lunar.edits.solve import detector
 from lunar.errors import Diverged, LunarError
+from lunar.model.arrival import arrivals
 from lunar.model.chat import SPANS, Encoded
 from lunar.model.hooks import capture
 from lunar.model.load import down_proj
@@ -46,7 +47,8 @@ def input_rows(
 ) -> dict[int, Rows]:
     """The inputs of ``down_proj``: a row a token, or a row a prompt, the mean over its tokens, for the span ``mean``.
 
-    These are the rows whose sums ``lunar.activations.statistics.collect`` gives.
+    These are the rows whose sums ``lunar.activations.statistics.collect`` gives; behind a norm they are divided by the
+    length of what ``down_proj`` gives, as there.
 
     Args:
         model: a causal language model; only its decoder runs.
@@ -59,11 +61,14 @@ def input_rows(
         By layer: rows by set and span, float32, on the model's device, in the order of the conversations.
     """
     result: dict[int, Rows] = {layer: {name: {} for name in spans} for layer in layers}
-    own = {layer: down_proj(model, layer) for layer in layers}
+    own, ways = {layer: down_proj(model, layer) for layer in layers}, arrivals(model, layers)
     for name, wanted in spans.items():
         encoded = conversations[name]
         found: dict[tuple[int, str], list[Any]] = {(la, sp): [None] * len(encoded) for la in layers for sp in wanted}
-        for batch, (_, inputs) in passes(model, encoded, partial(capture, {}, own), pad_id=pad_id):
+        for batch, (outputs, inputs) in passes(model, encoded, partial(capture, own, own), pad_id=pad_id):
+            for layer, way in ways.items():
+                if way.weight is not None:
+                    inputs[layer] = inputs[layer].float() / way.lengths(outputs[layer])[..., None]
             for (layer, span), rows in found.items():
                 for h, i in zip(inputs[layer].float(), batch, strict=True):
                     if span == "mean":

@@ -41,10 +41,10 @@ class Factors:
 
 @dataclass
 class Dense:
-    """A change of one weight of full rank, as gradient descent on the weight itself gives it.
+    """A change of one weight of full rank, as gradient descent on the weight itself gives it; or of a norm's weight.
 
     Attributes:
-        delta: shape (outputs, inputs).
+        delta: shape (outputs, inputs), or (outputs,) of a norm.
     """
 
     delta: torch.Tensor
@@ -55,7 +55,7 @@ class Dense:
 
     def singular_values(self) -> torch.Tensor:
         """All singular values of the change, largest first; float64."""
-        return torch.linalg.svdvals(self.delta.double())
+        return torch.linalg.svdvals(self.delta.double().reshape(len(self.delta), -1))
 
 
 Change = Factors | Dense
@@ -99,6 +99,14 @@ def compose(edits: Sequence[Mapping[str, Change]]) -> Edit:
         else:
             result[name] = Dense(torch.stack([change.product() for change in changes]).sum(0))
     return result
+
+
+def scaled(change: Change, by: torch.Tensor) -> Change:
+    """A change with each output, or all of them, multiplied; ``by`` has shape (outputs,) or ()."""
+    by = by.float().reshape(-1, 1)
+    if isinstance(change, Factors):
+        return Factors(change.left.float() * by.to(change.left.device), change.right)
+    return Dense(change.delta.float() * by.to(change.delta.device))
 
 
 def down_proj_name(layer: int) -> str:

@@ -24,12 +24,13 @@ import torch
 
 from lunar.activations.passes import passes
 from lunar.data.subjects import Subject, by_name, renamed, subject_of, under_name
-from lunar.edits.edit import Change, Edit, down_proj_name, truncated
+from lunar.edits.edit import Change, Edit, down_proj_name, scaled, truncated
 from lunar.edits.solve import regress, ridge_strength
 from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.methods.base import Job, Outcome
 from lunar.methods.settings import Replacing
+from lunar.model.arrival import arrivals
 from lunar.model.chat import PREFIX, QUESTION, SPANS, Chat, Encoded
 from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
@@ -186,10 +187,18 @@ class EntityMap:
         layers = sorted(self.settings.blocks)
         if layers[-1] >= len(blocks(job.model)):
             raise LunarError(f"blocks: {layers[-1]}, but the model's {len(blocks(job.model))} are counted from 0")
+        ways = arrivals(job.model, layers)
+        if norm := next((way.name for way in ways.values() if way.weight is not None), None):
+            raise LunarError(
+                f"a norm ({norm}) stands behind down_proj of this model, and the entity edit cannot be solved through "
+                "it; use a redirection or reversion"
+            )
         edit: Edit = {}
         facts: dict[int, dict[str, Any]] = {}
         for layer, sums in self.sums(job, layers).items():
-            edit[down_proj_name(layer)], facts[layer] = self.solve(sums)
+            change, facts[layer] = self.solve(sums)
+            factor = ways[layer].factor
+            edit[down_proj_name(layer)] = change if factor is None else scaled(change, 1 / factor)
             moved = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["moved"].items())
             job.say(f"block {layer}: rank {facts[layer]['rank']}, change over stream: {moved}")
         trained = sum(part.numel() for change in edit.values() for part in vars(change).values())

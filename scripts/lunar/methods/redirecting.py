@@ -7,7 +7,8 @@ import torch
 from lunar.activations.direction import direction
 from lunar.activations.passes import CONVERSATIONS
 from lunar.activations.statistics import Statistics, collect_rows
-from lunar.edits.edit import Edit, down_proj_name
+from lunar.edits.arriving import to_weights
+from lunar.edits.edit import Edit
 from lunar.edits.solve import redirect
 from lunar.errors import LunarError
 from lunar.methods.base import Job, Outcome
@@ -56,9 +57,9 @@ class Redirector:
         statistics = self.redirected(job.statistics)
         for layer in self.layers(job):
             try:
-                edit[down_proj_name(layer)], facts[layer] = redirect(
-                    [statistics], layer, vectors[layer][None], told.redirect, told.keep, told.ridge
-                )
+                given = ([statistics], layer, vectors[layer][None], told.redirect, told.keep, told.ridge)
+                change, facts[layer] = redirect(*given)
+                edit |= to_weights(change, *given)
             except LunarError as error:
                 raise LunarError(f"layer {layer}: {error}") from error
             scores = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["detector"].items())

@@ -5,13 +5,16 @@ from typing import Any
 import torch
 from pydantic import Field
 
+from lunar.activations.statistics import Statistics, behind_tensors
 from lunar.edits import solve
+from lunar.edits.arriving import to_weights
 from lunar.edits.descent import Problem, Rows, descend, input_rows, problem, sums
-from lunar.edits.edit import Edit, down_proj_name
+from lunar.edits.edit import Edit
 from lunar.errors import LunarError
 from lunar.methods.base import Job, Method, Outcome, method
 from lunar.methods.redirecting import Redirector
 from lunar.methods.settings import Redirecting, Solver
+from lunar.model.arrival import arrivals
 from lunar.model.chat import Encoded
 
 
@@ -70,10 +73,13 @@ class RedirectionGradient(Method):
                 given = redirection.problem(rows, vector)
                 change, found = descend(given, told.solver.model_dump(), job.seed)
                 summed = sums(rows, layer)
-                _, exact = solve.redirect([summed], layer, vector[None], told.redirect, told.keep, told.ridge)
+                beneath = behind_tensors(job.model, arrivals(job.model, [layer]))
+                summed["forget"] = Statistics(summed["forget"].tensors | beneath)
+                solved = ([summed], layer, vector[None], told.redirect, told.keep, told.ridge)
+                _, exact = solve.redirect(*solved)
+                edit |= to_weights(change, *solved)
             except LunarError as error:
                 raise type(error)(f"layer {layer}: {error}") from error
-            edit[down_proj_name(layer)] = change
             curve += [{"layer": layer} | row for row in found]
             unedited, best, last = exact["objective_unedited"], exact["objective"], found[-1]["objective"]
             # How far down the way from no edit to the optimum: 1 is the optimum, 0 no edit, less is worse than none.

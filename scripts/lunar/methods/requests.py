@@ -19,8 +19,10 @@ import torch
 
 from lunar.activations.statistics import Statistics, collect_rows
 from lunar.edits import edit as edits
-from lunar.edits.edit import Edit, compose, down_proj_name
+from lunar.edits.arriving import to_weights
+from lunar.edits.edit import Edit, compose
 from lunar.edits.solve import redirect
+from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.methods.base import METHODS, Job
 from lunar.methods.redirecting import Redirector
@@ -95,6 +97,12 @@ def serve(entry: Mapping[str, Any], job: Job, requests: Sequence[Request], rest:
     """
     settings = Redirecting.of(entry)
     plain, careful = Redirector(settings), Redirector(keeping_forgotten(settings))
+    behind = [requests[0].own["forget"].behind(layer) for layer in plain.layers(job)]
+    if name := next((one.name for one in behind if one is not None and one.norm is not None), None):
+        raise LunarError(
+            f"a norm ({name}) stands behind down_proj of this model, so the edits of single requests do not add up; "
+            "leave `sequential` out of this experiment"
+        )
     found: dict[str, list[Edit]] = {"composed": [], "joint": []}
     served = [plain.redirected(request.own) for request in requests]
     vectors = []
@@ -109,7 +117,7 @@ def serve(entry: Mapping[str, Any], job: Job, requests: Sequence[Request], rest:
         vectors.append(plain.vectors(one))
         edit: Edit = {}
         for layer in plain.layers(job):
-            edit[down_proj_name(layer)], facts = redirect(
+            given = (
                 served[: number + 1],
                 layer,
                 torch.stack([vector[layer] for vector in vectors]),
@@ -118,6 +126,8 @@ def serve(entry: Mapping[str, Any], job: Job, requests: Sequence[Request], rest:
                 settings.ridge,
                 shared,
             )
+            change, facts = redirect(*given)
+            edit |= to_weights(change, *given)
             scores = facts["detector"]["forget redirected"]
             job.say(f"joint, layer {layer}: score of each request's tokens (rows) by detector: {scores}")
         found["joint"].append(edit)

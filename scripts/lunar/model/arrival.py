@@ -139,6 +139,9 @@ def _of_block(model: Any, layer: int, args: Any, kwargs: Any) -> Arrival:
         # A row of equal numbers has this length: what the norm makes of it is its weight.
         weight = module(torch.full_like(y[..., :1, :], 1e3)).double().flatten(0, -2)[0]
         norm = (y.double().square().mean(-1, keepdim=True) + eps).sqrt()
+        own = getattr(module, "weight", None)
+        if own is None or (weight - own.double() - (weight - own.double()).median()).abs().max() > tolerance:
+            continue  # an edit has to be able to change it; some families store the weight less 1
         if _apart(output.double().flatten(0, -2), (weight * y.double() / norm).flatten(0, -2)) <= tolerance:
             factor = _rounded(number, tolerance)
             return Arrival(module, names[module], factor, weight if factor is None else factor * weight, eps)

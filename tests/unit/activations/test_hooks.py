@@ -231,6 +231,11 @@ def test_adding_at_the_projection_is_adding_to_the_residual(make_model, family: 
 
 
 @torch.no_grad()
-def test_not_where_the_block_normalises_after_its_mlp(make_model) -> None:
-    after_block, at_projection = _residual_and_projection(make_model("gemma2"), 1)
-    assert (at_projection - after_block).abs().max() > 0.1
+@pytest.mark.parametrize(
+    ("family", "size"), [("gemma2", {}), ("gemma3_text", {}), ("olmo2", {}), ("granite", {"residual_multiplier": 0.2})]
+)
+def test_also_where_a_norm_or_a_factor_stands_behind_the_projection(make_model, family: str, size: dict) -> None:
+    model = make_model(family, **size)
+    after_block, at_projection = _residual_and_projection(model, 1)
+    torch.testing.assert_close(at_projection, after_block, rtol=1e-4, atol=1e-4)
+    assert (at_projection - model(IDS).logits).abs().max() > 0.01
