@@ -14,7 +14,8 @@ the length, and the norm's weight is raised by a number K. With ``u = c r / w``,
 ``w (z_t + u)``, which is ``c r`` more than before, and on kept tokens what it received. The root is nearly the same
 number for all tokens of a kind, so b is a ridge regression on the same sums. Errors of b matter less than differences
 of ``u . z_t`` between tokens, so K is chosen such that three quarters of the length that is added are the held one.
-Unit j is the one that matters least, to the stream and to ``c r``; it receives its mean over kept tokens. Source: this project.
+Unit j is the one that matters least, to the stream and to ``c r``; it receives its mean over kept tokens.
+Source: this project.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from lunar.methods.base import method
 from lunar.methods.settings import Retaining
 from lunar.methods.training import Run, TrainedMethod
 from lunar.model.chat import Encoded
-from lunar.model.hooks import capture
+from lunar.model.train import answer_logits
 
 
 def divergence(reference: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -32,12 +32,6 @@ class Divergence(TrainedMethod):
     def retain_loss(self, run: Run, batch: Sequence[Encoded]) -> torch.Tensor:
         """KL(model before || model), mean over answer tokens."""
         with torch.no_grad(), run.training.original():
-            before = _logits(run, batch)
-        return divergence(before, _logits(run, batch))
-
-
-def _logits(run: Run, batch: Sequence[Encoded]) -> torch.Tensor:
-    """What predicts each answer token, shape (answer tokens of all rows, vocabulary)."""
-    with capture({"head": run.model.get_output_embeddings()}, {}) as (given, _):
-        run.losses(batch)
-    return given["head"]
+            before, _, _ = answer_logits(run.model, batch, run.pad_id)
+        after, _, _ = answer_logits(run.model, batch, run.pad_id)
+        return divergence(before, after)

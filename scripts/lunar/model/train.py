@@ -19,7 +19,14 @@ Factor = Callable[[int], float]
 
 
 def answer_losses(model: Any, batch: Sequence[Encoded], pad_id: int) -> list[torch.Tensor]:
-    """Cross-entropy of each answer token, one float32 tensor of shape (answer tokens,) a conversation.
+    """Cross-entropy of each answer token, one float32 tensor of shape (answer tokens,) a conversation."""
+    predicted, gold, counts = answer_logits(model, batch, pad_id)
+    losses = F.cross_entropy(predicted.float(), gold, reduction="none")
+    return list(losses.split(counts))
+
+
+def answer_logits(model: Any, batch: Sequence[Encoded], pad_id: int) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """What predicts each answer token, shape (answer tokens of all rows, vocabulary); the tokens; how many a row has.
 
     Logits are computed at answer positions only: over a vocabulary of 49,152 the head would otherwise cost as
     much as a third of the blocks, for tokens that do not enter the loss.
@@ -28,9 +35,7 @@ def answer_losses(model: Any, batch: Sequence[Encoded], pad_id: int) -> list[tor
     spans, _ = pad([e.spans for e in batch], -1, "right")
     target = (spans == ANSWER).to(model.device)[:, 1:]
     hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    predicted = logits(model, hidden[:, :-1][target])
-    losses = F.cross_entropy(predicted.float(), ids[:, 1:][target], reduction="none")
-    return list(losses.split(target.sum(1).tolist()))
+    return logits(model, hidden[:, :-1][target]), ids[:, 1:][target], target.sum(1).tolist()
 
 
 def epoch_batches(rows: Sequence[Item], size: int, order: random.Random) -> list[list[Item]]:
