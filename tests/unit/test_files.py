@@ -66,10 +66,18 @@ def test_whole_cleans_up_when_the_replacement_fails(tmp_path: Path) -> None:
 def test_permissions_honour_the_umask(tmp_path: Path, umask, mask: int, file_mode: int, folder_mode: int) -> None:
     umask(mask)
     write_text(tmp_path / "a.txt", "")
-    with atomic_folder(tmp_path / "folder"):
-        pass
+    theirs = tmp_path / "theirs"
+    theirs.touch()
+    theirs.chmod(0o640)
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "below").mkdir(mode=0o700)
+        (temporary / "below/private").touch(mode=0o600)  # as safetensors and downloads do
+        (temporary / "link").symlink_to(theirs)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == file_mode
     assert (tmp_path / "folder").stat().st_mode & 0o777 == folder_mode
+    assert (tmp_path / "folder/below").stat().st_mode & 0o777 == folder_mode
+    assert (tmp_path / "folder/below/private").stat().st_mode & 0o777 == file_mode
+    assert theirs.stat().st_mode & 0o777 == 0o640
     assert os.umask(mask) == mask, "writing a file changed the umask of the process"
 
 
@@ -90,6 +98,27 @@ def test_whole_folder_keeps_the_old_one_on_failure(tmp_path: Path) -> None:
         (temporary / "half").touch()
         raise ValueError
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["model", "model/old"]
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    theirs, folder = tmp_path / "theirs", tmp_path / "model"
+    theirs.mkdir()
+    (theirs / "weights").touch()
+    folder.symlink_to(theirs)
+    with atomic_folder(folder) as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in theirs.iterdir()] == ["weights"]
+    assert [path.name for path in folder.iterdir()] == ["new"] and not folder.is_symlink()
+
+
+@pytest.mark.parametrize("name", [".", "..", "work/../..", "../work"])
+def test_a_folder_around_the_work_folder_is_never_replaced(tmp_path: Path, monkeypatch, name: str) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    with pytest.raises(LunarError, match="holds the work folder"), atomic_folder(name):
+        pass
+    assert work.is_dir()
 
 
 def test_rows_come_back_as_written(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The paper's settings as plans, and a published data set from a folder through the data rules."""
 
 import json
+import os
 import re
 from copy import deepcopy
 
@@ -70,6 +71,12 @@ def test_a_set_from_a_folder_becomes_a_split(project):
     change_config(project, lambda config: config["sources"]["tofu"]["sets"]["two"].update(rows=[20, 30]))
     again = run_snakemake(project, "--dry-run", "results/toy/data/forget_renamed.jsonl")
     assert "Nothing to be done" in again.stdout, again.stdout
+    # The user's own file is an input, also where another one is moved in its place that is older than the results.
+    file = project / "mine/full.json"
+    file.write_text(file.read_text(encoding="utf-8").replace("Ilva", "Elva"), encoding="utf-8")
+    os.utime(file, (1e9, 1e9))
+    again = run_snakemake(project, "--dry-run", "results/toy/data/forget_renamed.jsonl")
+    assert re.search(r"^fetch_data +1$", again.stdout, flags=re.MULTILINE), again.stdout
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ class Figures(Section):
 class Experiment(Section):
     """An experiment merged over the defaults."""
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Distinct] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=10**9)]], Field(min_length=1), Distinct] = Field(
         description="Seeds of fine-tuning, renaming and bootstrap. Tables and figures show the first; each further one "
         "repeats the experiment as <experiment>@<seed>, and a table shows the spread."
     )

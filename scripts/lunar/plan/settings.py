@@ -207,4 +207,5 @@ def _keys(value: Any, loc: Sequence[str | int]) -> list[str | int]:
 def _dotted(where: str, path: Sequence[str | int], places: Mapping[str, str]) -> str:
     first, *rest = path or [""]
     said = places.get(str(first)) or ".".join(filter(None, (where, str(first))))
-    return said + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    dotted = said + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    return dotted if dotted.isprintable() else repr(dotted)[1:-1]  # a message is one line

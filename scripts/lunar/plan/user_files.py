@@ -35,10 +35,11 @@ def of_embedder(section: Mapping[str, Any]) -> list[str]:
 
 
 def of_source(source: Mapping[str, Any]) -> list[str]:
-    """The files of a published data set in a local folder."""
+    """The files of a published data set in a local folder, as far as they are there."""
     if source["source"] != "path":
         return []
-    return [str(Path(source["folder"]).expanduser() / name) for name in sorted(source["files"].values())]
+    stated = (Path(source["folder"]).expanduser() / name for name in sorted(source["files"].values()))
+    return [str(path) for path in stated if path.is_file()]
 
 
 @cache

