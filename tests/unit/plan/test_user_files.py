@@ -94,7 +94,8 @@ def test_the_files_of_a_folder_are_inputs_but_for_hidden_ones(work: Path) -> Non
         (folder / name).touch()
     found = Base(MODEL | {"folder": "my/model"}).files
     assert found == ["my/model/a b.safetensors", "my/model/config.json"]
-    assert user_files.of_embedder({"source": "path", "name": "my/model"}) == sorted(
+    beneath = sorted([*found, "my/model/1_Pooling/config.json"])
+    assert user_files.of_embedder({"source": "path", "name": "my/model"}) == beneath
         [*found, "my/model/1_Pooling/config.json"]
     )
     assert user_files.of_embedder({"source": "package", "name": "my/model"}) == []
