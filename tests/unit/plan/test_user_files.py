@@ -96,8 +96,6 @@ def test_the_files_of_a_folder_are_inputs_but_for_hidden_ones(work: Path) -> Non
     assert found == ["my/model/a b.safetensors", "my/model/config.json"]
     beneath = sorted([*found, "my/model/1_Pooling/config.json"])
     assert user_files.of_embedder({"source": "path", "name": "my/model"}) == beneath
-        [*found, "my/model/1_Pooling/config.json"]
-    )
     assert user_files.of_embedder({"source": "package", "name": "my/model"}) == []
     assert Base(MODEL | {"folder": "my/nothing"}).files == []
     assert Base({"name": "mine", "source": "hub"}).files == []
