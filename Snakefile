@@ -1,11 +1,21 @@
 """LUNAR: LLM unlearning via neural activation redirection, from raw data to the report."""
 
+import os
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
+if os.path.abspath(workflow.basedir) != str(workflow.current_basedir):
+    sys.exit(
+        f"LUNAR is a workflow of its own and no module: run `snakemake --snakefile {workflow.current_basedir}/Snakefile "
+        "--directory <work folder>`, from a rule of yours where you need it"
+    )
 
-configfile: "config.yaml"
+
+# The work folder's own, or the shipped one.
+configfile: "config.yaml" if os.path.isfile("config.yaml") else os.path.join(workflow.basedir, "config.yaml")
 
 
 report: "report/workflow.rst"

@@ -40,9 +40,9 @@ rule tabulate_bench:
     """The table of what was measured."""
     input:
         json="results/bench/{size}.json",
-        template="report/templates/bench.html.j2",
-        style="report/templates/style.css",
-        caption="report/bench.rst",
+        template=ours("report/templates/bench.html.j2"),
+        style=ours("report/templates/style.css"),
+        caption=ours("report/bench.rst"),
         code=library("tabulate_bench.py"),
     output:
         csv="results/bench/{size}.csv",

@@ -13,7 +13,7 @@ rule check:
         experiments={name: EXPERIMENTS[name].settings for name in config["run"]},
         replaced={name: experiments.replaced(EXPERIMENTS[name].settings, PLUGINS) for name in config["run"]},
         sources=SOURCES,
-        requirements=os.path.relpath(ROOT / "requirements.txt"),
+        requirements=ours("requirements.txt"),
     message:
         "check | {params.requirements} and experiments of `run`"
     script:

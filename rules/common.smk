@@ -22,15 +22,28 @@ from lunar.plan import experiments, imports, size, user_files  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import plan  # noqa: E402
 
+if (
+    not re.fullmatch(r"[\w@%+=:,./-]+", sys.executable)
+    and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+):
+    sys.exit(
+        f"config: Snakemake cannot start jobs by {sys.executable!r}, whose path has blanks or signs that a shell reads; "
+        "move the project, or run the snakemake of an environment that lies elsewhere"
+    )
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
     # Files of config/ lie beneath config.yaml and what the command line says.
-    config.update(experiments.with_files(ROOT / "config", config))
+    config.update(experiments.in_project(experiments.with_files(ROOT / "config", config), ROOT))
     PLUGINS, SOURCES, EXPERIMENTS, BASES = plan(config, SCRIPTS)
     BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:
     sys.exit(f"config: {error}")
+
+
+def ours(path):
+    """A file of the project, relative to the work folder."""
+    return os.path.relpath(ROOT / path)
 
 
 def any_of(names):

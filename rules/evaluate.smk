@@ -140,10 +140,10 @@ rule tabulate_metrics:
         samples=of(Experiment.metric_samples),
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         layers="results/{experiment}/layers.json",
-        markdown="report/templates/main.md.j2",
-        latex="report/templates/main.tex.j2",
-        template="report/templates/table.html.j2",
-        style="report/templates/style.css",
+        markdown=ours("report/templates/main.md.j2"),
+        latex=ours("report/templates/main.tex.j2"),
+        template=ours("report/templates/table.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_metrics.py"),
     output:
         csv="results/{experiment}/tables/main.csv",
@@ -173,9 +173,9 @@ rule show_generations:
     input:
         rows=of(Experiment.answers),
         attacked=of(Experiment.attack_answers),
-        template="report/templates/generations.html.j2",
-        script="report/templates/generations.js",
-        style="report/templates/style.css",
+        template=ours("report/templates/generations.html.j2"),
+        script=ours("report/templates/generations.js"),
+        style=ours("report/templates/style.css"),
         code=library("show_generations.py"),
     output:
         html=shown("generations", "results/{experiment}/tables/generations.html"),
@@ -203,8 +203,8 @@ rule compare_seeds:
         tables=of(Experiment.of_seeds, path="tables/main.csv"),
         attacks=of(Experiment.of_seeds, path="tables/attacks.csv"),
         removal=of(Experiment.of_seeds, path="tables/removal.csv"),
-        template="report/templates/seeds.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/seeds.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("compare_seeds.py"),
     output:
         csv="results/{experiment}/tables/seeds.csv",
@@ -229,8 +229,8 @@ rule tabulate_ladder:
     input:
         data=of(Experiment.ladder_data),
         answers=of(Experiment.ladder_answers),
-        template="report/templates/ladder.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/ladder.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_ladder.py"),
     output:
         csv="results/{experiment}/tables/ladder.csv",
@@ -257,8 +257,8 @@ rule tabulate_sequence:
     """What each request of a sequence does to the others, and what taking it back brings back."""
     input:
         answers="results/{experiment}/sequential/{method}/answers.jsonl",
-        template="report/templates/sequential.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/sequential.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_sequence.py"),
     output:
         csv="results/{experiment}/tables/sequential_{method}.csv",
@@ -282,8 +282,8 @@ rule tabulate_cost:
     """Numbers, memory and time that each compared edit took. Read from benchmarks, so it differs from run to run."""
     input:
         unpack(of(Experiment.cost_files)),
-        template="report/templates/cost.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/cost.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_cost.py"),
     output:
         csv="results/{experiment}/tables/cost.csv",
@@ -309,8 +309,8 @@ rule tabulate_attacks:
         metrics=of(Experiment.of_attacks, pattern="metrics/{method}/{attack}.json", unattacked=True),
         samples=of(Experiment.of_attacks, pattern="metrics/{method}/{attack}_samples.npz", unattacked=True),
         evidence=of(Experiment.attack_proofs),
-        template="report/templates/attacks.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/attacks.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_attacks.py"),
     output:
         csv="results/{experiment}/tables/attacks.csv",
@@ -338,8 +338,8 @@ rule tabulate_removal:
     input:
         long="results/{experiment}/tables/main_long.csv",
         attacks="results/{experiment}/tables/attacks.csv",
-        template="report/templates/removal.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/removal.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_removal.py"),
     output:
         csv="results/{experiment}/tables/removal.csv",
@@ -363,9 +363,9 @@ rule tabulate_published_attacks:
     """Paper, replication and ours, for the attacks that the replication ran."""
     input:
         table="results/{experiment}/tables/attacks.csv",
-        facts=["data/published/paper.yaml", "data/published/replication.yaml"],
-        template="report/templates/published_attacks.html.j2",
-        style="report/templates/style.css",
+        facts=[ours("data/published/paper.yaml"), ours("data/published/replication.yaml")],
+        template=ours("report/templates/published_attacks.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("tabulate_published_attacks.py"),
     output:
         csv="results/{experiment}/tables/published_attacks.csv",
@@ -391,9 +391,9 @@ rule show_attacks:
         unattacked=of(Experiment.unattacked_files, pattern="generations/{method}/{attack}/forget.jsonl"),
         proof=of(Experiment.attack_proofs),
         controls=of(Experiment.attack_controls_files),
-        examples="report/templates/attack_examples.html.j2",
-        evidence="report/templates/attack_evidence.html.j2",
-        style="report/templates/style.css",
+        examples=ours("report/templates/attack_examples.html.j2"),
+        evidence=ours("report/templates/attack_evidence.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("show_attacks.py"),
     output:
         examples=shown("attack-examples", "results/{experiment}/tables/attack_examples.html"),

@@ -9,7 +9,7 @@ rule export_model:
         facts="results/{experiment}/edits/{method}.json",
         questions="results/{experiment}/data/forget.jsonl",
         table=of(Experiment.table_if_made),
-        template="report/templates/card.md.j2",
+        template=ours("report/templates/card.md.j2"),
         code=library("export_model.py"),
     output:
         folder=directory("results/{experiment}/export/{method}"),

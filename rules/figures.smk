@@ -5,8 +5,8 @@ rule plot_tradeoff:
     """Forgetting against retention, every method a point with its intervals."""
     input:
         metrics=of(Experiment.metric_files),
-        template="report/templates/figure.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/figure.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("plot_tradeoff.py"),
     output:
         figure=shown("tradeoff", "results/{experiment}/figures/tradeoff.svg"),

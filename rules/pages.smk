@@ -7,8 +7,8 @@ rule show_data:
         unpack(of(Experiment.all_rows)),
         kept=expand("results/{{experiment}}/references/{name}_kept.jsonl", name=splits.CLEANED),
         dropped=expand("results/{{experiment}}/references/{name}_dropped.jsonl", name=splits.CLEANED),
-        template="report/templates/data.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/data.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("show_data.py"),
     output:
         csv="results/{experiment}/tables/data.csv",
@@ -36,8 +36,8 @@ rule show_tokens:
         forget="results/{experiment}/data/forget.jsonl",
         retain="results/{experiment}/data/retain.jsonl",
         general="results/{experiment}/references/general_kept.jsonl",
-        template="report/templates/tokens.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/tokens.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("show_tokens.py"),
     output:
         csv="results/{experiment}/tables/tokens.csv",
@@ -70,9 +70,9 @@ rule show_provenance:
     """
     input:
         results=of(Experiment.result_files),
-        requirements="requirements.txt",
-        template="report/templates/provenance.html.j2",
-        style="report/templates/style.css",
+        requirements=ours("requirements.txt"),
+        template=ours("report/templates/provenance.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("show_provenance.py"),
     output:
         csv="results/{experiment}/tables/provenance.csv",

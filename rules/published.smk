@@ -4,12 +4,12 @@
 rule audit_published:
     """Recompute each published figure from the published outputs that are there; the others are reported."""
     input:
-        facts=["data/published/replication.yaml", "data/published/paper.yaml"],
+        facts=[ours("data/published/replication.yaml"), ours("data/published/paper.yaml")],
         outputs=published_outputs(),
         embedder=user_files.of_embedder(config["published"]["embedder"]),
         refusals=config["defaults"]["data"]["refusals"],
-        template="report/templates/audit.html.j2",
-        style="report/templates/style.css",
+        template=ours("report/templates/audit.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("audit_published.py"),
     output:
         audit="results/published/audit.csv",
@@ -40,7 +40,7 @@ rule report_published:
     """The audit's page in a report of its own."""
     input:
         page="results/published/audit.html",
-        captions=["report/audit.rst", "report/workflow.rst"],
+        captions=[ours("report/audit.rst"), ours("report/workflow.rst")],
     output:
         report="results/published/report.html",
         config="results/published/config.yaml",

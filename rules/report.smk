@@ -6,7 +6,7 @@ rule write_report:
     input:
         results=[EXPERIMENTS[name].report_files() for name in config["run"]],
         captions=sorted(os.path.relpath(path) for path in ROOT.glob("report/*.rst")),
-        sections=os.path.relpath(ROOT / "report/sections.yaml"),
+        sections=ours("report/sections.yaml"),
     output:
         report="results/report.html",
         config="results/config.yaml",

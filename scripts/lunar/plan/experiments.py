@@ -1,5 +1,6 @@
 """Every experiment merged over the defaults and checked. Imports nothing heavy: each parse of the Snakefile runs it."""
 
+import os
 from collections.abc import Container, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -51,6 +52,21 @@ def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
     for path in sorted(folder.rglob("*.yaml")):
         found = merge(found, yaml_files.mapping(path))
     return merge(found, config)
+
+
+def in_project(value: Any, root: Path) -> Any:
+    """A configuration in which shipped files that the work folder has not are named where the project has them.
+
+    Args:
+        value: the configuration, or a part of it; paths are relative to the work folder.
+        root: folder of the project.
+    """
+    if isinstance(value, Mapping):
+        return {key: in_project(below, root) for key, below in value.items()}
+    if isinstance(value, list):
+        return [in_project(below, root) for below in value]
+    shipped = isinstance(value, str) and value.startswith("data/") and (root / value).is_file()
+    return os.path.relpath(root / value) if shipped and not Path(value).is_file() else value
 
 
 def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
