@@ -8,32 +8,10 @@ from typing import Any
 from lunar.data.sources import missing
 from lunar.errors import LunarError
 from lunar.files import atomic_folder, write_text
-from lunar.model import fetch
+from lunar.model import fetch, hub_cache
+from lunar.model.hub_errors import reason
 
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]  # of a model: no code, no pickled weights
-
-
-def reason(error: BaseException) -> str:
-    """Why the hub's client gave up, and what to do about it, in one line.
-
-    Args:
-        error: what ``huggingface_hub`` raised; one class may be another's child, so the order here matters.
-    """
-    from huggingface_hub import errors
-
-    told = {
-        errors.GatedRepoError: "it is gated; accept its terms on its page and log in with the hub's own client",
-        errors.RepositoryNotFoundError: "there is no such repository, or it is private; check the id",
-        errors.RevisionNotFoundError: "it has no such revision (any more); look the commit up on its page",
-        errors.LocalEntryNotFoundError: "the hub cannot be reached; check the network",
-        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set; unset it",
-        errors.EntryNotFoundError: "it has no such file at that revision; check the file's name and the revision",
-    }
-    for kind, words in told.items():
-        if isinstance(error, kind):
-            return words
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0] if lines else type(error).__name__}; check the network"
 
 
 def fetch_files(name: str, source: Mapping[str, Any], folder: str | Path) -> None:
@@ -63,13 +41,17 @@ def fetch_files(name: str, source: Mapping[str, Any], folder: str | Path) -> Non
 
 
 def fetch_file(name: str, source: Mapping[str, Any], file: str, folder: Path) -> None:
-    """One file of a data set on the hub.
+    """One file of a data set on the hub, or in the hub's cache here.
 
     Raises:
         LunarError: it cannot be had.
     """
     import huggingface_hub
 
+    if cached := hub_cache.files(source["id"], source["revision"], [file]):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cached / file, folder / file)
+        return
     where = {"repo_id": source["id"], "repo_type": "dataset", "revision": source["revision"]}
     try:
         huggingface_hub.hf_hub_download(filename=file, local_dir=folder, **where)
@@ -81,7 +63,7 @@ def fetch_file(name: str, source: Mapping[str, Any], file: str, folder: Path) ->
 
 
 def fetch_model(model: Mapping[str, Any], folder: str | Path) -> None:
-    """A pinned base model from the hub, with its chat template where the configuration states one.
+    """A pinned base model from the hub or its cache here, with its chat template where the configuration states one.
 
     Args:
         model: the ``model`` section, of source ``hub``.
@@ -90,21 +72,29 @@ def fetch_model(model: Mapping[str, Any], folder: str | Path) -> None:
     Raises:
         LunarError: it cannot be had, or the disk is too small.
     """
-    import huggingface_hub
-
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fetch.check_disk(folder.parent, model["disk_gb"])
     with atomic_folder(folder) as temporary:
-        try:
-            huggingface_hub.snapshot_download(
-                model["id"], revision=model["revision"], local_dir=temporary, allow_patterns=PATTERNS
-            )
-        except Exception as error:  # the client raises many kinds
-            raise LunarError(
-                f"model {model['id']} at revision {model['revision']} cannot be fetched: {reason(error)}. Or download "
-                "it elsewhere, set model.source to 'path' and name its folder"
-            ) from error
+        if cached := hub_cache.model(model["id"], model["revision"]):
+            for file in (path for pattern in PATTERNS for path in cached.glob(pattern)):
+                shutil.copyfile(file, temporary / file.name)
+        else:
+            _download(model, temporary)
         if "chat_template" in model:
             write_text(temporary / "chat_template.jinja", model["chat_template"])
         shutil.rmtree(temporary / ".cache", ignore_errors=True)
+
+
+def _download(model: Mapping[str, Any], folder: Path) -> None:
+    import huggingface_hub
+
+    try:
+        huggingface_hub.snapshot_download(
+            model["id"], revision=model["revision"], local_dir=folder, allow_patterns=PATTERNS
+        )
+    except Exception as error:  # the client raises many kinds
+        raise LunarError(
+            f"model {model['id']} at revision {model['revision']} cannot be fetched: {reason(error)}. Or download "
+            "it elsewhere, set model.source to 'path' and name its folder"
+        ) from error

