@@ -47,6 +47,15 @@ onstart:
     workflow.scheduler.job_rate_limiter = None
 
 
+onerror:
+    for path in snakemake_files.killed(log):
+        print(
+            f"{path}: this job was killed, as Linux does where memory runs out; lower batch_size, run fewer jobs at once "
+            "(--resources mem_mb=...) or take a larger machine, and give the same command again",
+            file=sys.stderr,
+        )
+
+
 rule all:
     default_target: True
     input:

@@ -73,6 +73,9 @@ def script(title: str, log: str | Path) -> Iterator[Progress]:
     except LunarError as error:
         progress.say(f"error: {error}")
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        progress.say("interrupted", screen=False)
+        raise
     except Exception as error:
         progress.say(traceback.format_exc(), screen=False)
         reason = "".join(traceback.format_exception_only(error)).strip()

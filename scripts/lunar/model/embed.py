@@ -23,12 +23,12 @@ def embedder(settings: Mapping[str, Any]) -> Any:
     Raises:
         LunarError: the model cannot be found, or it would run code or unpickle weights to be loaded.
     """
-    from sentence_transformers import SentenceTransformer
-
     name = settings["name"]
     try:
         folder = folder_of(settings)
         embedder_files.check(folder)
+        from sentence_transformers import SentenceTransformer
+
         model = SentenceTransformer(
             str(folder),
             local_files_only=True,

@@ -1,10 +1,27 @@
-"""What is read of Snakemake's benchmark files. The one place that knows their form."""
+"""What is read of Snakemake's benchmark files and of its log. The one place that knows their form."""
 
 import csv
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+
+# A line of a job's log that says how it ended (lunar.progress).
+END = re.compile(r"^\d\d:\d\d:\d\d (done in|error:|failed:|interrupted)", re.MULTILINE)
+
+
+def killed(log: str | Path) -> list[str]:
+    """Logs of failed jobs that say nothing of their end: each was killed while it was at work.
+
+    Args:
+        log: Snakemake's own, of one run.
+    """
+    said = Path(log).read_text(encoding="utf-8", errors="replace")
+    named = re.findall(r"^ *log: (.+) \(check log file", said, flags=re.MULTILINE)
+    there = [path for path in dict.fromkeys(named) if Path(path).is_file()]  # else it did not even start
+    texts = {path: Path(path).read_text(encoding="utf-8", errors="replace") for path in there}
+    # A report is written by another Snakemake, whose log begins with its own words.
+    return [path for path, text in texts.items() if re.match(r"\d\d:|\Z", text) and not END.search(text)]
 
 
 def read_benchmark(path: str | Path) -> dict[str, float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lunar.plan.snakemake_files import benchmarks, read_benchmark
+from lunar.plan.snakemake_files import benchmarks, killed, read_benchmark
 
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\n{s}\t0:00:12\t{rss}\t9000.00\n"
 
@@ -31,3 +31,26 @@ def test_jobs_of_the_rules_that_are_asked_for(tmp_path: Path) -> None:
         tmp_path, {"fetch": f"{tmp_path.as_posix()}/benchmarks/a.tsv", "edit": ".*/toy/benchmarks/a.tsv"}
     )
     assert [(rule, numbers["s"]) for rule, numbers in found] == [("fetch", 2.0), ("edit", 2.0)]
+
+
+def test_logs_without_an_end_are_those_of_killed_jobs(tmp_path: Path) -> None:
+    texts = {
+        "killed": "22:01:07 forget 6\n22:01:09 answers [##  ] 2/40, about 4 s left\n",
+        "killed_at_once": "",
+        "done": "22:01:07 forget 6\n22:01:09 done in 2 s\n",
+        "mistake": "22:01:07 error: a: no file b\nsecond line\n",
+        "defect": "22:01:07 Traceback\n  x\n22:01:08 failed: x\n",
+        "interrupted": "22:01:07 interrupted\n",
+        "report": "Building DAG of jobs...\n",
+    }
+    said = ""
+    for name, text in texts.items():
+        path = tmp_path / f"a job {name}.log"
+        path.write_text(text, encoding="utf-8")
+        said += f"Error in rule a:\n    log: {path} (check log file(s) for error details)\n"
+    said += (
+        f"    log: {tmp_path}/none.log (check log file(s) for error details)\n    log: {tmp_path}/running.log\n" + said
+    )
+    log = tmp_path / "snakemake.log"
+    log.write_text(said, encoding="utf-8")
+    assert [Path(path).stem for path in killed(log)] == ["a job killed", "a job killed_at_once"]
