@@ -145,12 +145,13 @@ def name_parameters(rules):
     Snakemake compares a rule's parameters as a set of values, so that two which change places would go unseen.
     """
 
-    def named(parameters):
-        return lambda wildcards, input: {
+    def named(rule, parameters):
+        # Not a function of `input`: what depends on inputs is no reason for Snakemake to run a job again.
+        return lambda wildcards: {
             **{name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())},
-            "files": user_files.states(input, ROOT),
+            "files": user_files.states(rule.expand_input(wildcards)[0], ROOT),
         }
 
     for each in rules:
         if each.input:
-            each.set_params(named=named(dict(each.params.items())))
+            each.set_params(named=named(each, dict(each.params.items())))
