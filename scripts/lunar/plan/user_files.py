@@ -84,6 +84,8 @@ def check(config: Mapping[str, Any], experiments: Mapping[str, Any], plugins: Pl
     """
     roots = _roots()
     for key, path in _named(config, experiments, plugins):
+        if "{" in path or "}" in path:
+            raise LunarError(f"{key}: {path} has a brace, which Snakemake reads as a wildcard; rename it")
         if path not in made and any(_inside(place, root) for place in _places(path) for root in roots):
             raise LunarError(f"{key}: {path} lies in results/, where runs write and delete; move it somewhere else")
         if key.endswith("embedder.name") and any(_inside(root, place) for place in _places(path) for root in roots[:1]):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lunar.errors import LunarError
+from lunar.files import atomic_folder
 from lunar.model.chat import Chat
 from lunar.model.fetch import check_sha256, fetch, sha256
 from lunar.model.load import load_model, load_tokenizer
@@ -85,6 +87,26 @@ def test_path_that_lacks_something(tmp_path: Path, model_folder: Path, missing: 
     with pytest.raises(LunarError, match=message):
         fetch(BASE | {"source": "path", "folder": str(origin)}, tmp_path / "models" / "model")
     assert _left(tmp_path / "models") == []
+
+
+def test_the_folder_of_a_local_model_is_left_as_it_is(tmp_path: Path, model_folder: Path) -> None:
+    """Its files are linked, but for those that Snakemake writes into folders."""
+    theirs = shutil.copytree(model_folder, tmp_path / "theirs")
+    (theirs / ".snakemake_timestamp").touch()
+
+    def state() -> dict[str, tuple[int, int, bytes]]:
+        known = {path.name: path.stat() for path in theirs.iterdir()}
+        return {name: (one.st_mode, one.st_mtime_ns, (theirs / name).read_bytes()) for name, one in known.items()}
+
+    before = state()
+    spec = {"name": "m", "source": "path", "folder": str(theirs), "disk_gb": 0}
+    for _ in range(2):
+        fetch(spec, tmp_path / "made")
+        (tmp_path / "made/.snakemake_timestamp").touch()
+    assert state() == before
+    with atomic_folder(tmp_path / "made"):
+        pass
+    assert state() == before
 
 
 def test_path_that_is_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A mistake in the configuration is one line: dotted key, value, what is allowed, the nearest name."""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 
 from lunar.errors import LunarError
 from lunar.plan.sections import Experiment
-from lunar.plan.settings import Configuration, check_keys, validate
-from shipped import CONFIG
+from lunar.plan.settings import TAKEN, Configuration, check_keys, validate
+from shipped import CONFIG, ROOT
 
 DEFAULTS = CONFIG["defaults"]
 GONE = object()
@@ -143,3 +144,10 @@ def test_a_key_that_is_no_text_is_refused(key: Any, said: str) -> None:
     message = rf"^experiments\.toy\.data\[0\]\.{said}: YAML reads this key as {said}, not as text; write it in quotes$"
     with pytest.raises(LunarError, match=message):
         check_keys({"experiments": {"toy": {"data": [{key: 1}]}}})
+
+
+def test_no_experiment_is_called_like_what_rules_write() -> None:
+    rules = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    written = set(re.findall(r'"results/([^/{"]+)', rules))
+    assert written <= {*TAKEN}
+    assert {"models", "hub", "data", "logs", "report.html"} <= written

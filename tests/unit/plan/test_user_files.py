@@ -85,6 +85,8 @@ def test_what_lies_elsewhere_is_taken(work: Path) -> None:
     check({"model": MODEL | {"folder": "."}})
     with pytest.raises(LunarError, match=r"embedder\.name: \. holds results/"):
         check({"embedder": {"source": "path", "name": "."}})
+    with pytest.raises(LunarError, match=r"data\.general: my/\{a\}\.jsonl has a brace"):
+        check({"data": {"general": "my/{a}.jsonl"}})
 
 
 def test_the_files_of_a_folder_are_inputs_but_for_hidden_ones(work: Path) -> None:
