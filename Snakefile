@@ -50,7 +50,7 @@ onstart:
 onerror:
     for path in snakemake_files.killed(log):
         print(
-            f"{path}: this job was killed, as Linux does where memory runs out; lower batch_size, run fewer jobs at once "
+            f"{path}: this job was killed, perhaps by Linux because memory ran out; lower batch_size, run fewer jobs at once "
             "(--resources mem_mb=...) or take a larger machine, and give the same command again",
             file=sys.stderr,
         )

@@ -3,20 +3,20 @@
 import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 # A line of a job's log that says how it ended (lunar.progress).
 END = re.compile(r"^\d\d:\d\d:\d\d (done in|error:|failed:|interrupted)", re.MULTILINE)
 
 
-def killed(log: str | Path) -> list[str]:
+def killed(logs: Iterable[str]) -> list[str]:
     """Logs of failed jobs that say nothing of their end: each was killed while it was at work.
 
     Args:
-        log: Snakemake's own, of one run.
+        logs: Snakemake's own, of one run.
     """
-    said = Path(log).read_text(encoding="utf-8", errors="replace")
+    said = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     named = re.findall(r"^ *log: (.+) \(check log file", said, flags=re.MULTILINE)
     there = [path for path in dict.fromkeys(named) if Path(path).is_file()]  # else it did not even start
     texts = {path: Path(path).read_text(encoding="utf-8", errors="replace") for path in there}

@@ -53,4 +53,4 @@ def test_logs_without_an_end_are_those_of_killed_jobs(tmp_path: Path) -> None:
     )
     log = tmp_path / "snakemake.log"
     log.write_text(said, encoding="utf-8")
-    assert [Path(path).stem for path in killed(log)] == ["a job killed", "a job killed_at_once"]
+    assert [Path(path).stem for path in killed([str(log)])] == ["a job killed", "a job killed_at_once"]
