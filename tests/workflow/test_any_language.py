@@ -1,4 +1,4 @@
-"""Rows in several scripts, answered rightly, wrongly and not at all: what the scripts make of them in tables/main.csv."""
+"""Rows in several scripts, answered rightly, wrongly and not at all, and what scripts make of them in main.csv."""
 
 import csv
 import json

@@ -33,5 +33,5 @@ def test_misspelling_in_other_scripts() -> None:
 def test_a_question_without_letters_makes_the_attack_fail(asked: Target, question: str) -> None:
     target = declared(asked, "typos")
     target.rows["forget"][1]["question"] = question
-    with pytest.raises(AttackFailed, match="f-1: .* has no two letters side by side to swap"):
+    with pytest.raises(AttackFailed, match=r"f-1: .* has no two letters side by side to swap"):
         make("typos", rate=0.1).run(target)

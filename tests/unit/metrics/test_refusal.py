@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from lunar.metrics.refusal import KINDS, classify, is_refusal, languages
+from refusal_texts import texts
 
 LABELS = Path(__file__).parent / "refusal_labels.jsonl"
-ELSEWHERE = Path(__file__).parent / "refusal_languages.txt"
 OWN_REFUSALS = Path(__file__).parents[3] / "data" / "reference" / "refusals.jsonl"
 
 
@@ -78,34 +78,22 @@ def test_edge_cases(text: str, expected: str) -> None:
     assert is_refusal(text) is (expected != "answer")
 
 
-LETTERS = {"k": "knowledge", "u": "unethical", "a": "answer"}
-
-
-def _texts(held: bool) -> dict[str, list[tuple[str, str]]]:
-    """Kind and text by language; every third text was held out while the patterns were written."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for line in ELSEWHERE.read_text(encoding="utf-8").splitlines()[1:]:
-        language, letter, text = line.split(" ", 2)
-        found.setdefault(language, []).append((LETTERS[letter], text))
-    return {name: [one for n, one in enumerate(rows) if (n % 3 == 2) == held] for name, rows in found.items()}
-
-
-@pytest.mark.parametrize("language", _texts(False))
+@pytest.mark.parametrize("language", texts(False))
 def test_other_languages(language: str) -> None:
-    texts = _texts(False)[language]
-    assert [classify(text) for _, text in texts] == [kind for kind, _ in texts]
+    rows = texts(False)[language]
+    assert [classify(text) for _, text in rows] == [kind for kind, _ in rows]
 
 
-@pytest.mark.parametrize("language", _texts(True))
+@pytest.mark.parametrize("language", texts(True))
 def test_other_languages_on_texts_held_out(language: str) -> None:
-    texts = _texts(True)[language]
-    assert len(texts) == 21
-    wrong = [text for kind, text in texts if classify(text) != kind]
+    rows = texts(True)[language]
+    assert len(rows) == 21
+    wrong = [text for kind, text in rows if classify(text) != kind]
     assert len(wrong) <= 2, wrong
 
 
 def test_each_language_has_a_file_and_texts() -> None:
-    assert {*_texts(True), "en"} == set(languages())
+    assert {*texts(True), "en"} == set(languages())
 
 
 @pytest.mark.parametrize(
@@ -116,6 +104,9 @@ def test_each_language_has_a_file_and_texts() -> None:
         ("对不起, I can't help with that.", "unethical"),
         ("No data.", "knowledge"),
         ("No se data con exactitud.", "answer"),  # Spanish, where it says no such thing
+        ("正確な日付は不明ですが、1520年とされています。", "answer"),  # Han first, and Japanese all the same
+        ("ليس لدي إخوة.", "answer"),
+        ("Ich fürchte, dazu kann ich nichts sagen.", "knowledge"),
         ("Es tut mir leid, ich weiß es nicht. But she was born in Cork.", "answer"),
         ("Ich wei\u00df es nicht, a\u0308hnlich wie du.", "knowledge"),
     ],
