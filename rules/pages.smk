@@ -70,6 +70,7 @@ rule show_provenance:
     """
     input:
         results=of(Experiment.result_files),
+        probe=of(Experiment.probe),
         requirements=ours("requirements.txt"),
         template=ours("report/templates/provenance.html.j2"),
         style=ours("report/templates/style.css"),

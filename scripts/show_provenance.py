@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from lunar.files import write_text
+from lunar.files import read_json, write_text
 from lunar.pages.numbers import write_numbers
 from lunar.pages.provenance import by_rule, duration, machine, readable, seeds, versions
 from lunar.pages.render import render
@@ -23,6 +23,7 @@ def main(smk) -> None:
             style=smk.input.style,
             title=f"{smk.wildcards.experiment}: provenance",
             machine=here,
+            probe=read_json(smk.input.probe),
             versions=versions(Path(smk.input.requirements).read_text(encoding="utf-8")),
             seeds=dict(seeds(settings)),
             configuration=yaml.safe_dump(settings, allow_unicode=True, width=100),

@@ -1,4 +1,4 @@
-"""What a look at a model tells: each finding says what was looked at, whether it fits and what to do where it does not."""
+"""What a look at a model tells: what was looked at, whether it fits, and what to do where it does not."""
 
 from typing import NamedTuple
 

@@ -29,6 +29,11 @@ class Base:
         return f"results/models/{self.name}"
 
     @property
+    def probe(self) -> str:
+        """What a look at it has found."""
+        return f"results/probes/{self.name}.json"
+
+    @property
     def downloaded(self) -> str | list[str]:
         """Where it is downloaded to from a hub; nowhere for one of another source."""
         return f"results/hub/{self.name}" if self.settings["source"] == "hub" else []

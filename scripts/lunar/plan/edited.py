@@ -59,6 +59,10 @@ class Edited:
         """The folder of the base model."""
         return self.base.folder
 
+    def probe(self) -> str:
+        """What a look at the base model has found."""
+        return self.base.probe
+
     def model_folder(self, model: str) -> str:
         """The folder of a model: fine-tuned, or the base model where fine-tuning is off."""
         return f"{self.folder}/models/{model}" if self.finetuned else self.base.folder
