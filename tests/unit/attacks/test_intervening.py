@@ -5,8 +5,9 @@ import torch
 
 from lunar.attacks import intervening as attacks
 from lunar.attacks.base import AttackFailed, Target
-from lunar.attacks.intervening import Intervention, adding, ask, projecting, skipping
-from lunar.model.load import down_proj
+from lunar.attacks.intervening import Intervention, adding, ask, projecting, skipping, writing
+from lunar.model.hooks import capture
+from lunar.model.load import blocks, down_proj
 from targets import declared
 from targets import make as made
 
@@ -154,3 +155,24 @@ def test_known_control_refuses_an_attack_that_brings_nothing_back(target, monkey
     given[1:] = [answers] * 4
     with pytest.raises(AttackFailed, match="nothing to bring back"):
         made("ablate", where="edited").control(target)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["gemma2", "granite", "llama"])
+def test_what_is_subtracted_leaves_the_stream(make_model, family: str) -> None:
+    """Also where a norm or a factor stands behind down_proj: the block's output changes by the vector itself."""
+    model = make_model(family, **({"residual_multiplier": 0.2} if family == "granite" else {}))
+    vector, ids, streams = torch.randn(16, dtype=torch.float64), torch.arange(5, 12)[None], []
+    for sign in (0.0, -1.0):
+        acting = adding(model, *writing(model, {1: sign * vector}), False)
+        with acting, capture({1: blocks(model)[1]}, {}) as (given, _):
+            acting.arm()
+            model(ids)
+        streams.append(given[1].double())
+    torch.testing.assert_close(streams[1] - streams[0], (-vector).expand_as(streams[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_attacks_that_read_the_weight_are_refused_behind_a_norm(make_model) -> None:
+    attacks.plainly_written(make_model("granite"), "invert")
+    with pytest.raises(AttackFailed, match=r"a norm \(post_feedforward_layernorm\).*leave it out of attacked\.attacks"):
+        attacks.plainly_written(make_model("gemma2"), "invert")

@@ -337,3 +337,22 @@ def test_what_a_block_reads_and_gives(llama: Any, chat: Chat) -> None:
 def test_settings_that_do_not_fit(job: Job, change: dict[str, Any], message: str) -> None:
     with pytest.raises(LunarError, match=message):
         entity_map(**change).edit(job)
+
+
+@torch.no_grad()
+def test_a_factor_behind_the_projection_is_divided_out(job: Job, make_model: Any) -> None:
+    """A quarter arrives of four times as much: the stream is to change as before, so the edit is four times as large."""
+    job.model = make_model("granite", residual_multiplier=1.0)
+    plain = entity_map().edit(job).edit["layers.1.mlp.down_proj"].product()
+    job.memo.clear()
+    for module in (block.mlp for block in blocks(job.model)[1:2]):
+        module.register_forward_hook(lambda module, args, output: 0.25 * output)
+        module.down_proj.weight *= 4
+    larger = entity_map().edit(job).edit["layers.1.mlp.down_proj"].product()
+    torch.testing.assert_close(larger, 4 * plain, rtol=1e-2, atol=1e-3)
+
+
+def test_a_norm_behind_the_projection_is_refused(job: Job, make_model: Any) -> None:
+    job.model = make_model("gemma2")
+    with pytest.raises(LunarError, match=r"a norm \(post_feedforward_layernorm\) stands behind down_proj"):
+        entity_map().edit(job)
