@@ -14,10 +14,6 @@ if os.path.abspath(workflow.basedir) != str(workflow.current_basedir):
     )
 
 
-# The work folder's own, or the shipped one.
-configfile: "config.yaml" if os.path.isfile("config.yaml") else os.path.join(workflow.basedir, "config.yaml")
-
-
 report: "report/workflow.rst"
 
 

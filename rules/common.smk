@@ -33,12 +33,15 @@ if (
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
-    # Files of config/ lie beneath config.yaml and what the command line says.
-    config.update(experiments.in_project(experiments.with_files(ROOT / "config", config), ROOT))
+    # Files of config/ lie beneath config.yaml, of the work folder or else the shipped one, and both beneath what the command
+    # line says. None is read by `configfile:`, which takes the second of two keys of one name without a word.
+    own = Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml"
+    read = experiments.with_files(ROOT / "config", config, own, read=workflow.overwrite_configfiles)
+    config.update(experiments.in_project(read, ROOT))
     PLUGINS, SOURCES, EXPERIMENTS, BASES = plan(config, SCRIPTS)
     BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:
-    sys.exit(f"config: {error}")
+    sys.exit("\n".join(f"config: {line}" for line in str(error).splitlines()))
 
 
 def ours(path):

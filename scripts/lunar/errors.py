@@ -2,14 +2,52 @@
 
 import difflib
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
+
+MOST = 6  # lines of a message
 
 
 class LunarError(Exception):
     """A mistake in the input, the configuration or the machine, with the way out in its message.
 
     Scripts print the message without a traceback (see ``lunar.progress.script``).
+
+    Args:
+        faults: what is wrong. Of several, a line each, the message shows the first and counts the others.
     """
+
+    def __str__(self) -> str:
+        return "\n".join(shortened([str(fault) for fault in self.args]))
+
+
+class Faults(list[str]):
+    """Faults that are collected, so that all are said at once.
+
+    ``with faults:`` notes those of a ``LunarError`` that its block raises, and goes on behind it.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing is opened."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if isinstance(error, LunarError):
+            self.extend(map(str, error.args))
+        return isinstance(error, LunarError)
+
+    def end(self) -> None:
+        """Stop if there are any.
+
+        Raises:
+            LunarError: with each of them once.
+        """
+        if self:
+            raise LunarError(*dict.fromkeys(self))
+
+
+def shortened(lines: list[str]) -> list[str]:
+    """At most ``MOST`` lines; where there are more, the last says how many."""
+    return lines if len(lines) <= MOST else [*lines[: MOST - 1], f"and {len(lines) - MOST + 1} more"]
 
 
 class Diverged(LunarError):

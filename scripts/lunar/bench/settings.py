@@ -1,8 +1,8 @@
 """Settings of target `bench`. Imports no torch: planning reads them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from lunar.plan.declare import Apart, Count, Distinct, Index, Section
 
@@ -73,6 +73,21 @@ class Size(Section):
     batch_size: BatchSize
     repeats: Count = Field(description="Timings of each stage, of which the median counts.")
     published: Published
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        blocks, shortest, longest = self.model.num_hidden_layers, *self.lengths
+        found = []
+        if beyond := [layer for layer in self.candidates if layer >= blocks]:
+            found.append(f"candidates: {beyond[0]}, but blocks are numbered 0 to {blocks - 1}")
+        if self.prompts <= 2 * self.author:
+            said = f"of which {self.author} are the author's and as many are refused; state more than {2 * self.author}"
+            found.append(f"prompts: {self.prompts}, {said}")
+        if shortest > longest:
+            found.append(f"lengths: {self.lengths}; the shorter length comes first")
+        if found:
+            raise ValueError("\n".join(found))
+        return self
 
 
 class Bench(Section):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lunar.plan.declare import Block, Count, Direction, Distinct, Lora, NonNegative, Positive, Section, Span
+from lunar.plan.declare import Block, Count, Direction, Distinct, Lora, NonNegative, Positive, Section, Span, complete
 
 # Sets whose rows an edit may leave as they are, and spans of a set's rows with the weight of each of their tokens.
 KeptSet = Literal["forget", "retain", "general", "renamed"]
@@ -82,9 +82,11 @@ class Solver(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for key, asked in (("momentum", self.optimiser == "sgd"), ("decay", self.schedule == "exponential")):
-            if asked and getattr(self, key) is None:
-                raise ValueError(f"{key}: missing; {self.optimiser} with schedule {self.schedule} needs it")
+        asked = [
+            *(["momentum"] if self.optimiser == "sgd" else []),
+            *(["decay"] if self.schedule == "exponential" else []),
+        ]
+        complete(self, asked, f"{self.optimiser} with schedule {self.schedule} needs it")
         return self
 
 

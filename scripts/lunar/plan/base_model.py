@@ -49,8 +49,9 @@ class Base:
         return user_files.listed(self.settings["folder"]) if self.settings["source"] == "path" else []
 
     def section(self) -> Config:
-        """The section, keys sorted."""
-        return experiments.value(self.settings, [])
+        """The section, keys sorted; but of a random model, without sizes, which planning alone asks for."""
+        random = self.settings["source"] == "random"
+        return experiments.value({key: one for key, one in self.settings.items() if random or key != "size"}, [])
 
     def local(self) -> Config:
         """The section once it was downloaded: what was stated for the download is not to make the folder anew."""

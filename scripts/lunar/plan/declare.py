@@ -5,10 +5,10 @@ names it and says what it ``needs``, and its settings: a pydantic model with typ
 workflow reads both from the file without importing it (``lunar.plan.plugins``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from lunar.errors import LunarError
 
@@ -49,10 +49,38 @@ ENTRY = {
 }
 
 
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in a value, at any depth of its lists and mappings."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(one)
+
+
 class Section(BaseModel):
     """A section of the configuration: keys that it does not have are refused, and no value is turned into another."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _in_reach(cls, value: Any) -> Any:
+        """Numbers that int32 and float32 hold."""
+        for number in _numbers(value):
+            if abs(number) > (most := 2**31 - 1 if isinstance(number, int) else 1e30):
+                raise ValueError(f": {number:.6g} is out of reach; the largest number allowed is {most:.10g}")
+        return value
+
+
+def complete(section: Section, keys: Iterable[str], why: str) -> None:
+    """Refuse a section in which a key has no value.
+
+    Raises:
+        ValueError: a line for each such key.
+    """
+    if lacking := [f"{key}: missing; {why}" for key in keys if getattr(section, key) is None]:
+        raise ValueError("\n".join(lacking))
 
 
 class Lora(Section):

@@ -6,13 +6,13 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from lunar.errors import LunarError, nearest, shown
+from lunar.errors import Faults, LunarError, nearest, shown
 from lunar.plan import sections, size, words
 from lunar.plan.declare import ENTRY, Count, Section
 from lunar.plan.plugins import SAID_BY, Plugin, plugins
-from lunar.plan.settings import mistake, validate
+from lunar.plan.settings import mistakes, validate
 
 Config = dict[str, Any]
 
@@ -100,20 +100,29 @@ def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin
     Raises:
         LunarError: names the key, its value and what is allowed.
     """
-    own = {key: value for key, value in entry.items() if key in ENTRY["method"] or "recipe" not in entry}
-    validate(Entry, own, where)
+    own = {key: value for key, value in entry.items() if key in ENTRY["method"]}
+    faults, recipe = Faults(), entry.get("recipe")
+    with faults:
+        validate(Entry, own, where)
     if entry.get("prompt") is not None:
-        one_of(entry["prompt"], experiment["prompts"], f"{where}.prompt")
+        with faults:
+            one_of(entry["prompt"], experiment["prompts"], f"{where}.prompt")
     if entry.get("statistics_of") is not None:
         unedited = [name for name, other in experiment["methods"].items() if "recipe" not in other]
-        one_of(entry["statistics_of"], unedited, f"{where}.statistics_of")
-    if "recipe" not in entry:
-        if extra := sorted(set(entry) - {"model", "prompt"}):
-            raise LunarError(f"{where}.{extra[0]}: says how to edit the model, but no recipe is named; leave it out")
-        return
-    one_of(entry["recipe"], recipes, f"{where}.recipe")
-    _check_sources(entry, experiment, where)
-    _check_settings(entry, experiment, recipes[entry["recipe"]], where)
+        with faults:
+            one_of(entry["statistics_of"], unedited, f"{where}.statistics_of")
+    if recipe is not None:
+        with faults:
+            one_of(recipe, recipes, f"{where}.recipe")
+    elif extra := sorted(set(entry) - {"model", "prompt", "recipe"}):
+        said = "says how to edit the model, but no recipe is named; leave it out, or name a recipe"
+        faults += [f"{where}.{key}: {said}" for key in extra]
+    if recipe in recipes:
+        with faults:
+            _check_sources(entry, experiment, where)
+        with faults:
+            _check_settings(entry, experiment, recipes[recipe], where)
+    faults.end()
 
 
 def _check_sources(entry: Config, experiment: Config, where: str) -> None:
@@ -122,23 +131,26 @@ def _check_sources(entry: Config, experiment: Config, where: str) -> None:
     Raises:
         LunarError: as ``check_method``.
     """
-    grid = entry.get("grid", {})
+    grid, faults = entry.get("grid", {}), Faults()
     for key in sorted(set(grid) & set(entry)):
-        raise LunarError(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them, or set grid to null")
+        faults.append(f"{where}.grid.{key}: also stated as {where}.{key}; leave one of them, or set grid to null")
     if grid and not experiment["rehearsal"]["authors"]:
-        raise LunarError(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
+        faults.append(f"{where}.grid: nothing to choose on; name rehearsal.authors, or state the values instead")
     taken: dict[str, str] = {}
     for other, keys in entry.get("choices", {}).items():
-        one_of(other, experiment["methods"], f"{where}.choices")
-        for key in keys:
+        with faults:
+            one_of(other, experiment["methods"], f"{where}.choices")
+        for key in keys if other in experiment["methods"] else ():
             here = f"{where}.choices.{other}.{key}"
-            one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
+            with faults:
+                one_of(key, experiment["methods"][other].get("grid", {}), f"{where}.choices.{other}")
             # What is chosen would silently take the place of what is stated.
             for place in [name for name, keys in ((where, entry), (f"{where}.grid", grid)) if key in keys]:
-                raise LunarError(f"{here}: also stated as {place}.{key}; leave one of them")
+                faults.append(f"{here}: also stated as {place}.{key}; leave one of them")
             if key in taken:
-                raise LunarError(f"{here}: also taken from {taken[key]}; leave one of them")
+                faults.append(f"{here}: also taken from {taken[key]}; leave one of them")
             taken[key] = other
+    faults.end()
 
 
 def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: str) -> None:
@@ -147,28 +159,35 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
     Raises:
         LunarError: as ``check_method``.
     """
-    grid, methods = entry.get("grid", {}), experiment["methods"]
+    grid, methods, faults = entry.get("grid", {}), experiment["methods"], Faults()
     planned = {SAID_BY[need] for need in recipe.needs & SAID_BY.keys()} - {"layers"}
     planned |= {"short_names"} if "statistics" in recipe.needs else set()  # statistics of a file of its own
     for key in sorted(planned & set(grid)):
-        raise LunarError(f"{where}.grid.{key}: says what rehearsals are given; state it as {where}.{key} instead")
+        faults.append(f"{where}.grid.{key}: says what rehearsals are given; state it as {where}.{key} instead")
+    chosen = {}
     for other, keys in entry.get("choices", {}).items():
         for key in sorted(planned & set(keys)):
             here = f"{where}.choices.{other}.{key}"
-            raise LunarError(f"{here}: says what jobs are given; state it as {where}.{key} instead")
-    stated = {key: value for key, value in entry.items() if key not in ENTRY["method"]}
-    stated |= {key: methods[other]["grid"][key][0] for other, keys in entry.get("choices", {}).items() for key in keys}
+            faults.append(f"{here}: says what jobs are given; state it as {where}.{key} instead")
+        there = methods.get(other, {}).get("grid", {})
+        chosen |= {key: there[key][0] for key in keys if key in there}
+    stated = {key: value for key, value in entry.items() if key not in ENTRY["method"]} | chosen
     tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
     for key, number, value in tried or [("", 0, None)]:
         found = stated | {name: values[0] for name, values in grid.items()} | ({key: value} if key else {})
         places = {name: f"{where}.grid.{name}[0]" for name in grid} | {key: f"{where}.grid.{key}[{number}]"}
         places |= {name: f"{where}.grid.{name}" for name in grid if name not in recipe.settings.model_fields}
-        try:
-            recipe.settings.model_validate(found)
-        except ValidationError as error:
-            raise LunarError(mistake(recipe.settings, found, where, error, places)) from None
-        for layer in found["layers"] if isinstance(found.get("layers"), list) and "layers" in recipe.needs else ():
-            one_of(layer, experiment["layers"]["candidates"], places.get("layers", f"{where}.layers"))
+        faults += [line for _, line in mistakes(recipe.settings, found, where, places)]
+        layers, candidates = found.get("layers"), experiment["layers"]["candidates"]
+        if (
+            isinstance(layers, list)
+            and "layers" in recipe.needs
+            and (other := [n for n in layers if n not in candidates])
+        ):
+            known = f"none of layers.candidates, {', '.join(map(str, candidates))}"
+            said = f"{other[0]} is {known}" if len(other) == 1 else f"{', '.join(map(str, other))} are {known}"
+            faults.append(f"{places.get('layers', f'{where}.layers')}: {said}")
+    faults.end()
 
 
 def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -> None:
@@ -177,26 +196,32 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -
     Raises:
         LunarError: as ``check_method``.
     """
+    faults = Faults()
     for name, entry in experiment["attacks"].items():
-        place = f"{where}.attacks.{name}"
+        place, stated = f"{where}.attacks.{name}", {key: value for key, value in entry.items() if key != "attack"}
         if name in ("none", "control"):
-            raise LunarError(f"{place}: the name has a meaning of its own; choose another")
+            faults.append(f"{place}: the name has a meaning of its own; choose another")
         if "attack" not in entry:
-            raise LunarError(f"{place}.attack: missing; it says which attack this is, of {', '.join(known)}")
-        one_of(entry["attack"], known, f"{place}.attack")
-        stated = {key: value for key, value in entry.items() if key != "attack"}
-        validate(known[entry["attack"]].settings, stated, place)
+            faults.append(f"{place}.attack: missing; it says which attack this is, of {', '.join(known)}")
+            continue
+        with faults:
+            one_of(entry["attack"], known, f"{place}.attack")
+            validate(known[entry["attack"]].settings, stated, place)
     attacked = experiment["attacked"]
     for number, name in enumerate(attacked["attacks"]):
         place = f"{where}.attacked.attacks[{number}]"
-        one_of(name, experiment["attacks"], place)
-        needs = known[experiment["attacks"][name]["attack"]].needs
-        if "model_before" in needs and not experiment["finetune"]["enabled"]:
-            raise LunarError(
-                f"{place}: {name!r} needs a model from before fine-tuning, but finetune.enabled is false; leave it out"
-            )
+        with faults:
+            one_of(name, experiment["attacks"], place)
+            plugin = known.get(experiment["attacks"][name].get("attack", ""))
+            if plugin and "model_before" in plugin.needs and not experiment["finetune"]["enabled"]:
+                raise LunarError(
+                    f"{place}: {name!r} needs a model from before fine-tuning, but finetune.enabled is false; "
+                    "leave it out"
+                )
     for number, name in enumerate(attacked["methods"]):
-        one_of(name, experiment["methods"], f"{where}.attacked.methods[{number}]")
+        with faults:
+            one_of(name, experiment["methods"], f"{where}.attacked.methods[{number}]")
+    faults.end()
 
 
 def told(settings: type[Section], entry: Config) -> Config:
@@ -250,9 +275,12 @@ def check_files(experiment: Config, plugins: Plugins, made: Container[str], wher
     Raises:
         LunarError: as ``check_method``.
     """
-    for place, path in named_files(experiment, plugins):
-        if path not in made and not Path(path).is_file():
-            raise LunarError(f"{where}.{place}: no file {path} (paths are relative to the work folder)")
+    faults = Faults(
+        f"{where}.{place}: no file {path} (paths are relative to the work folder)"
+        for place, path in named_files(experiment, plugins)
+        if path not in made and not Path(path).is_file()
+    )
+    faults.end()
 
 
 def check_blocks(experiment: Config, plugins: Plugins, methods: Container[str], where: str) -> None:
@@ -282,9 +310,11 @@ def check_blocks(experiment: Config, plugins: Plugins, methods: Container[str], 
             for key, values in entry.get("grid", {}).items():
                 tried = {"items": schema.get("properties", {}).get(key, {})}
                 found += words.marked(tried, values, "block", f".{place}.grid.{key}")
-    for place, block in found:
-        if block is not None and block >= blocks:
-            raise LunarError(f"{where}{place}: {block}, but the model's blocks are numbered 0 to {blocks - 1}")
+    said = f"but the model's blocks are numbered 0 to {blocks - 1}"
+    faults = Faults(
+        f"{where}{place}: {block}, {said}" for place, block in found if block is not None and block >= blocks
+    )
+    faults.end()
 
 
 def _told(experiment: Config, plugins: Plugins) -> Iterator[tuple[str, Plugin, Config]]:

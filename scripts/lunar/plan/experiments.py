@@ -1,14 +1,14 @@
 """Every experiment merged over the defaults and checked. Imports nothing heavy: each parse of the Snakefile runs it."""
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lunar.errors import LunarError
+from lunar.errors import Faults, LunarError
 from lunar.files import write_text
 from lunar.model import mixture
 from lunar.plan import sections, yaml_files
@@ -24,7 +24,7 @@ from lunar.plan.entries import (
     one_of,
 )
 from lunar.plan.metrics import check_metrics
-from lunar.plan.settings import validate
+from lunar.plan.settings import mistakes, validate
 
 # Sections that methods are fitted to: an experiment with its own drops those of the defaults that do not fit.
 FITTED = {"data", "layers", "prompts", "rehearsal"}
@@ -42,15 +42,28 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
     return result
 
 
-def with_files(folder: Path, config: Mapping[str, Any]) -> Config:
-    """The configuration laid on the files of a folder and of the folders in it, which states what they do not.
+def with_files(folder: Path, config: Mapping[str, Any], *files: Path, read: Sequence[Path] = ()) -> Config:
+    """The configuration laid on files, and these on the files of a folder and of the folders in it.
+
+    Args:
+        folder: with files that state what no other does.
+        config: what lies on top.
+        files: between these and the folder's.
+        read: files that are in ``config`` already. They are looked through, since Snakemake takes the second of two
+            keys of one name without a word.
 
     Raises:
-        LunarError: as ``lunar.plan.yaml_files.mapping``.
+        LunarError: as ``lunar.plan.yaml_files.mapping``, with what is wrong in all of them.
     """
     found: Config = {}
-    for path in sorted(folder.rglob("*.yaml")):
-        found = merge(found, yaml_files.mapping(path))
+    faults = Faults()
+    for path in (*sorted(folder.rglob("*.yaml")), *files):
+        with faults:
+            found = merge(found, yaml_files.mapping(path))
+    for path in read:
+        with faults:
+            yaml_files.mapping(path)
+    faults.end()
     return merge(found, config)
 
 
@@ -83,7 +96,12 @@ def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     return result
 
 
-def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = ()) -> dict[str, Config]:
+def resolve(
+    config: Mapping[str, Any],
+    plugins: Plugins,
+    made: Container[str] = (),
+    complete: Callable[[Config, Config], Config] = lambda over, defaults: over,
+) -> dict[str, Config]:
     """Every experiment, merged over the defaults and checked; each with one ``seed``.
 
     An experiment of several ``seeds`` is there once a seed: as itself with the first, as ``name@seed`` with others.
@@ -92,53 +110,122 @@ def resolve(config: Mapping[str, Any], plugins: Plugins, made: Container[str] = 
         config: the configuration, valid as a whole (``lunar.plan.settings.Configuration``).
         plugins: what methods, attacks and metrics there are.
         made: files that the workflow makes; all other files have to be there.
+        complete: fills an experiment's gaps before it is merged over the defaults.
 
     Raises:
-        LunarError: names the key, its value and what is allowed.
+        LunarError: names the key of each fault, its value and what is allowed. A fault that experiments inherit is told
+            once, as one of ``defaults``.
     """
-    validate(sections.Experiment, config["defaults"], "defaults")
-    experiments = {}
+    defaults, experiments, faults = config["defaults"], {}, Faults()
+    _, inherited = one({}, defaults, plugins, made, "defaults", complete)
+    with faults:
+        validate(sections.Experiment, defaults, "defaults")
+    wrong: dict[str, list[str]] = {}
     for name, over in config["experiments"].items():
-        over = over or {}
-        experiment = on_defaults(over, config["defaults"])
-        checked = validate(sections.Experiment, experiment, f"experiments.{name}")
-        experiment["model"]["disk_gb"] = checked.model.disk_gb
-        for part in ("rungs", "asides") if experiment["ladder"] else ():
-            steps = experiment["ladder"].get(part, {})
-            experiment["ladder"][part] = {step: change for step, change in steps.items() if change is not None}
-        if experiment["ladder"] and not experiment["ladder"]["rungs"]:
-            raise LunarError(f"experiments.{name}.ladder.rungs: all are null; state one, or set the ladder to null")
-        for method, entry in experiment["methods"].items():
-            check_shape(entry, f"experiments.{name}.methods.{method}")
-            experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
-        # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
-        for method, entry in list(experiment["methods"].items()):
-            try:
-                check_method(entry, experiment, plugins.methods, f"experiments.{name}.methods.{method}")
-            except LunarError:
-                if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
-                    raise
-                del experiment["methods"][method]
-                attacked = experiment["attacked"]
-                if "methods" not in over.get("attacked", {}):
-                    attacked["methods"] = [name for name in attacked["methods"] if name != method]
-        experiment["methods"] |= climb(experiment, f"experiments.{name}")
-        check(experiment, plugins, made, f"experiments.{name}")
-        for number, seed in enumerate(experiment["seeds"]):
-            one = name if number == 0 else f"{name}@{seed}"
-            experiments[one] = experiment | {"seed": seed}
-    for name in config["run"]:
-        one_of(name, experiments, "run")
+        experiment, found = one(over or {}, defaults, plugins, made, f"experiments.{name}", complete)
+        for fault in found:
+            as_inherited = fault.replace(f"experiments.{name}.", "defaults.")
+            wrong.setdefault(name, []).append(as_inherited if as_inherited in inherited else fault)
+        for number, seed in enumerate(experiment["seeds"] if not found else [0]):
+            experiments[name if number == 0 else f"{name}@{seed}"] = experiment | {"seed": seed}
+    for name in sorted(wrong, key=lambda name: name not in config["run"]):
+        faults += wrong[name]
+    for number, name in enumerate(config["run"]):
+        with faults:
+            if name.partition("@")[0] not in wrong:
+                one_of(name, experiments, f"run[{number}]" if len(config["run"]) > 1 else "run")
+    faults.end()
     models: dict[str, tuple[str, Any]] = {}
     for name, experiment in experiments.items():
         model = experiment["model"]
         first, spec = models.setdefault(model["name"].casefold(), (name, model))
         if spec != model:
-            raise LunarError(
+            faults.append(
                 f"experiments.{name}.model.name: {model['name']!r} is also the model of {first!r}, with other "
                 "settings; models of one name are one folder, so give one of them another name"
             )
+    faults.end()
     return experiments
+
+
+def one(
+    over: Config,
+    defaults: Config,
+    plugins: Plugins,
+    made: Container[str],
+    where: str,
+    complete: Callable[[Config, Config], Config],
+) -> tuple[Config, list[str]]:
+    """One experiment as ``resolve`` has it, and all that is wrong with it; complete only where nothing is.
+
+    A key with a mistake in it is left to the defaults, so that what depends on several keys can be looked at as well.
+    """
+    model = sections.Experiment
+    experiment = on_defaults(over, defaults)
+    faults = Faults(text for _, text in mistakes(model, experiment, where))
+    told = tuple(faults)
+    try:
+        over = complete(over, defaults)
+        experiment = on_defaults(over, defaults)
+        with faults:
+            if not told:
+                experiment["model"]["disk_gb"] = validate(model, experiment, where).model.disk_gb
+            experiment = _resolved(experiment, over, plugins, made, where)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        if not told:  # or else it stumbled over what has been told
+            raise
+    # What follows from a value that is not allowed is no fault of its own.
+    keys = tuple(text.partition(": ")[0] for text in told)
+    return experiment, [text for text in faults if text in told or not text.startswith(keys)]
+
+
+def _resolved(experiment: Config, over: Config, plugins: Plugins, made: Container[str], where: str) -> Config:
+    """An experiment that has the form it needs, with its ladder's methods, checked.
+
+    Raises:
+        LunarError: as ``resolve``.
+    """
+    faults = Faults()
+    for part in ("rungs", "asides") if experiment["ladder"] else ():
+        steps = experiment["ladder"].get(part, {})
+        experiment["ladder"][part] = {step: change for step, change in steps.items() if change is not None}
+    if experiment["ladder"] and not experiment["ladder"]["rungs"]:
+        raise LunarError(f"{where}.ladder.rungs: all are null; state one, or set the ladder to null")
+    for method, entry in experiment["methods"].items():
+        with faults:
+            check_shape(entry, f"{where}.methods.{method}")
+    if not faults:
+        for method, entry in experiment["methods"].items():
+            experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
+        # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
+        for method, entry in list(experiment["methods"].items()):
+            try:
+                check_method(entry, experiment, plugins.methods, f"{where}.methods.{method}")
+            except LunarError as error:
+                if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
+                    faults.extend(error.args)
+                    continue
+                del experiment["methods"][method]
+                attacked = experiment["attacked"]
+                if "methods" not in over.get("attacked", {}):
+                    attacked["methods"] = [name for name in attacked["methods"] if name != method]
+    authors = experiment["rehearsal"]["authors"]
+    for method, entry in (over or experiment).get("methods", {}).items():
+        if (asked := entry.get("rehearsals") or 0) > len(authors) > 0:
+            said = f"but rehearsal.authors has {len(authors)}; name more there, or state less here"
+            faults.append(f"{where}.methods.{method}.rehearsals: {asked}, {said}")
+    with faults:
+        check_attacks(experiment, plugins.attacks, where)
+    with faults:
+        check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
+    sound = not faults
+    with faults:
+        if sound:
+            experiment["methods"] |= climb(experiment, where)
+    with faults:
+        check(experiment, plugins, made, where, sound and not faults)
+    faults.end()
+    return experiment
 
 
 def states(over: Mapping[str, Any], section: str, key: str) -> bool:
@@ -264,75 +351,94 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
     return found
 
 
-def check(experiment: Config, plugins: Plugins, made: Container[str], where: str) -> None:
+def check(experiment: Config, plugins: Plugins, made: Container[str], where: str, sound: bool) -> None:
     """One merged experiment, checked for what depends on more than one key.
+
+    Args:
+        experiment: what is checked.
+        plugins: what methods, attacks and metrics there are.
+        made: files that the workflow makes.
+        where: dotted key of the experiment.
+        sound: nothing was found wrong with entries of methods, attacks and metrics, nor with the ladder.
 
     Raises:
         LunarError: as ``resolve``.
     """
-    if set(experiment["methods"].get("vanilla", {})) != {"model"}:
-        raise LunarError(f"{where}.methods.vanilla: must be there, with a model and no edit; all else starts from it")
-    files = experiment["data"]
-    for key, value in files.items():
+    faults, methods = Faults(), experiment["methods"]
+    if set(methods.get("vanilla", {})) != {"model"}:
+        faults.append(f"{where}.methods.vanilla: must be there, with a model and no edit; all else starts from it")
+    for key, value in experiment["data"].items():
         for path in value if isinstance(value, list) else [value]:
             if path not in made and not Path(path).is_file():
-                raise LunarError(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
-    for number, name in enumerate(experiment["compare"]):
-        one_of(name, experiment["methods"], f"{where}.compare[{number}]")
+                faults.append(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
     ladder = experiment["ladder"] or {}
     rung = {f"ladder-{step}": f"ladder.{part}.{step}" for part in ("rungs", "asides") for step in ladder.get(part, {})}
-    for name, method in experiment["methods"].items():
-        check_shape(method, f"{where}.{rung.get(name, f'methods.{name}')}")
-    check_choices(experiment["methods"], where)
-    for name, method in experiment["methods"].items():
-        check_method(method, experiment, plugins.methods, f"{where}.{rung.get(name, f'methods.{name}')}")
-        if name in experiment["compare"] and not experiment["finetune"]["enabled"]:
-            lacking = "fine-tuned without the forget set" if method["model"] == "retain_only" else None
-            goes_back = "recipe" in method and "model_before" in plugins.methods[method["recipe"]].needs
-            lacking = "from before fine-tuning" if goes_back else lacking
-            if lacking:
-                raise LunarError(
-                    f"{where}.compare: {name!r} needs a model {lacking}, but finetune.enabled is false; "
-                    "leave it out of compare"
-                )
-    for number, rehearsal in enumerate(experiment["rehearsal"]["authors"]):
-        for key in ("forget", "held_out"):
-            one_of(rehearsal[key], experiment["data"]["retain"], f"{where}.rehearsal.authors[{number}].{key}")
-        if rehearsal["forget"] == rehearsal["held_out"]:
-            raise LunarError(
-                f"{where}.rehearsal.authors[{number}]: forgets and holds out the same file; name two of data.retain"
+    known = {**methods, **rung}
+    for number, name in enumerate(experiment["compare"]):
+        with faults:
+            one_of(name, known, f"{where}.compare[{number}]")
+    if "vanilla" not in experiment["compare"] and known.keys() >= {*experiment["compare"]}:
+        faults.append(f"{where}.compare: 'vanilla' is missing; every table sets methods beside it, so list it, too")
+    with faults:
+        check_choices(methods, where)
+    for name, method in methods.items() if sound else ():
+        with faults:
+            check_shape(method, f"{where}.{rung.get(name, f'methods.{name}')}")
+            check_method(method, experiment, plugins.methods, f"{where}.{rung.get(name, f'methods.{name}')}")
+    for name in experiment["compare"] if not experiment["finetune"]["enabled"] else ():
+        method = methods.get(name, {})
+        lacking = "fine-tuned without the forget set" if method.get("model") == "retain_only" else None
+        recipe = plugins.methods.get(method.get("recipe", ""))
+        lacking = "from before fine-tuning" if recipe and "model_before" in recipe.needs else lacking
+        if lacking:
+            faults.append(
+                f"{where}.compare: {name!r} needs a model {lacking}, but finetune.enabled is false; "
+                "leave it out of compare"
             )
-        if set(experiment["data"]["retain"]) <= {*rehearsal.values()}:
-            raise LunarError(
-                f"{where}.rehearsal.authors[{number}]: leaves no author to retain; add a third file to data.retain"
-            )
+    check_rehearsals(experiment, faults, f"{where}.rehearsal.authors")
+    edited = [name for name, method in methods.items() if "recipe" in method]
     for number, name in enumerate(experiment["figures"]["methods"]):
-        edited = [one for one, method in experiment["methods"].items() if "recipe" in method]
-        one_of(name, edited, f"{where}.figures.methods[{number}]")
+        with faults:
+            one_of(name, [*edited, *rung], f"{where}.figures.methods[{number}]")
     if experiment["mixture"] is not None:
         if not experiment["finetune"]["enabled"]:
-            raise LunarError(f"{where}.mixture: a study of fine-tuning, and finetune.enabled is false; set it to null")
+            faults.append(f"{where}.mixture: a study of fine-tuning, and finetune.enabled is false; set it to null")
         try:
             mixture.points(experiment["mixture"])
         except LunarError as error:
-            raise LunarError(f"{where}.{error}") from None
+            faults.append(f"{where}.{error}")
     if experiment["optimisers"] is not None:
         stated = [
-            name
-            for name, entry in experiment["methods"].items()
-            if "direction" in entry and not {"grid", "choices"} & entry.keys()
+            name for name, entry in methods.items() if "direction" in entry and not {"grid", "choices"} & entry.keys()
         ]
-        one_of(experiment["optimisers"]["method"], stated, f"{where}.optimisers.method")
-    check_sequential(experiment, plugins, where)
-    check_attacks(experiment, plugins.attacks, where)
-    check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
-    check_files(experiment, plugins, made, where)
-    check_blocks(experiment, plugins, used(experiment) | set(experiment["attacked"]["methods"]), where)
+        with faults:
+            one_of(experiment["optimisers"]["method"], stated, f"{where}.optimisers.method")
+    with faults:
+        check_sequential(experiment, plugins, where)
+    if sound:
+        with faults:
+            check_files(experiment, plugins, made, where)
+        with faults:
+            check_blocks(experiment, plugins, used(experiment) | set(experiment["attacked"]["methods"]), where)
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
-        raise LunarError(
+        faults.append(
             f"{where}.layers.top_k: {layers['top_k']} is more than the {len(layers['candidates'])} candidates"
         )
+    faults.end()
+
+
+def check_rehearsals(experiment: Config, faults: Faults, where: str) -> None:
+    """The pairs of authors that a merged experiment rehearses on."""
+    retain = experiment["data"]["retain"]
+    for number, pair in enumerate(experiment["rehearsal"]["authors"]):
+        for key in ("forget", "held_out"):
+            with faults:
+                one_of(pair[key], retain, f"{where}[{number}].{key}")
+        if pair["forget"] == pair["held_out"]:
+            faults.append(f"{where}[{number}]: forgets and holds out the same file; name two of data.retain")
+        elif set(retain) <= {*pair.values()}:
+            faults.append(f"{where}[{number}]: leaves no author to retain; add a third file to data.retain")
 
 
 def check_sequential(experiment: Config, plugins: Plugins, where: str) -> None:
@@ -346,17 +452,21 @@ def check_sequential(experiment: Config, plugins: Plugins, where: str) -> None:
         return
     serving = {name for name, recipe in plugins.methods.items() if recipe.says.get("serves_requests")}
     exact = [name for name, method in experiment["methods"].items() if method.get("recipe") in serving]
+    faults = Faults()
     for number, name in enumerate(experiment["sequential"]["methods"]):
-        one_of(name, exact, f"{where}.sequential.methods[{number}]")
+        with faults:
+            one_of(name, exact, f"{where}.sequential.methods[{number}]")
     for number, request in enumerate(requests):
-        if request in files["forget"]:
-            raise LunarError(
-                f"{where}.sequential.requests[{number}]: {request} is in data.forget, which is the first request "
-                "already; name files of data.retain, or [] for no requests"
-            )
-        one_of(request, files["retain"], f"{where}.sequential.requests[{number}]")
+        with faults:
+            if request in files["forget"]:
+                raise LunarError(
+                    f"{where}.sequential.requests[{number}]: {request} is in data.forget, which is the first request "
+                    "already; name files of data.retain, or [] for no requests"
+                )
+            one_of(request, files["retain"], f"{where}.sequential.requests[{number}]")
     if not set(files["retain"]) - set(requests):
-        raise LunarError(f"{where}.sequential.requests: name every file of data.retain; leave one to be kept")
+        faults.append(f"{where}.sequential.requests: name every file of data.retain; leave one to be kept")
+    faults.end()
 
 
 def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tuple[str, str]:

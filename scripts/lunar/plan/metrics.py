@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lunar.errors import LunarError
+from lunar.errors import Faults
 from lunar.plan.entries import Plugins, one_of
 from lunar.plan.plugins import Plugin
 from lunar.plan.settings import validate
@@ -20,14 +20,17 @@ def check_metrics(section: Mapping[str, Any], plugins: Plugins, where: str) -> N
     Raises:
         LunarError: names the key, its value and what is allowed.
     """
+    faults = Faults()
     for kind, known in _known(plugins).items():
         for name, settings in section[kind].items():
-            one_of(name, known, f"{where}.{kind}")
-            if settings is not None:
-                validate(known[name].settings, settings, f"{where}.{kind}.{name}")
+            with faults:
+                one_of(name, known, f"{where}.{kind}")
+                if settings is not None:
+                    validate(known[name].settings, settings, f"{where}.{kind}.{name}")
         for name in SHOWN[kind]:
             if section[kind].get(name) is None:
-                raise LunarError(f"{where}.{kind}.{name}: missing; tables and figures show it")
+                faults.append(f"{where}.{kind}.{name}: missing; tables and figures show it")
+    faults.end()
 
 
 def measured(section: Mapping[str, Any], plugins: Plugins, attacked: bool) -> dict[str, list[Any]]:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar.data import sources
+from lunar.errors import Faults, LunarError
 from lunar.plan import experiments, user_defaults, user_files
 from lunar.plan.base_model import Base
 from lunar.plan.entries import Config, Plugins, one_of
 from lunar.plan.experiment import Experiment
-from lunar.plan.settings import Configuration, check_keys, validate
+from lunar.plan.settings import Configuration, misread_keys, validate
 
 
 class Plan(NamedTuple):
@@ -38,18 +39,28 @@ def plan(read: Mapping[str, Any], scripts: Path) -> Plan:
     Raises:
         LunarError: the first thing in it that cannot be done, and what to change.
     """
-    check_keys(read)
-    validate(Configuration, read, "")
+    Faults(misread_keys(read)).end()
+    faults = Faults()
+    with faults:
+        validate(Configuration, read, "")
     plugins = Plugins.found(scripts)
-    published = sources.check(read.get("sources", {}))
-    resolved = user_defaults.resolve(read, plugins)
-    user_files.check(read, resolved, plugins, sources.made(published))
-    # A misspelt name is to end in one line, before anything else.
-    asked = read.get("export", {})
-    if asked.get("experiment") is not None:
-        one_of(asked["experiment"], resolved, "export.experiment")
-    if asked.get("method") is not None:
-        experiments.exported(read, resolved)
+    try:
+        published = sources.check(read.get("sources", {}))
+        resolved = user_defaults.resolve(read, plugins)
+        with faults:
+            user_files.check(read, resolved, plugins, sources.made(published))
+        # A misspelt name is to end in one line, before anything else.
+        asked = read.get("export", {})
+        if asked.get("experiment") is not None:
+            one_of(asked["experiment"], resolved, "export.experiment")
+        if asked.get("method") is not None:
+            experiments.exported(read, resolved)
+    except LunarError as error:
+        faults.extend(error.args)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        if not faults:  # or else what could not be read has been told
+            raise
+    faults.end()
     found = {name: Experiment(name, settings, plugins) for name, settings in resolved.items()}
     bases = {one.base.name: one.base for one in found.values()}
     return Plan(plugins, published, found, bases)

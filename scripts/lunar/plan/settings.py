@@ -1,19 +1,25 @@
 """The configuration as a whole, and what a mistake in it is called."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lunar.bench.settings import Bench, Name
 from lunar.errors import LunarError, nearest, shown
 from lunar.plan import words
-from lunar.plan.declare import Apart, Count, Distinct, Index, Section, Text
+from lunar.plan.declare import Apart, Count, Distinct, Index, Section, Text, complete
 from lunar.plan.sections import Commit, Embedder, Path, Sha256
 
 # Folders and files of results/ that belong to no experiment.
 TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", "probes", "published", "report.html")
+
+
+# What YAML reads as a number. On the command line, what stands in a mapping or a list is text for Snakemake.
+NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*(e[-+]\d+)?)?")
 
 
 class Rows(Section):
@@ -48,9 +54,8 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for key in ("id", "revision") if self.source == "hub" else ("folder",):
-            if getattr(self, key) is None:
-                raise ValueError(f"{key}: missing; a data set from source {self.source} needs it")
+        asked = ("id", "revision") if self.source == "hub" else ("folder",)
+        complete(self, asked, f"a data set from source {self.source} needs it")
         return self
 
 
@@ -88,25 +93,22 @@ class Configuration(Section):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if both := sorted({name for name in self.experiments if name.lower() in TAKEN}):
-            raise ValueError(f"experiments.{both[0]}: results/{both[0]} is another's; choose another name")
+            said = (f"experiments.{name}: results/{name} is another's; choose another name" for name in both)
+            raise ValueError("\n".join(said))
         return self
 
 
-def check_keys(value: Any, where: str = "") -> None:
-    """Refuse keys that YAML reads as something else than text, such as 5, yes and null, anywhere in a configuration.
-
-    Raises:
-        LunarError: names the first.
-    """
+def misread_keys(value: Any, where: str = "") -> Iterator[str]:
+    """Keys that YAML reads as something else than text, such as 5, yes and null, anywhere in a configuration."""
     if isinstance(value, Mapping):
         for key, below in value.items():
             place = ".".join(filter(None, (where, str(key))))
             if not isinstance(key, str):
-                raise LunarError(f"{place}: YAML reads this key as {key!r}, not as text; write it in quotes")
-            check_keys(below, place)
+                yield f"{place}: YAML reads this key as {key!r}, not as text; write it in quotes"
+            yield from misread_keys(below, place)
     elif isinstance(value, list):
         for number, below in enumerate(value):
-            check_keys(below, f"{where}[{number}]")
+            yield from misread_keys(below, f"{where}[{number}]")
 
 
 def validate(model: type[BaseModel], value: Any, where: str) -> Any:
@@ -118,76 +120,118 @@ def validate(model: type[BaseModel], value: Any, where: str) -> Any:
         where: dotted key of the value, or nothing for the whole configuration.
 
     Raises:
-        LunarError: one line with the dotted key of the first mistake, the value, what is allowed and, of a key or a
-            word, the nearest that there is.
+        LunarError: as ``mistakes`` lists them.
     """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise LunarError(mistake(model, value, where, error)) from None
+    if found := mistakes(model, value, where):
+        raise LunarError(*(text for _, text in found))
+    return model.model_validate(value)
 
 
-def mistake(
-    model: type[BaseModel], value: Any, where: str, error: ValidationError, places: Mapping[str, str] | None = None
-) -> str:
-    """The first mistake in one line.
+def mistakes(
+    model: type[BaseModel], value: Any, where: str, places: Mapping[str, str] | None = None
+) -> list[tuple[list[str | int], str]]:
+    """Every mistake in a value: its path in the value and one line.
+
+    The line has the dotted key, the value, what is allowed and, of a key or a word, the nearest that there is.
 
     Args:
         model: what is allowed.
         value: what was configured.
         where: dotted key of the value.
-        error: what pydantic found.
         places: dotted keys of those of its keys that were configured elsewhere.
     """
-    found = error.errors(include_url=False)
+    try:
+        model.model_validate(value)
+        return []
+    except ValidationError as found:
+        error = found
     # A key that does not exist explains best, and what a model says itself; of the branches of a union, each complains.
-    told = [one for kind in ("extra_forbidden", "value_error") for one in found if one["type"] == kind]
-    first = [*told, *found][0]
-    path, given, whole = _keys(value, first["loc"]), first["input"], words.schema(model)
-    tag = first.get("ctx", {}).get("discriminator", "").strip("'")
-    key = _dotted(where, [*path, tag] if tag else path, places or {})
-    if first["type"] == "union_tag_invalid":
-        known = first["ctx"]["expected_tags"].replace("'", "")
+    best = ("extra_forbidden", "value_error")
+    ranked = sorted(error.errors(include_url=False), key=lambda one: one["type"] not in best)
+    told: list[tuple[list[str | int], Any]] = []
+    for one in ranked:
+        path = _keys(value, one["loc"])
+        if not any(path[: len(other)] == other[: len(path)] for other, _ in told):
+            told.append((path, one))
+    whole = words.schema(model)
+    return [
+        (path, line)
+        for path, one in told
+        for line in _line(whole, value, path, one, lambda path: _dotted(where, path, places or {})).splitlines()
+    ]
+
+
+def _line(
+    whole: words.Node, value: Any, path: list[str | int], one: Any, dotted: Callable[[Sequence[str | int]], str]
+) -> str:
+    """One mistake in words."""
+    given = one["input"]
+    tag = one.get("ctx", {}).get("discriminator", "").strip("'")
+    key = dotted([*path, tag] if tag else path)
+    if one["type"] == "union_tag_invalid":
+        known = one["ctx"]["expected_tags"].replace("'", "")
         return f"{key}: {shown(given[tag])} is not allowed{nearest(given[tag], known.split(', '))}; allowed is {known}"
-    if first["type"] == "value_error":
-        said = str(first["ctx"]["error"])  # of a list, or of a key in a section
-        return f"{key}{said}" if said.startswith(":") else f"{key}.{said}".removeprefix(".")
-    unknown = first["loc"][-1] == "[key]"  # of a mapping with names of its own
-    if first["type"] == "extra_forbidden" or unknown:
+    if one["type"] == "value_error":
+        said = str(one["ctx"]["error"]).splitlines()  # of a list, or of a key in a section
+        return "\n".join(f"{key}{each}" if each.startswith(":") else f"{key}.{each}".removeprefix(".") for each in said)
+    unknown = one["loc"][-1] == "[key]"  # of a mapping with names of its own
+    if one["type"] == "extra_forbidden" or unknown:
         holder = words.at(whole, path[:-1], value)
         if unknown and holder.get("patternProperties"):
             return f"{key}: {shown(path[-1])} is no name; {words.bounds(holder).replace('`', '')}"
-        known = holder["propertyNames"]["enum"] if unknown else words.keys(holder, _value(value, path[:-1]))
+        known = holder["propertyNames"]["enum"] if unknown else words.keys(holder, value_at(value, path[:-1]))
         there = f"its keys are {', '.join(known)}" if known else "it has no keys"
         return f"{key}: no such key{nearest(path[-1], known)}; {there}"
     node = words.at(whole, path, value)
-    if first["type"] in ("missing", "union_tag_not_found"):
+    if one["type"] in ("missing", "union_tag_not_found"):
         return f"{key}: missing; {node.get('description', 'it has to be stated')}"
-    allowed = words.allowed_in_words(node) or first["msg"]
-    hint = _as_number(given) if "number" in allowed else ""
-    if given == "null" and "null" in allowed:
-        hint = ", since --config reads it as text: write null in a file, for --configfile"
-    hint = hint or nearest(given, words.choices(node))
+    allowed = words.allowed_in_words(node) or one["msg"]
+    hint = _hint(given, allowed) or nearest(given, words.choices(node))
     return f"{key}: {shown(given)} is not allowed{hint}; allowed is {allowed}"
 
 
-def _value(value: Any, path: Sequence[str | int]) -> Any:
+def value_at(value: Any, path: Sequence[str | int]) -> Any:
+    """The value at a path of keys and numbers."""
     for part in path:
         value = value[part]
     return value
 
 
-def _as_number(given: Any) -> str:
-    try:
-        number = float(given) if isinstance(given, str) else None
-    except ValueError:
-        number = None
-    if number is None or not math.isfinite(number):
+def _hint(given: Any, allowed: str) -> str:
+    """How to write what was probably meant, where YAML reads it as a value of another type."""
+    kinds = {word for word in ("text", "number", "boolean", "null", "list", "mapping") if word in allowed}
+    if given == "null" and "null" in kinds:
+        return ", since --config reads it as text: write null in a file, for --configfile"
+    if isinstance(given, str) and "number" in kinds:
+        return _as_number(given, whole="whole number" in allowed)
+    if isinstance(given, str) and "boolean" in kinds:
+        meant = yaml.SafeLoader.bool_values.get(given.strip().lower())
+        return "" if meant is None else f", since it is a text: write {str(meant).lower()} without quotes"
+    if isinstance(given, float) and "whole number" in allowed and given.is_integer() and abs(given) < 2**31:
+        return f": write {given:.0f}"
+    if "text" not in kinds or isinstance(given, str | list | dict):
         return ""
-    if given.isdecimal():
-        return f", since YAML reads it as text: write {int(given)}"
-    mantissa, _, exponent = f"{number:e}".partition("e")
-    return f", since YAML reads it as text: write {float(mantissa)}e{int(exponent)}"
+    if given is None:
+        return ", since a key without a value is null: write a text"
+    if isinstance(given, bool):
+        return ", since YAML reads yes, no, on, off, true and false so: write it in quotes for a text"
+    return f", since YAML reads a {'number' if isinstance(given, int | float) else 'date'}: write '{given}' in quotes"
+
+
+def _as_number(given: str, whole: bool) -> str:
+    try:
+        number = float(given)
+    except ValueError:
+        return ""
+    if not math.isfinite(number):
+        return ""
+    if NUMBER.fullmatch(given):
+        return f", since it was read as text: write {given} without quotes, in a file"
+    if number.is_integer() and (whole or given.isdecimal()) and abs(number) < 2**31:
+        return f", since YAML reads it as text: write {int(number)}"
+    mantissa, _, exponent = (given.lower() if "e" in given.lower() else repr(number)).partition("e")
+    # YAML 1.1 asks for the dot and for the sign of an exponent.
+    return f", since YAML reads it as text: write {float(mantissa)}{f'e{int(exponent):+d}' if exponent else ''}"
 
 
 def _keys(value: Any, loc: Sequence[str | int]) -> list[str | int]:

@@ -7,45 +7,37 @@ from typing import Any
 from lunar.data import sources
 from lunar.plan import experiments as settings
 from lunar.plan.entries import Plugins
-from lunar.plan.experiments import Config, merge, on_defaults, states
-from lunar.plan.sections import Experiment
-from lunar.plan.settings import validate
+from lunar.plan.experiments import Config, merge, states
 from lunar.plan.size import sizes
 
 METHOD = "lunar"
 
 
 def resolve(config: Mapping[str, Any], plugins: Plugins) -> dict[str, Config]:
-    """As ``lunar.plan.experiments.resolve``, of a configuration completed first, with files that its sources will give.
+    """As ``lunar.plan.experiments.resolve``, of experiments completed first, with files that its sources will give.
 
     Raises:
         LunarError: as there.
     """
-    return settings.resolve(complete(config), plugins, sources.made(config.get("sources", {})))
+    return settings.resolve(config, plugins, sources.made(config.get("sources", {})), complete)
 
 
-def complete(config: Mapping[str, Any]) -> Config:
-    """The configuration with the experiments' gaps filled; what one states stays as it is.
+def complete(over: Config, defaults: Config) -> Config:
+    """An experiment with its gaps filled; what it states stays as it is.
 
     The defaults are chosen for the shipped model and the shipped authors. An experiment on another local model gets
     their blocks at the same relative depth; one on data of its own, without ``rehearsal.authors``, none of what needs
     more than a forget and a retain set.
 
-    Raises:
-        LunarError: the defaults or an experiment on them do not have the form that they need; names the key.
+    Args:
+        over: what it states; merged over the defaults it has the form that it needs.
+        defaults: what every experiment starts from.
     """
-    defaults = config["defaults"]
-    validate(Experiment, defaults, "defaults")
-    experiments = {}
-    for name, over in config["experiments"].items():
-        over = over or {}
-        validate(Experiment, on_defaults(over, defaults), f"experiments.{name}")
-        if states(over, "model", "source"):
-            over = merge(for_model(over, defaults), over)
-        if states(over, "data", "retain") and not states(over, "rehearsal", "authors"):
-            over = merge(for_data(over, defaults), over)
-        experiments[name] = over
-    return {**config, "experiments": experiments}
+    if states(over, "model", "source"):
+        over = merge(for_model(over, defaults), over)
+    if states(over, "data", "retain") and not states(over, "rehearsal", "authors"):
+        over = merge(for_data(over, defaults), over)
+    return over
 
 
 def for_model(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:

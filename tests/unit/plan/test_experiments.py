@@ -626,8 +626,8 @@ def test_files_of_a_folder_lie_beneath_the_configuration(tmp_path: Path) -> None
     [
         ("- 1", "expected keys with values"),
         ("a: {}\nb: [1\n", r":3: no YAML: expected ',' or ']', but got '<stream end>'"),
-        ("a: {b: 1,\n  b: 2}", ":2: no YAML: key 'b' is given twice; leave one of them"),
-        ("a: 1\nc: 3\na: 1\n", ":3: no YAML: key 'a' is given twice"),
+        ("a: {b: 1,\n  b: 2}", ":2: key 'b' is given twice; leave one of them"),
+        ("a: 1\nc: 3\na: 1\n", ":3: key 'a' is given twice"),
         ("a: \x07", "no YAML: unacceptable character #x0007"),
         ("a: 2024-13-45", "no YAML: month must be in 1..12"),
         ("a: \udcff", "no YAML: 'utf-8' codec can't decode byte 0xff"),

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from lunar.errors import LunarError
-from lunar.plan.experiments import resolve
-from lunar.plan.user_defaults import complete
+from lunar.plan.user_defaults import complete, resolve
 from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +25,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def resolved(mine: dict[str, Any]) -> dict[str, Any]:
-    return resolve(complete(SHIPPED | {"experiments": {"mine": mine}, "run": ["mine"]}), PLUGINS)["mine"]
+    return resolve(SHIPPED | {"experiments": {"mine": mine}, "run": ["mine"]}, PLUGINS)["mine"]
 
 
 def test_two_files_and_a_folder_are_enough(model: dict[str, Any]) -> None:
@@ -85,5 +84,6 @@ def test_any_depth_has_blocks_to_choose_from(model: dict[str, Any], blocks: int)
 
 def test_the_shipped_experiments_are_complete() -> None:
     before = deepcopy(SHIPPED)
-    assert complete(SHIPPED) == SHIPPED
+    for over in SHIPPED["experiments"].values():
+        assert complete(over or {}, SHIPPED["defaults"]) == (over or {})
     assert before == SHIPPED
