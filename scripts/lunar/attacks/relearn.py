@@ -52,9 +52,9 @@ class Relearn(Attack):
 
         @field_validator("steps")
         @classmethod
-        def _unlike(cls, steps: list[int]) -> list[int]:
-            if len({*steps}) < len(steps):
-                raise ValueError("no number of updates may be there twice")
+        def _rising(cls, steps: list[int]) -> list[int]:
+            if steps != sorted({*steps}):
+                raise ValueError(f": {steps} do not rise; name each number of updates once, the smallest first")
             return steps
 
     def _rows(self, target: Target) -> tuple[list[Row], list[Row]]:

@@ -6,14 +6,22 @@ A method's own settings stand in its file, as a class ``Settings`` within its cl
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lunar.plan.declare import Block, Count, Direction, Distinct, Lora, NonNegative, Positive, Section, Span, complete
 
 # Sets whose rows an edit may leave as they are, and spans of a set's rows with the weight of each of their tokens.
 KeptSet = Literal["forget", "retain", "general", "renamed"]
 Weight = Annotated[NonNegative, Field(description="Weight of each of the span's tokens.")]
-Weights = Annotated[dict[Span, Weight], Field(description="Spans of this set's rows.")]
+
+
+def _something(weights: dict[Span, float]) -> dict[Span, float]:
+    if weights and not any(weights.values()):
+        raise ValueError(": all weights are 0, which keeps nothing; weigh a span, or leave the set out")
+    return weights
+
+
+Weights = Annotated[dict[Span, Weight], Field(description="Spans of this set's rows."), AfterValidator(_something)]
 Blocks = Annotated[list[Block], Field(min_length=1), Distinct]
 
 

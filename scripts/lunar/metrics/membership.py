@@ -1,7 +1,7 @@
 """Membership inference: can the forget answers be told from answers that no model saw?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -11,13 +11,14 @@ from lunar.metrics.base import Estimate, overall
 from lunar.metrics.likelihoods import mean_logprob
 from lunar.metrics.settings import MetricSettings
 from lunar.metrics.study import Study
-from lunar.plan.declare import Fraction
 
 
 class MinK(MetricSettings):
     """What Min-K% reads."""
 
-    k: Fraction = Field(0.2, description="Share of an answer's tokens, the least likely; Shi et al. find 0.2 best.")
+    k: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="Share of an answer's tokens, the least likely; Shi et al. find 0.2 best."
+    )
 
 
 def lowest_mean(scores: Sequence[float], share: float) -> float:

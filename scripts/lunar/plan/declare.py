@@ -5,7 +5,7 @@ names it and says what it ``needs``, and its settings: a pydantic model with typ
 workflow reads both from the file without importing it (``lunar.plan.plugins``).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -49,15 +49,6 @@ ENTRY = {
 }
 
 
-def _numbers(value: Any) -> Iterator[float]:
-    """The numbers in a value, at any depth of its lists and mappings."""
-    if isinstance(value, int | float):
-        yield value
-    elif isinstance(value, list | dict):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(one)
-
-
 class Section(BaseModel):
     """A section of the configuration: keys that it does not have are refused, and no value is turned into another."""
 
@@ -67,8 +58,9 @@ class Section(BaseModel):
     @classmethod
     def _in_reach(cls, value: Any) -> Any:
         """Numbers that int32 and float32 hold."""
-        for number in _numbers(value):
-            if abs(number) > (most := 2**31 - 1 if isinstance(number, int) else 1e30):
+        for number in value if isinstance(value, list) else [value]:
+            most = 2**31 - 1 if isinstance(number, int) else 1e30
+            if isinstance(number, int | float) and abs(number) > most:
                 raise ValueError(f": {number:.6g} is out of reach; the largest number allowed is {most:.10g}")
         return value
 

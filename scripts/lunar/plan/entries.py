@@ -184,8 +184,8 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
             and "layers" in recipe.needs
             and (other := [n for n in layers if n not in candidates])
         ):
-            known = f"none of layers.candidates, {', '.join(map(str, candidates))}"
-            said = f"{other[0]} is {known}" if len(other) == 1 else f"{', '.join(map(str, other))} are {known}"
+            none = f"none of layers.candidates, {', '.join(map(str, candidates))}"
+            said = f"{other[0]} is {none}" if len(other) == 1 else f"{', '.join(map(str, other))} are {none}"
             faults.append(f"{places.get('layers', f'{where}.layers')}: {said}")
     faults.end()
 
@@ -296,7 +296,7 @@ def check_blocks(experiment: Config, plugins: Plugins, methods: Container[str], 
         LunarError: as ``check_method``.
     """
     blocks = size.stated(experiment["model"]).get("num_hidden_layers")
-    if not isinstance(blocks, int):
+    if not isinstance(blocks, int) or blocks < 1:
         return
     whole = words.schema(sections.Experiment)
     found = list(words.marked(whole, {key: value for key, value in experiment.items() if key != "finetune"}, "block"))

@@ -130,9 +130,9 @@ def resolve(
             experiments[name if number == 0 else f"{name}@{seed}"] = experiment | {"seed": seed}
     for name in sorted(wrong, key=lambda name: name not in config["run"]):
         faults += wrong[name]
-    for number, name in enumerate(config["run"]):
+    for number, name in enumerate(config["run"] if isinstance(config["run"], list) else []):
         with faults:
-            if name.partition("@")[0] not in wrong:
+            if isinstance(name, str) and name.partition("@")[0] not in wrong:
                 one_of(name, experiments, f"run[{number}]" if len(config["run"]) > 1 else "run")
     faults.end()
     models: dict[str, tuple[str, Any]] = {}
@@ -211,7 +211,8 @@ def _resolved(experiment: Config, over: Config, plugins: Plugins, made: Containe
                     attacked["methods"] = [name for name in attacked["methods"] if name != method]
     authors = experiment["rehearsal"]["authors"]
     for method, entry in (over or experiment).get("methods", {}).items():
-        if (asked := entry.get("rehearsals") or 0) > len(authors) > 0:
+        asked = entry.get("rehearsals")
+        if isinstance(asked, int) and asked > len(authors) > 0:
             said = f"but rehearsal.authors has {len(authors)}; name more there, or state less here"
             faults.append(f"{where}.methods.{method}.rehearsals: {asked}, {said}")
     with faults:

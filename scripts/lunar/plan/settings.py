@@ -174,7 +174,7 @@ def _line(
     if one["type"] == "value_error":
         said = str(one["ctx"]["error"]).splitlines()  # of a list, or of a key in a section
         return "\n".join(f"{key}{each}" if each.startswith(":") else f"{key}.{each}".removeprefix(".") for each in said)
-    unknown = one["loc"][-1] == "[key]"  # of a mapping with names of its own
+    unknown = one["loc"][-1:] == ("[key]",)  # of a mapping with names of its own
     if one["type"] == "extra_forbidden" or unknown:
         holder = words.at(whole, path[:-1], value)
         if unknown and holder.get("patternProperties"):
@@ -209,13 +209,13 @@ def _hint(given: Any, allowed: str) -> str:
         return "" if meant is None else f", since it is a text: write {str(meant).lower()} without quotes"
     if isinstance(given, float) and "whole number" in allowed and given.is_integer() and abs(given) < 2**31:
         return f": write {given:.0f}"
-    if "text" not in kinds or isinstance(given, str | list | dict):
+    if not allowed.startswith("text") or isinstance(given, str | list | dict):
         return ""
     if given is None:
         return ", since a key without a value is null: write a text"
     if isinstance(given, bool):
-        return ", since YAML reads yes, no, on, off, true and false so: write it in quotes for a text"
-    return f", since YAML reads a {'number' if isinstance(given, int | float) else 'date'}: write '{given}' in quotes"
+        return ", since YAML reads yes, no, on, off, true and false as booleans: write it in quotes"
+    return f", since YAML reads a number: write '{given}' in quotes" if isinstance(given, int | float) else ""
 
 
 def _as_number(given: str, whole: bool) -> str:

@@ -62,7 +62,7 @@ def _yaml(path: Path, text: str) -> tuple[Any, list[str]]:
         return None if faults else loader.construct_document(node), faults
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        tab = mark and "\t" in text.splitlines()[min(mark.line, text.count("\n"))]
+        tab = mark and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])
         hint = "; YAML takes blanks for indentation, no tabs" if tab else ""
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise LunarError(f"{place}: no YAML: {error.problem}{hint}") from None
