@@ -13,6 +13,7 @@ rule check:
         experiments={name: EXPERIMENTS[name].settings for name in config["run"]},
         replaced={name: experiments.replaced(EXPERIMENTS[name].settings, PLUGINS) for name in config["run"]},
         sources=SOURCES,
+        published=config["published"],
         requirements=ours("requirements.txt"),
     message:
         "check | {params.requirements} and experiments of `run`"

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from lunar.errors import LunarError
-from lunar.plan.check import experiment, listing, machine, problems
+from lunar.plan.check import apart, experiment, listing, machine, problems
 from lunar.progress import script
 
 
@@ -13,6 +13,8 @@ def main(smk) -> None:
         conda, results = smk.params.conda, Path("results")
         gpu = shutil.which("nvidia-smi")
         blocks = {"this machine": machine(Path(smk.params.requirements), gpu, conda)}
+        if beside := apart(smk.params.sources, smk.params.published, conda):
+            blocks["beside the experiments"] = beside
         for name, settings in smk.params.experiments.items():
             blocks[name] = experiment(
                 name, settings, results, conda, smk.params.sources, gpu, smk.params.replaced[name]

