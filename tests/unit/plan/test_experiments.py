@@ -626,11 +626,21 @@ def test_files_of_a_folder_lie_beneath_the_configuration(tmp_path: Path) -> None
     [
         ("- 1", "expected keys with values"),
         ("a: {}\nb: [1\n", r":3: no YAML: expected ',' or ']', but got '<stream end>'"),
+        ("", "holds nothing; expected keys with values"),
+        ("# a comment", "holds nothing"),
+        ("5", "holds a single value"),
+        ("a:\n\tb: 1", ":2: no YAML: found character that cannot start any token; YAML takes blanks for indentation"),
+        ("a: &a [*a]", ":1: this anchor holds itself"),
+        ("a: 010", ":1: YAML reads 010 as 8; write 8, or '010' in quotes for a text"),
+        ("a: 0x10", ":1: YAML reads 0x10 as 16"),
+        ("a: 1:30", ":1: YAML reads 1:30 as 90"),
+        ("a: 2024-01-31", ":1: YAML reads 2024-01-31 as a date; write '2024-01-31' in quotes"),
+        ('{"a": 1, "a": 2}', "key 'a' is given twice"),
+        ("a: !!python/name:os.system", ":1: no YAML: could not determine a constructor"),
         ("a: {b: 1,\n  b: 2}", ":2: key 'b' is given twice; leave one of them"),
         ("a: 1\nc: 3\na: 1\n", ":3: key 'a' is given twice"),
         ("a: \x07", "no YAML: unacceptable character #x0007"),
-        ("a: 2024-13-45", "no YAML: month must be in 1..12"),
-        ("a: \udcff", "no YAML: 'utf-8' codec can't decode byte 0xff"),
+        ("a: \udcff", "no UTF-8 text: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -639,6 +649,92 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, mes
         with_files(tmp_path, {})
     assert str(caught.value).startswith(f"{tmp_path}/bad.yaml:") and message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_all_files_are_looked_through(tmp_path: Path) -> None:
+    for name, text in {"config/a.yaml": "a: 1\na: 010", "config/b.yaml": "[", "own.yaml": "b: {c: 1, c: 2}"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "given.json").write_text('{\n\t"a": 1, "a": 1}', encoding="utf-8")
+    with pytest.raises(LunarError) as caught:
+        with_files(tmp_path / "config", {}, tmp_path / "own.yaml", read=[tmp_path / "given.json"])
+    places = [str(fault).removeprefix(f"{tmp_path}/").partition(" ")[0] for fault in caught.value.args]
+    assert places == ["config/a.yaml:2:", "config/a.yaml:2:", "config/b.yaml:1:", "own.yaml:1:", "given.json:"]
+
+
+def test_numbers_and_marks_as_everybody_reads_them(tmp_path: Path) -> None:
+    text = "\ufeffa: [1_000, +5, 1., .5, 1.0e-4, -0, 0, yes]\nb: '010'\nc: {<<: {d: 1}, d: 2}"
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    assert with_files(tmp_path, {}) == {"a": [1000, 5, 1.0, 0.5, 1e-4, 0, 0, True], "b": "010", "c": {"d": 2}}
+
+
+def test_a_fault_of_the_defaults_is_told_once_and_there(config: dict[str, Any]) -> None:
+    config["defaults"]["finetune"]["epochs"] = 0
+    config["defaults"]["methods"]["lunar"]["ridge"] = -1.0
+    config["defaults"]["compare"].append("lunr")
+    config["experiments"]["toy"]["run"] = True
+    with pytest.raises(LunarError) as caught:
+        resolve(config | {"run": ["toi", "toy"]})
+    keys = sorted(str(fault).partition(":")[0] for fault in caught.value.args)
+    number = len(config["defaults"]["compare"]) - 1
+    assert keys == sorted(
+        [
+            f"defaults.compare[{number}]",
+            "defaults.finetune.epochs",
+            "defaults.methods.lunar.ridge",
+            "experiments.toy.run",
+            "run[0]",
+        ]
+    ), keys
+
+
+def test_a_fault_that_nobody_inherits_is_none(config: dict[str, Any]) -> None:
+    """Whoever has only experiments on data of their own may take the shipped files away."""
+    config["experiments"] = {"toy": config["experiments"]["toy"]}
+    config["defaults"]["data"]["forget"] = ["gone.jsonl"]
+    assert set(resolve(config | {"run": ["toy"]})) == {"toy"}
+
+
+def test_more_rehearsals_than_authors(config: dict[str, Any]) -> None:
+    resolve(config)  # what the defaults ask for of their four authors, an experiment of one does with one
+    config["experiments"]["toy"]["methods"]["lunar"]["rehearsals"] = 2
+    with pytest.raises(LunarError, match=r"^experiments\.toy\.methods\.lunar\.rehearsals: 2, but .* has 1; "):
+        resolve(config)
+
+
+def test_vanilla_is_compared(config: dict[str, Any]) -> None:
+    config["experiments"]["toy"]["compare"] = ["lunar"]
+    with pytest.raises(LunarError, match=r"^experiments\.toy\.compare: 'vanilla' is missing"):
+        resolve(config)
+
+
+def test_blocks_of_the_shipped_model_are_known(config: dict[str, Any]) -> None:
+    config["defaults"]["figures"]["late_layer"] = 30
+    with pytest.raises(LunarError, match=r"^defaults\.figures\.late_layer: 30, but the .* numbered 0 to 29$"):
+        resolve(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "words"),
+    [
+        ("attacks", {"relearn-half": {"steps": [40, 8]}}, r"steps: \[40, 8\] do not rise; name each number"),
+        (
+            "metrics",
+            {"methods": {"min_k_auc": {"k": 0}}},
+            r"min_k_auc\.k: 0 is not allowed; allowed is number, > 0; ≤ 1",
+        ),
+        (
+            "methods",
+            {"lunar": {"keep": {"retain": {"question": 0}}}},
+            r"lunar\.keep\.retain: all weights are 0, which keeps nothing; weigh a span",
+        ),
+    ],
+)
+def test_settings_that_mean_nothing(config: dict[str, Any], section: str, change: dict[str, Any], words: str) -> None:
+    toy = config["experiments"]["toy"]
+    toy[section] = merge(toy.get(section, {}), change)
+    with pytest.raises(LunarError, match=words):
+        resolve(config)
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:

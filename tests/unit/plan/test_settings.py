@@ -5,10 +5,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+import yaml
 
 from lunar.errors import LunarError
+from lunar.plan.declare import Section
 from lunar.plan.sections import Experiment
-from lunar.plan.settings import TAKEN, Configuration, misread_keys, validate
+from lunar.plan.settings import TAKEN, Configuration, misread_keys, mistakes, validate
 from shipped import CONFIG, ROOT
 
 DEFAULTS = CONFIG["defaults"]
@@ -35,7 +37,27 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 MISTAKES = [
     ("finetune.learing_rate", 1, "finetune.learing_rate: no such key; did you mean 'learning_rate'?; its keys are"),
     ("finetune.epochs", 0, "finetune.epochs: 0 is not allowed; allowed is whole number, ≥ 1"),
-    ("finetune.epochs", 3.0, "finetune.epochs: 3.0 is not allowed; allowed is whole number, ≥ 1"),
+    ("finetune.epochs", 3.0, "finetune.epochs: 3.0 is not allowed: write 3; allowed is whole number, ≥ 1"),
+    ("finetune.epochs", 10**30, "finetune.epochs: 1e+30 is out of reach; the largest number allowed is 2147483647"),
+    ("finetune.epochs", "1e3", "since YAML reads it as text: write 1000;"),
+    ("finetune.epochs", "08", "since YAML reads it as text: write 8;"),
+    ("finetune.epochs", "5", "since it was read as text: write 5 without quotes, in a file;"),
+    ("finetune.epochs", None, "finetune.epochs: None is not allowed; allowed is whole number"),
+    ("finetune.learning_rate", "1e5", "since YAML reads it as text: write 1.0e+5;"),
+    ("finetune.learning_rate", "1.0e5", "since YAML reads it as text: write 1.0e+5;"),
+    ("finetune.learning_rate", "-.5", "since YAML reads it as text: write -0.5;"),
+    ("finetune.learning_rate", "1,5", "'1,5' is not allowed; allowed is number"),
+    ("finetune.learning_rate", 1e300, "1e+300 is out of reach; the largest number allowed is 1e+30"),
+    ("finetune.learning_rate", True, "finetune.learning_rate: True is not allowed"),
+    (
+        "finetune.enabled",
+        "yes",
+        "finetune.enabled: 'yes' is not allowed, since it is a text: write true without quotes",
+    ),
+    ("layers.knowledge_reference", False, "since YAML reads yes, no, on, off, true and false as booleans: write it in"),
+    ("layers.knowledge_reference", 5, "since YAML reads a number: write '5' in quotes"),
+    ("layers.knowledge_reference", None, "since a key without a value is null: write a text"),
+    ("seeds", [2**31], "seeds: 2.14748e+09 is out of reach"),
     ("finetune.epochs", True, "finetune.epochs: True is not allowed; allowed is whole number, ≥ 1"),
     ("finetune.enabled", 1, "finetune.enabled: 1 is not allowed; allowed is boolean"),
     ("finetune.learning_rate", "1e-4", "'1e-4' is not allowed, since YAML reads it as text: write 1.0e-4"),
@@ -95,8 +117,36 @@ MISTAKES = [
 def test_mistakes_of_an_experiment(path: str, value: Any, message: str) -> None:
     with pytest.raises(LunarError) as caught:
         validate(Experiment, put(DEFAULTS, path, value), "experiments.mine")
-    assert str(caught.value).startswith(f"experiments.mine.{path.partition('.')[0]}")
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    faults = [str(fault) for fault in caught.value.args]
+    assert all(fault.startswith(f"experiments.mine.{path.partition('.')[0]}") and "\n" not in fault for fault in faults)
+    assert message in faults[0] and (len(faults) == 1 or "size" in path or "size" in str(value))
+
+
+def test_every_mistake_is_told() -> None:
+    changed = put(put(DEFAULTS, "finetune.learing_rate", 1), "layers.candidates", ["x", 2, -1])
+    sgd = {"optimiser": "sgd", "learning_rate": 1.0, "batch_size": 1, "epochs": 1, "schedule": "exponential"}
+    changed = put(put(changed, "optimisers.solvers", {"mine": sgd}), "dtype", "int8")
+    found = [text for _, text in mistakes(Experiment, changed, "mine")]
+    assert [text.partition(":")[0] for text in found] == [
+        "mine.finetune.learing_rate",
+        "mine.optimisers.solvers.mine.momentum",
+        "mine.optimisers.solvers.mine.decay",
+        "mine.dtype",
+        "mine.layers.candidates[0]",
+        "mine.layers.candidates[2]",
+    ]
+
+
+def test_numbers_that_are_written_as_told() -> None:
+    """What a message says to write is what YAML reads as that number."""
+    for text in ("1e-4", "1e5", "1.5E3", "-.5e-2", "+.5", "0.5e1", "1_0e-3"):
+        [(_, said)] = mistakes(_Number, {"key": text}, "")
+        written = said.partition("write ")[2].partition(";")[0]
+        assert yaml.safe_load(written) == float(text), (text, said)
+
+
+class _Number(Section):
+    key: float
 
 
 @pytest.mark.parametrize(
