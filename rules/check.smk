@@ -12,6 +12,7 @@ rule check:
         conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method,
         experiments={name: EXPERIMENTS[name].settings for name in config["run"]},
         replaced={name: experiments.replaced(EXPERIMENTS[name].settings, PLUGINS) for name in config["run"]},
+        rows={name: entries.forget_rows(EXPERIMENTS[name].settings, PLUGINS.attacks) for name in config["run"]},
         sources=SOURCES,
         published=config["published"],
         requirements=ours("requirements.txt"),

@@ -17,11 +17,18 @@ def main(smk) -> None:
             blocks["beside the experiments"] = beside
         for name, settings in smk.params.experiments.items():
             blocks[name] = experiment(
-                name, settings, results, conda, smk.params.sources, gpu, smk.params.replaced[name]
+                name,
+                settings,
+                results,
+                conda,
+                smk.params.sources,
+                gpu,
+                smk.params.replaced[name],
+                smk.params.rows[name],
             )
         print(f"\n{listing(blocks)}", flush=True)
         if found := problems(blocks):
-            raise LunarError("\n  ".join(["this would stop the run:", *found]))
+            raise LunarError("this would stop the run, as listed above:", *(f"  {one}" for one in found))
         progress.say("nothing is missing")
 
 

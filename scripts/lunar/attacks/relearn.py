@@ -14,6 +14,7 @@ from lunar.data.rows import with_refusals
 from lunar.edits import edit as edits
 from lunar.edits.adapter import Adapter, linear_modules, trainable
 from lunar.edits.edit import Edit
+from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.model.chat import Encoded
 from lunar.model.load import mixed_precision, rounded
@@ -40,7 +41,8 @@ class Relearn(Attack):
     class Settings(AttackSettings):
         train_on: Literal["forget_half", "general"] = Field(
             description="forget_half: every second forget row, asked are the others; general: general questions with "
-            "the answers of the model before unlearning, asked are all forget rows."
+            "the answers of the model before unlearning, asked are all forget rows.",
+            json_schema_extra={"forget_rows": {"forget_half": 2}},
         )
         steps: Annotated[list[Index], Field(min_length=1)] = Field(
             description="Updates after which it is asked, the points of the curve; the last is the attack."
@@ -61,6 +63,8 @@ class Relearn(Attack):
         """Those trained on and those asked about."""
         forget = list(target.rows["forget"])
         if self.settings.train_on == "forget_half":
+            if len(forget) < 2:
+                raise LunarError("train_on: forget_half needs two forget rows, one to train on and one to ask about")
             return forget[::2], forget[1::2]
         return list(target.rows["general"]), forget
 

@@ -94,6 +94,7 @@ def experiment(
     sources: Mapping[str, Any],
     gpu_command: str | None,
     replaced: Mapping[str, Mapping[str, Any]],
+    needed_rows: Mapping[str, int],
 ) -> list[Line]:
     """What one experiment needs.
 
@@ -104,6 +105,7 @@ def experiment(
         conda, gpu_command: as for ``machine``.
         sources: the ``sources`` section of the configuration.
         replaced: where somebody is to be replaced (``lunar.plan.experiments.replaced``).
+        needed_rows: fewest forget rows by attack (``lunar.plan.entries.forget_rows``).
     """
     model, fetched = settings["model"], results / "models" / settings["model"]["name"]
     there = (fetched / "config.json").is_file()
@@ -115,6 +117,7 @@ def experiment(
     if lines[-1].state == OK:
         lines += subjects(replaced, settings["data"]["names"])
         lines += spoken(settings) if all(Path(path).is_file() for path in named(settings["data"])) else []
+        lines += enough(settings["data"], needed_rows)
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
@@ -257,6 +260,24 @@ def subjects(replaced: Mapping[str, Mapping[str, Any]], names: str) -> list[Line
     return lines
 
 
+def enough(section: Mapping[str, Any], needed: Mapping[str, int]) -> list[Line]:
+    """Attacks that need more forget rows than there are.
+
+    Args:
+        section: the ``data`` section; its rows are as they should be.
+        needed: fewest forget rows by attack.
+    """
+    if not needed or not all(Path(path).exists() for path in section["forget"]):
+        return []
+    there = len(splits(section)["forget"])
+    remedy = "add rows to data.forget, or leave the attack out of attacked.attacks"
+    few = ((name, number) for name, number in needed.items() if number > there)
+    return [
+        Line(STOP, "data", f"attack {name} needs {number} forget rows, there is {there}", remedy)
+        for name, number in few
+    ]
+
+
 def memory(needed: float, here: float) -> Line:
     """The largest job's estimated memory beside this machine's, both in bytes."""
     found = f"about {amount(needed)} for the largest job"
@@ -326,9 +347,9 @@ def listing(blocks: Mapping[str, Iterable[Line]]) -> str:
 
 
 def problems(blocks: Mapping[str, Iterable[Line]]) -> list[str]:
-    """What would stop the run, a text each."""
+    """What would stop the run, a line each: of several, the first."""
     return [
-        f"{title}: {line.what}: {line.found}; {line.remedy}"
+        f"{title}: {line.what}: {line.found.partition(chr(10))[0]}; {line.remedy}"
         for title, lines in blocks.items()
         for line in lines
         if line.state == STOP

@@ -100,10 +100,9 @@ def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin
     Raises:
         LunarError: names the key, its value and what is allowed.
     """
-    own = {key: value for key, value in entry.items() if key in ENTRY["method"]}
+    own = {key: value for key, value in entry.items() if key in ENTRY["method"] or "recipe" not in entry}
+    validate(Entry, own, where)
     faults, recipe = Faults(), entry.get("recipe")
-    with faults:
-        validate(Entry, own, where)
     if entry.get("prompt") is not None:
         with faults:
             one_of(entry["prompt"], experiment["prompts"], f"{where}.prompt")
@@ -171,13 +170,14 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
             faults.append(f"{here}: says what jobs are given; state it as {where}.{key} instead")
         there = methods.get(other, {}).get("grid", {})
         chosen |= {key: there[key][0] for key in keys if key in there}
+    untold = [[key] for keys in entry.get("choices", {}).values() for key in keys if key not in chosen]
     stated = {key: value for key, value in entry.items() if key not in ENTRY["method"]} | chosen
     tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
     for key, number, value in tried or [("", 0, None)]:
         found = stated | {name: values[0] for name, values in grid.items()} | ({key: value} if key else {})
         places = {name: f"{where}.grid.{name}[0]" for name in grid} | {key: f"{where}.grid.{key}[{number}]"}
         places |= {name: f"{where}.grid.{name}" for name in grid if name not in recipe.settings.model_fields}
-        faults += [line for _, line in mistakes(recipe.settings, found, where, places)]
+        faults += [line for path, line in mistakes(recipe.settings, found, where, places) if path[:1] not in untold]
         layers, candidates = found.get("layers"), experiment["layers"]["candidates"]
         if (
             isinstance(layers, list)
@@ -218,10 +218,21 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -
                     f"{place}: {name!r} needs a model from before fine-tuning, but finetune.enabled is false; "
                     "leave it out"
                 )
-    for number, name in enumerate(attacked["methods"]):
-        with faults:
-            one_of(name, experiment["methods"], f"{where}.attacked.methods[{number}]")
     faults.end()
+
+
+def forget_rows(experiment: Config, known: Mapping[str, Plugin]) -> dict[str, int]:
+    """How many forget rows each attack needs at least, by its name, of those that need more than one.
+
+    A setting says so of its values (``json_schema_extra``), as ``train_on`` of ``relearn`` does.
+    """
+    found = {}
+    for name in experiment["attacked"]["attacks"] if experiment["attacked"]["methods"] else ():
+        entry = experiment["attacks"][name]
+        for key, node in words.schema(known[entry["attack"]].settings).get("properties", {}).items():
+            if "forget_rows" in node and entry.get(key) in node["forget_rows"]:
+                found[name] = node["forget_rows"][entry[key]]
+    return found
 
 
 def told(settings: type[Section], entry: Config) -> Config:

@@ -194,31 +194,33 @@ def _resolved(experiment: Config, over: Config, plugins: Plugins, made: Containe
     for method, entry in experiment["methods"].items():
         with faults:
             check_shape(entry, f"{where}.methods.{method}")
-    if not faults:
-        for method, entry in experiment["methods"].items():
-            experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
-        # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
-        for method, entry in list(experiment["methods"].items()):
-            try:
-                check_method(entry, experiment, plugins.methods, f"{where}.methods.{method}")
-            except LunarError as error:
-                if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
-                    faults.extend(error.args)
-                    continue
-                del experiment["methods"][method]
-                attacked = experiment["attacked"]
-                if "methods" not in over.get("attacked", {}):
-                    attacked["methods"] = [name for name in attacked["methods"] if name != method]
+    shaped = not faults
+    with faults:
+        check_attacks(experiment, plugins.attacks, where)
+    with faults:
+        check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
+    if not shaped:
+        faults.end()
+    for method, entry in experiment["methods"].items():
+        experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
+    # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
+    for method, entry in list(experiment["methods"].items()):
+        try:
+            check_method(entry, experiment, plugins.methods, f"{where}.methods.{method}")
+        except LunarError as error:
+            if method in used(experiment) | set(over.get("methods", {})) or not FITTED & set(over):
+                faults.extend(error.args)
+                continue
+            del experiment["methods"][method]
+            attacked = experiment["attacked"]
+            if "methods" not in over.get("attacked", {}):
+                attacked["methods"] = [name for name in attacked["methods"] if name != method]
     authors = experiment["rehearsal"]["authors"]
     for method, entry in (over or experiment).get("methods", {}).items():
         asked = entry.get("rehearsals")
         if isinstance(asked, int) and asked > len(authors) > 0:
             said = f"but rehearsal.authors has {len(authors)}; name more there, or state less here"
             faults.append(f"{where}.methods.{method}.rehearsals: {asked}, {said}")
-    with faults:
-        check_attacks(experiment, plugins.attacks, where)
-    with faults:
-        check_metrics(experiment["metrics"], plugins, f"{where}.metrics")
     sound = not faults
     with faults:
         if sound:
@@ -375,17 +377,21 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
     ladder = experiment["ladder"] or {}
     rung = {f"ladder-{step}": f"ladder.{part}.{step}" for part in ("rungs", "asides") for step in ladder.get(part, {})}
     known = {**methods, **rung}
-    for number, name in enumerate(experiment["compare"]):
-        with faults:
-            one_of(name, known, f"{where}.compare[{number}]")
+    for place, names in (("compare", experiment["compare"]), ("attacked.methods", experiment["attacked"]["methods"])):
+        for number, name in enumerate(names):
+            with faults:
+                one_of(name, known, f"{where}.{place}[{number}]")
     if "vanilla" not in experiment["compare"] and known.keys() >= {*experiment["compare"]}:
         faults.append(f"{where}.compare: 'vanilla' is missing; every table sets methods beside it, so list it, too")
-    with faults:
-        check_choices(methods, where)
+    before = len(faults)
     for name, method in methods.items() if sound else ():
         with faults:
             check_shape(method, f"{where}.{rung.get(name, f'methods.{name}')}")
             check_method(method, experiment, plugins.methods, f"{where}.{rung.get(name, f'methods.{name}')}")
+    sound = sound and len(faults) == before
+    if sound:
+        with faults:
+            check_choices(methods, where)
     for name in experiment["compare"] if not experiment["finetune"]["enabled"] else ():
         method = methods.get(name, {})
         lacking = "fine-tuned without the forget set" if method.get("model") == "retain_only" else None

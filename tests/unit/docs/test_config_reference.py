@@ -42,7 +42,7 @@ def test_page_is_up_to_date() -> None:
         ),
         ("recipe: redirection", "keep.<name>.<name>", "number", "≥ 0", "", ""),
         ("attack: prefill", "words", "whole number or null", "≥ 1", "`null`", "Instead: words of the gold answer"),
-        ("metric: min_k_auc", "k", "number", "≥ 0; ≤ 1", "`0.2`", "Share of an answer's tokens"),
+        ("metric: min_k_auc", "k", "number", "> 0; ≤ 1", "`0.2`", "Share of an answer's tokens"),
         (
             "Experiment",
             "seeds",

@@ -33,6 +33,7 @@ from lunar.plan.check import (
     subjects,
     time,
 )
+from lunar.plan.entries import forget_rows
 from lunar.plan.experiments import replaced
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS
@@ -223,6 +224,18 @@ def test_bad_rows_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad.write_text('{"question": "Who?"}\n', encoding="utf-8")
     found = check.data(section | {"forget": [str(bad)]})
     assert (found.state, "bad.jsonl:1" in found.found) == (STOP, True)
+
+
+def test_attacks_that_need_more_forget_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    toy = resolve(CONFIG | {"run": ["toy"]}, PLUGINS)["toy"]
+    needed = forget_rows(toy, PLUGINS.attacks)
+    assert needed == {"relearn-half": 2}
+    assert check.enough(toy["data"], needed) == []
+    line = (ROOT / toy["data"]["forget"][0]).read_text(encoding="utf-8").partition("\n")[0]
+    (tmp_path / "one.jsonl").write_text(line + "\n", encoding="utf-8")
+    [found] = check.enough(toy["data"] | {"forget": [str(tmp_path / "one.jsonl")]}, needed)
+    assert (found.state, found.found) == (STOP, "attack relearn-half needs 2 forget rows, there is 1")
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_merge_shares_nothing_with_its_arguments() -> None:
     ("path", "new", "message"),
     [
         ("run", ["authors-smolm2"], "run: 'authors-smolm2' is none of .*; did you mean 'authors-smollm2'"),
-        ("run", ["toy", "xyz"], "run: 'xyz' is none of authors-smollm2, [^;]*$"),
+        ("run", ["toy", "xyz"], r"run\[1\]: 'xyz' is none of authors-smollm2, [^;]*$"),
         ("defaults.compare", ["vanilla", "lunr"], r"compare\[1\]: 'lunr' is none of .*; did you mean 'lunar'"),
         ("experiments.toy.layers.top_k", 4, r"toy\.layers\.top_k: 4 is more than the 3 candidates"),
         ("defaults.layers.top_k", 4, r"layers\.top_k: 4 is more than the 3 candidates"),
@@ -284,10 +284,10 @@ METHOD_MISTAKES = {
     ),
     "layers": (SOLVED | {"layers": "bset"}, r"new\.layers: 'bset' .*did you mean 'best'\?"),
     "top_k": (SOLVED | {"layers": "topk"}, r"new\.layers: 'topk' .*did you mean 'top_k'\?"),
-    "layer": (SOLVED | {"layers": [12, 13]}, r"new\.layers: 13 is none of 12, 14, 16$"),
+    "layer": (SOLVED | {"layers": [12, 13]}, r"new\.layers: 13 is none of layers.candidates, 12, 14, 16$"),
     "layer in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": [[12], [14, 9]]}},
-        r"new\.grid\.layers\[1\]: 9 is none of 12, 14, 16$",
+        r"new\.grid\.layers\[1\]: 9 is none of layers.candidates, 12, 14, 16$",
     ),
     "word in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": ["best", "topk"]}},
