@@ -16,7 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from lunar import locks  # noqa: E402
 from lunar.bench import size as bench_size  # noqa: E402
-from lunar.data import sources, splits  # noqa: E402
+from lunar.data import files, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.plan import entries, experiments, imports, size, snakemake_files, user_files  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402

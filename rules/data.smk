@@ -42,6 +42,7 @@ rule convert_data:
         "../envs/data.yaml"
     params:
         files=lambda wildcards: experiments.value(SOURCES, [wildcards.source, "files"]),
+        fields=lambda wildcards: SOURCES[wildcards.source].get("fields", {}),
         entry=lambda wildcards: experiments.value(SOURCES, [wildcards.source, "sets", wildcards.set]),
     message:
         "data | {wildcards.source}: write {wildcards.set}"
@@ -56,6 +57,7 @@ rule prepare_data:
         code=library("prepare_data.py"),
     output:
         splits=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.SPLITS),
+        files="results/{experiment}/data/files.jsonl",
     log:
         "results/{experiment}/logs/prepare_data.log",
     benchmark:
@@ -75,9 +77,10 @@ rule rename_subjects:
     """Copies of the forget questions with half of the subject's name, and with invented names in its place."""
     input:
         forget="results/{experiment}/data/forget.jsonl",
-        names=of(Experiment.names_file),
+        names=of(Experiment.names_files),
         code=library("rename_subjects.py"),
     output:
+        names="results/{experiment}/data/names.jsonl",
         short="results/{experiment}/data/forget_short.jsonl",
         renamed="results/{experiment}/data/forget_renamed.jsonl",
     log:
@@ -88,6 +91,8 @@ rule rename_subjects:
     conda:
         "../envs/data.yaml"
     params:
+        names=param("data", "names"),
+        fields=param("data", "fields"),
         copies=param("activations", "renamed_copies"),
         seed=param("seed"),
     message:

@@ -7,7 +7,7 @@ rule audit_published:
         facts=[ours("data/published/replication.yaml"), ours("data/published/paper.yaml")],
         outputs=published_outputs(),
         embedder=user_files.of_embedder(config["published"]["embedder"]),
-        refusals=config["defaults"]["data"]["refusals"],
+        refusals=files.inside(config["defaults"]["data"]["refusals"]),
         template=ours("report/templates/audit.html.j2"),
         style=ours("report/templates/style.css"),
         code=library("audit_published.py"),
@@ -28,6 +28,7 @@ rule audit_published:
         gpu=GPU,
     params:
         folder=published_folder(),
+        refusals=config["defaults"]["data"]["refusals"],
         embedder=experiments.value(config, ["published", "embedder"]),
         knowledge_reference=config["defaults"]["layers"]["knowledge_reference"],
     message:

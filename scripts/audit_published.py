@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lunar.files import read_rows, write_text
+from lunar.data.load import load
+from lunar.files import write_text
 from lunar.model.embed import embedder
 from lunar.pages.render import render
 from lunar.progress import script
@@ -27,7 +28,7 @@ def main(smk) -> None:
         model = cache(lambda: embedder(smk.params.embedder))  # loaded only where there is something to embed
         name, reference = smk.params.embedder["name"], smk.params.knowledge_reference
         publications = [read_facts(path) for path in smk.input.facts]
-        refusals = read_rows(smk.input.refusals)
+        refusals = load([smk.params.refusals], ("answer", "kind", "part"))
         unethical = [row["answer"] for row in refusals if row["kind"] == "unethical" and row["part"] == "build"]
         found = audit(publications, folder, lambda texts: model()(texts), name, reference, unethical, progress.say)
         rounded = [{key: round(x, 6) if isinstance(x, float) else x for key, x in row.items()} for row in found.ranking]

@@ -3,7 +3,7 @@
 General questions are all kept, with the model's own answer as their answer.
 """
 
-from lunar.data.rows import REFUSED_AS
+from lunar.data.rows import REFUSED_AS, with_answer
 from lunar.errors import LunarError
 from lunar.files import read_rows, write_rows
 from lunar.metrics.refusal import classify
@@ -25,7 +25,7 @@ def main(smk) -> None:
                 )
             write_rows(smk.output[f"{name}_kept"], kept)
             write_rows(smk.output[f"{name}_dropped"], [row for row in rows if row["refusal"] != expected])
-        general = [row | {"answer": row["prediction"]} for row in read_rows(smk.input.general)]
+        general = [with_answer(row, row["prediction"]) for row in read_rows(smk.input.general)]
         write_rows(smk.output.general_kept, general)
 
 

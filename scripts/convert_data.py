@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lunar.data.read import records, renamed_fields
 from lunar.data.sources import convert
 from lunar.files import write_rows
 from lunar.progress import script
@@ -9,7 +10,9 @@ from lunar.progress import script
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.source} {smk.wildcards.set}", smk.log[0]) as progress:
-        rows, left_out = convert(Path(smk.input.folder), smk.params.files, smk.params.entry)
+        folder, fields = Path(smk.input.folder), smk.params.fields
+        files = {name: renamed_fields(records(folder / file), fields, set()) for name, file in smk.params.files.items()}
+        rows, left_out = convert(files, smk.params.entry)
         for question in left_out:
             progress.say(f"left out, asked before: {question}")
         write_rows(smk.output.rows, rows)

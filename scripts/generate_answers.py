@@ -2,6 +2,7 @@
 
 import torch
 
+from lunar.data.rows import answered
 from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
 from lunar.model.chat import Chat
@@ -9,8 +10,6 @@ from lunar.model.generate import generate
 from lunar.model.load import load_model, load_tokenizer
 from lunar.model.resume import Answers, fingerprint
 from lunar.progress import script
-
-KEPT = ("id", "question", "answer")
 
 
 def main(smk) -> None:
@@ -38,9 +37,7 @@ def main(smk) -> None:
             )
         )
         for path, rows in zip(smk.output.rows, splits, strict=True):
-            write_rows(
-                path, [{key: row.get(key, "") for key in KEPT} | {"prediction": next(predictions)} for row in rows]
-            )
+            write_rows(path, [answered(row, next(predictions)) for row in rows])
         kept.remove()
 
 

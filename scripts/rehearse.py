@@ -5,6 +5,7 @@ import json
 
 import torch
 
+from lunar.data.rows import of_files
 from lunar.files import read_rows, write_json, write_text
 from lunar.methods.base import Job, job_inputs
 from lunar.methods.rehearsal import Rehearsal, combinations, successive_halving
@@ -29,6 +30,7 @@ def main(smk) -> None:
             **job_inputs(smk.input),
             seed=smk.params.seed,
         )
+        rows = of_files(read_rows(smk.input.files))
         rehearsal = Rehearsal(
             entry,
             job,
@@ -38,8 +40,8 @@ def main(smk) -> None:
                 "refusals": read_rows(smk.input.refusals),
                 "general_validation": read_rows(smk.input.general_validation)[: how["general"]],
             },
-            smk.input.retain,
-            smk.input.names,
+            {path: rows[path] for path in smk.params.retain},
+            [row["name"] for row in read_rows(smk.input.names)],
             smk.params.copies,
             smk.params.leaked,
             {"batch_size": smk.params.batch_size, "gram_layers": smk.params.candidates},

@@ -6,7 +6,7 @@ import torch
 
 from lunar.activations.statistics import collect_rows
 from lunar.data.forget_sets import forget_sets
-from lunar.data.rows import load, stand_ins
+from lunar.data.rows import of_files
 from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
 from lunar.methods.base import Job, job_inputs
@@ -29,15 +29,17 @@ def main(smk) -> None:
             **job_inputs(smk.input),
             say=lambda text: progress.say(text, screen=False),
         )
-        names = stand_ins(smk.input.names)
+        names = [row["name"] for row in read_rows(smk.input.names)]
+        rows = of_files(read_rows(smk.input.files))
         refusals = read_rows(smk.input.refusals) if "declined" in entry["keep"] else None
-        files = [list(smk.input.forget), *([path] for path in smk.input.requests)]
-        sets = {title: load(paths) for title, paths in zip(smk.params.titles, files, strict=True)}
+        files = [*smk.params.requests, smk.params.retain]
+        *requested, retained = [[row for path in paths for row in rows[path]] for paths in files]
+        sets = dict(zip(smk.params.titles, requested, strict=True))
         requests = {
             title: {"forget": rows} | forget_sets(rows, names, smk.params.copies, smk.params.seed, refusals)
             for title, rows in sets.items()
         }
-        sets["retain"] = load(smk.input.retain)
+        sets["retain"] = retained
         if entry["recipe"] == "redirection":  # of which sums suffice
             layers = smk.params.candidates if isinstance(entry["layers"], str) else entry["layers"]
             how = {"batch_size": smk.params.batch_size, "gram_layers": layers}

@@ -5,6 +5,7 @@ import torch
 from lunar.activations.direction import direction
 from lunar.activations.hooks import Steering
 from lunar.activations.statistics import Statistics
+from lunar.data.rows import answered
 from lunar.files import read_rows, write_rows
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
@@ -31,11 +32,7 @@ def main(smk) -> None:
                 progress=progress.bar("answers", len(rows)),
             )
         progress.say(f"the hook fired {steering.fired} times in {steering.batches} batches", screen=False)
-        answered = zip(rows, predictions, strict=True)
-        write_rows(
-            smk.output.rows,
-            [{key: row[key] for key in ("id", "question", "answer")} | {"prediction": text} for row, text in answered],
-        )
+        write_rows(smk.output.rows, [answered(row, text) for row, text in zip(rows, predictions, strict=True)])
 
 
 main(snakemake)  # noqa: F821

@@ -14,6 +14,7 @@ from typing import Any
 from lunar.errors import LunarError
 
 Row = dict[str, Any]
+AGAIN = "delete the file and run the same command again"  # the way out where a file of the workflow is damaged
 
 
 def _sweep(path: Path, suffix: str) -> None:
@@ -121,8 +122,17 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read one JSON document."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read one JSON document that the workflow wrote.
+
+    Raises:
+        LunarError: the file is missing or damaged; names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LunarError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
+    except ValueError as error:
+        raise LunarError(f"{path}: not JSON ({error}); {AGAIN}") from error
 
 
 def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -140,7 +150,7 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def read_numbered_rows(path: str | Path) -> list[tuple[int, Row]]:
-    """Read JSON lines, each with its line in the file; blank lines are skipped but counted.
+    """Read JSON lines that the workflow wrote, each with its line in the file (``lunar.data.read`` reads people's).
 
     Raises:
         LunarError: the file is missing, is not UTF-8, or a line is not a JSON object; names file and line.
@@ -149,7 +159,7 @@ def read_numbered_rows(path: str | Path) -> list[tuple[int, Row]]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise LunarError(f"{path}: cannot be read ({error.strerror})") from error
+        raise LunarError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
     rows: list[tuple[int, Row]] = []
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if not line.strip():
@@ -157,10 +167,10 @@ def read_numbered_rows(path: str | Path) -> list[tuple[int, Row]]:
         try:
             row = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise LunarError(f"{path}:{number}: not UTF-8 at byte {error.start} of the line") from error
+            raise LunarError(f"{path}:{number}: not UTF-8 at byte {error.start} of the line; {AGAIN}") from error
         except json.JSONDecodeError as error:
-            raise LunarError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from error
+            raise LunarError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); {AGAIN}") from error
         if not isinstance(row, dict):
-            raise LunarError(f"{path}:{number}: expected a JSON object with named fields, got {line[:40]!r}")
+            raise LunarError(f"{path}:{number}: expected a JSON object with named fields, got {line[:40]!r}; {AGAIN}")
         rows.append((number, row))
     return rows

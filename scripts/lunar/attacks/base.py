@@ -20,6 +20,7 @@ import torch
 from lunar.activations.direction import direction
 from lunar.activations.statistics import Statistics
 from lunar.attacks.settings import AttackSettings
+from lunar.data.rows import answered
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit
 from lunar.errors import LunarError
@@ -182,10 +183,7 @@ class Target:
         given = generate(self.model, chat or self.chat, asked, **(dict(self.generation) | options))
         result: dict[str, list[Row]] = {name: [] for name in parts}
         for (name, row), question, prediction in zip(rows, asked, given, strict=True):
-            result[name].append(
-                {"id": row["id"], "question": question, "answer": row["answer"], "prediction": prediction}
-                | {key: row[key] for key in ("other_answers",) if row.get(key)}
-            )
+            result[name].append(answered({**row, "question": question}, prediction))
         return result
 
 

@@ -30,7 +30,7 @@ from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.harmless import apart, next_token, spread
 from lunar.attacks.intervening import plainly_written
 from lunar.attacks.settings import AttackSettings
-from lunar.data.rows import with_refusals
+from lunar.data.rows import with_answer, with_refusals
 from lunar.edits.edit import applied, down_proj_name, weights_kept
 from lunar.edits.solve import redirect, ridge_strength
 from lunar.methods.base import Job
@@ -174,7 +174,7 @@ class Invert(Attack):
         given = target.rows
         rows = {**given, "retain": given["retain_all"], "renamed": given["renamed_kept" if alone else "renamed"]}
         if said:
-            rows |= {name: [row | {"answer": said[row["id"]]} for row in rows[name]] for name in ("forget", "short")}
+            rows |= {name: [with_answer(row, said[row["id"]]) for row in rows[name]] for name in ("forget", "short")}
         if "declined" in target.settings.get("keep", {}):
             rows["declined"] = with_refusals(rows["forget"], given["refusals"], "knowledge")
         job = Job(target.folder, rows=rows)

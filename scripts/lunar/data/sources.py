@@ -1,11 +1,10 @@
 """Published data sets in the project's row schema: what ``sources`` of the configuration makes of fetched files.
 
-A source is a folder of files as published, JSON lists or JSON lines. Each of its ``sets`` is some rows of one of them,
-written as ``results/data/<source>/<set>.jsonl``, which the ``data`` section of an experiment names like any other file.
-Needs no torch: the workflow asks here which files there will be, whenever the Snakefile is parsed.
+A source is a folder of files as published, in any form of ``lunar.data.read``. Each of its ``sets`` is some rows of one
+of them, written as ``results/data/<source>/<set>.jsonl``, which the ``data`` section of an experiment names like any
+other file. Needs no torch: the workflow asks here which files there will be, whenever the Snakefile is parsed.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from lunar.data.rows import normalise
-from lunar.errors import LunarError
-from lunar.files import Row, read_rows
+from lunar.errors import LunarError, shown
+from lunar.files import Row
 
-# What a row may keep, by the names that published sets have for it.
+# What a row may keep beside question and answer, by the names that published sets have for it.
 FIELDS = {
+    "other_answers": "other_answers",
     "paraphrased_question": "paraphrased_question",
     "paraphrased_answer": "paraphrased_answer",
     "perturbed_answer": "perturbed_answers",
@@ -64,31 +64,14 @@ def _stated(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fetched(source: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a source its files depend on: all but its sets, keys sorted."""
-    return {key: source[key] for key in sorted(source) if key != "sets"}
+    """What of a source its files depend on: all but its sets and the names of their fields, keys sorted."""
+    return {key: source[key] for key in sorted(source) if key not in ("sets", "fields")}
 
 
 def missing(source: Mapping[str, Any]) -> list[Path]:
     """Files of a local source that are not there."""
     folder = Path(source["folder"]).expanduser()
     return [folder / name for name in source["files"].values() if not (folder / name).is_file()]
-
-
-def read(path: Path) -> list[Row]:
-    """Rows of a published file: one JSON list of objects, or one object a line.
-
-    Raises:
-        LunarError: it is neither.
-    """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return read_rows(path)  # whose message names the line
-    if isinstance(rows, dict):
-        rows = [rows]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise LunarError(f"{path}: expected a JSON list of objects, or one object a line")
-    return rows
 
 
 def subject(rows: Sequence[Row]) -> str | None:
@@ -112,15 +95,17 @@ def subject(rows: Sequence[Row]) -> str | None:
     return max((name for name in count if count[name] >= 0.8 * most), key=lambda name: (len(name.split()), name))
 
 
-def convert(folder: Path, files: Mapping[str, str], entry: Mapping[str, Any]) -> tuple[list[Row], list[str]]:
+def convert(
+    files: Mapping[str, Sequence[tuple[str, int, Row]]], entry: Mapping[str, Any]
+) -> tuple[list[Row], list[str]]:
     """The rows of one set.
 
-    What another of the source's files says about the same question (paraphrases, wrong answers) is taken over. A row
-    whose question the file asks before is left out, in whatever set it would be: nobody can tell the two apart.
+    What another of the source's files says about the same question (paraphrases, wrong answers) is taken over, but for
+    a wrong answer that is the right one. A row whose question the file asks before is left out, in whatever set it
+    would be: nobody can tell the two apart.
 
     Args:
-        folder: with the source's files.
-        files: their names there, by their names in the configuration.
+        files: the source's files, by their names in the configuration, as ``lunar.data.read.records`` reads them.
         entry: the set's section: ``file``; ``rows``, from which to before which; ``block``, the number of rows in turn
             that are about one subject.
 
@@ -130,18 +115,22 @@ def convert(folder: Path, files: Mapping[str, str], entry: Mapping[str, Any]) ->
     Raises:
         LunarError: a row lacks question or answer, or there are fewer rows than ``rows`` asks for.
     """
-    path = folder / files[entry["file"]]
-    rows = read(path)
+    records = files[entry["file"]]
+    rows = [row for _, _, row in records]
     first, stop = entry.get("rows", (0, len(rows)))
     if stop > len(rows):
-        raise LunarError(f"{path}: rows {first} to {stop} are asked for, and there are {len(rows)}")
-    for number, row in enumerate(rows):
-        for field in ("question", "answer"):
-            if not isinstance(row.get(field), str) or not row[field].strip():
-                raise LunarError(f"{path}: row {number} has no text as {field!r}; it has {sorted(row)}")
+        raise LunarError(f"{entry['file']}: rows {first} to {stop} are asked for, and there are {len(rows)}")
+    lacking = [
+        f"{place}: no text as {field!r}; it has {shown(sorted(row))}"
+        for place, _, row in records
+        for field in ("question", "answer")
+        if not said(row.get(field))
+    ]
+    if lacking:
+        raise LunarError(*lacking)
     added: dict[str, Row] = {}
     for name, other in files.items():
-        for row in read(folder / other) if name != entry["file"] else ():
+        for _, _, row in other if name != entry["file"] else ():
             added.setdefault(normalise(str(row.get("question"))), row)
     block = entry.get("block")
     names = {start: subject(rows[start : start + block]) for start in range(0, len(rows), block)} if block else {}
@@ -156,6 +145,22 @@ def convert(folder: Path, files: Mapping[str, str], entry: Mapping[str, Any]) ->
             full = {"question": row["question"], "answer": row["answer"]} | ({"author": author} if author else {})
             for origin in (added.get(key, {}), row):
                 full |= {ours: origin[theirs] for theirs, ours in FIELDS.items() if origin.get(theirs)}
-            kept.append(full)
+            kept.append(_wrong_only(full))
         seen.add(key)
     return kept, left_out
+
+
+def said(value: Any) -> bool:
+    """Whether a value is text, or a list of texts, that says something."""
+    texts = value if isinstance(value, list) else [value]
+    return bool(texts) and all(isinstance(text, str) and text.strip() for text in texts)
+
+
+def _wrong_only(row: Row) -> Row:
+    """A row without wrong answers that are the right one, of which published sets have some."""
+    answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
+    right = {normalise(text) for text in (*answers, row.get("paraphrased_answer", ""))}
+    wrong = row.get("perturbed_answers")
+    if not isinstance(wrong, list):
+        return row
+    return row | {"perturbed_answers": [text for text in wrong if normalise(str(text)) not in right]}

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lunar.activations.statistics import Statistics, collect_rows
 from lunar.data.forget_sets import forget_sets
-from lunar.data.rows import load, reword, stand_ins
+from lunar.data.rows import reword
 from lunar.edits import edit as edits
 from lunar.errors import Diverged
 from lunar.files import Row
@@ -57,8 +57,8 @@ def cast(
     forget: str,
     held_out: str,
     *,
-    retain: Sequence[str],
-    names: str,
+    retain: Mapping[str, Sequence[Row]],
+    names: Sequence[str],
     copies: int,
     seed: int,
     refusals: Sequence[Row] | None = None,
@@ -69,17 +69,17 @@ def cast(
 
     Args:
         forget, held_out: files of the authors who play these parts.
-        retain: files of all retained authors.
-        names: file of invented names.
+        retain: rows of all retained authors, by file.
+        names: invented names.
         copies, seed, refusals: as ``lunar.data.forget_sets.forget_sets``.
     """
-    rows = load([forget])
+    rows = retain[forget]
     return {
         "forget": rows,
         "forget_validation": reword(rows, "validation_question"),
-        "held_out": load([held_out]),
-        "retain": load([path for path in retain if path not in (forget, held_out)]),
-    } | forget_sets(rows, stand_ins(names), copies, seed, refusals)
+        "held_out": retain[held_out],
+        "retain": [row for path, rest in retain.items() if path not in (forget, held_out) for row in rest],
+    } | forget_sets(rows, names, copies, seed, refusals)
 
 
 def share_refused(answers: Sequence[str]) -> float:
@@ -125,7 +125,8 @@ class Rehearsal:
         job: what all pairs share; while a pair plays it holds that pair's rows and statistics as well.
         chat: how questions are put when answers are judged.
         asked: rows that all pairs share: ``general``, ``general_validation`` and ``refusals``.
-        retain, names: files of all retained authors and of invented names.
+        retain: rows of all retained authors, by file.
+        names: invented names.
         copies, leaked: as ``lunar.data.forget_sets.rename`` and ``lunar.methods.renamed.told_apart``.
         collecting: ``batch_size`` and ``gram_layers`` of ``lunar.activations.statistics.collect``.
         generation: ``max_new_tokens`` and ``batch_size``.
@@ -135,8 +136,8 @@ class Rehearsal:
     job: Job
     chat: Chat
     asked: Mapping[str, Sequence[Row]]
-    retain: Sequence[str]
-    names: str
+    retain: Mapping[str, Sequence[Row]]
+    names: Sequence[str]
     copies: int
     leaked: float
     collecting: Mapping[str, Any]

@@ -21,6 +21,12 @@ def beyond(question: str, answer: str) -> str:
     return " ".join(word for word in pieces(answer) if not set(stems(word)) <= asked)
 
 
+def told(row: Row) -> Row:
+    """What each gold answer of a row tells."""
+    first, *others = (beyond(row["question"], one) for one in (row["answer"], *row.get("other_answers", [])))
+    return {"answer": first, "other_answers": [text for text in others if text]}
+
+
 def told_apart(
     model: Any,
     chat: Chat,
@@ -44,10 +50,10 @@ def told_apart(
     Returns:
         Both with the model's ``prediction`` and that ``recall``.
     """
-    gold = {row["id"]: beyond(row["question"], row["answer"]) for row in originals}
+    gold = {row["id"]: told(row) for row in originals}
     predictions = generate(model, chat, [row["question"] for row in copies], **generation, **how)
     rows = [
-        row | {"prediction": text, "recall": round(rouge1({"answer": gold[row["original"]], "prediction": text}), 4)}
+        row | {"prediction": text, "recall": round(rouge1(gold[row["original"]] | {"prediction": text}), 4)}
         for row, text in zip(copies, predictions, strict=True)
     ]
     return [row for row in rows if row["recall"] <= leaked], [row for row in rows if row["recall"] > leaked]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from lunar.activations.statistics import Statistics, collect_rows
+from lunar.data.rows import answered
 from lunar.edits import edit as edits
 from lunar.edits.arriving import to_weights
 from lunar.edits.edit import Edit, compose
@@ -206,10 +207,7 @@ def ask(
     """Answers to every set's questions: rows with ``set``, ``id``, ``question``, ``answer`` and ``prediction``."""
     rows = [(name, row) for name, rows in sets.items() for row in rows]
     answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
-    return [
-        {"set": name} | {key: row[key] for key in ("id", "question", "answer")} | {"prediction": answer}
-        for (name, row), answer in zip(rows, answers, strict=True)
-    ]
+    return [{"set": name} | answered(row, answer) for (name, row), answer in zip(rows, answers, strict=True)]
 
 
 def told(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar.errors import LunarError
-from lunar.files import Row, read_numbered_rows
+from lunar.files import AGAIN, Row, read_numbered_rows
 
 FIELDS = ("id", "question", "answer", "prediction")
 Rows = Sequence[Mapping[str, Any]]
@@ -36,9 +36,6 @@ def _read_texts(path: str | Path) -> list[tuple[int, Row]]:
                 found = f"it is {row[field]!r}" if field in row else f"found {sorted(row)}"
                 raise LunarError(f"{path}:{number}: field {field!r} must be text; {found}")
     return numbered
-
-
-AGAIN = "delete the file to have it made again"
 
 
 def read_attacked(path: str | Path, data: Rows) -> list[Row]:

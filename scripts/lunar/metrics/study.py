@@ -99,7 +99,7 @@ class Study:
 
 def _asked(rows: Sequence[Row]) -> str:
     """A checksum of what was asked and what answers are judged by."""
-    said = json.dumps([[row.get("id"), row.get("answer")] for row in rows])
+    said = json.dumps([[row.get("id"), row.get("answer"), *row.get("other_answers", [])] for row in rows])
     return hashlib.sha256(said.encode()).hexdigest()
 
 

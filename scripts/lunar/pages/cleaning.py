@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lunar.data.rows import gold_text
 from lunar.data.splits import TABLE
 from lunar.data.subjects import subject_of
 from lunar.files import Row
@@ -57,7 +58,7 @@ def fate(name: str, kept: Sequence[Row], dropped: Sequence[Row], originals: Sequ
         some of its rows: the first ones, or of renamed copies those with the highest recall.
     """
     split, means = CLEANED[name]
-    gold = {row["id"]: row["answer"] for row in originals}
+    gold = {row["id"]: gold_text(row) for row in originals}
 
     def examples(rows: Sequence[Row]) -> list[dict[str, Any]]:
         # Of rows with the same recall, or with none, the first come first.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lunar.data.rows import gold_text
 from lunar.metrics.refusal import classify
 from lunar.metrics.text import rouge1
 from lunar.pages.attacks import Pair
@@ -43,7 +44,7 @@ def examples(
                     best[row["id"]] = {
                         "question": other["question"],
                         "asked": row["question"],
-                        "gold": row["answer"],
+                        "gold": gold_text(row),
                         "attack": attack,
                         "unattacked": other["prediction"],
                         "attacked": row["prediction"],

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lunar.data.rows import gold_text
 from lunar.data.splits import TABLE
 from lunar.data.words import folded, spans, stem, stems
 from lunar.metrics.refusal import is_refusal
@@ -63,16 +64,16 @@ def browsable(answers: Mapping[tuple[str, str, str], Rows]) -> dict[str, Any]:
     numbers: dict[tuple[str, ...], int] = {}
     for (method, attack, split), rows in answers.items():
         for row in rows:
-            fresh = {"id": row["id"], "split": splits.index(split), "question": row["question"], "gold": row["answer"]}
+            fresh = {"id": row["id"], "split": splits.index(split), "question": row["question"], "gold": gold_text(row)}
             question = questions.setdefault((split, row["id"]), fresh | {"texts": [], "answers": []})
             # An answer is judged by the gold words that were left to say, so the same text may count differently.
-            key = (split, row["id"], row["prediction"], row["answer"])
+            key = (split, row["id"], row["prediction"], gold_text(row))
             if key not in numbers:
                 numbers[key] = len(question["texts"])
                 score = rouge1(row) if row["answer"] else None
                 kind = OUTCOMES.index(outcome(row["prediction"], score))
                 shown = None if score is None else round(score, 2)
-                question["texts"].append([marked(row["prediction"], row["answer"]), kind, shown])
+                question["texts"].append([marked(row["prediction"], gold_text(row)), kind, shown])
             asked = row["question"] if row["question"] != question["question"] else ""
             changed = [asked, row.get("prefill", "")]
             place = [methods.index(method), attacks.index(attack), numbers[key]]

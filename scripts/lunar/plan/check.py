@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lunar.data.files import FIELDS, named
 from lunar.data.forget_sets import rename
-from lunar.data.rows import load, splits, stand_ins
+from lunar.data.load import load, splits, stand_ins
 from lunar.data.sources import made, missing
-from lunar.errors import LunarError
+from lunar.errors import Faults, LunarError
 from lunar.model import embedder_files, hub_cache
 from lunar.model.findings import Finding
 from lunar.model.folder import look, look_embedder
@@ -115,8 +116,8 @@ def experiment(
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))
     if lines[-1].state == OK:
-        lines += subjects(replaced, settings["data"]["names"])
-        lines += spoken(settings) if all(Path(path).is_file() for path in named(settings["data"])) else []
+        lines += subjects(replaced, settings["data"])
+        lines += spoken(settings) if all(Path(path).exists() for _, path in named(settings["data"])) else []
         lines += enough(settings["data"], needed_rows)
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
@@ -181,7 +182,7 @@ def published(section: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Li
     """Whether the published data sets that a ``data`` section names are there or can be fetched."""
     files = made(sources)
     lines = []
-    for name in sorted({files[path][0] for path in named(section) if path in files and not Path(path).is_file()}):
+    for name in sorted({files[path][0] for _, path in named(section) if path in files and not Path(path).is_file()}):
         source = sources[name]
         if source["source"] == "hub":
             remedy = f"unset it, or download the data set elsewhere and set sources.{name}.source to path"
@@ -218,38 +219,38 @@ def apart(sources: Mapping[str, Any], section: Mapping[str, Any], conda: bool) -
     return lines
 
 
-def named(section: Mapping[str, Any]) -> list[str]:
-    """All files that a ``data`` section names."""
-    return [path for value in section.values() for path in (value if isinstance(value, list) else [value])]
-
-
 def data(section: Mapping[str, Any], later: Iterable[str] = ()) -> Line:
     """Whether every row of an experiment's files is as it should be; ``later`` are files that the workflow makes."""
-    if any(path in later and not Path(path).is_file() for path in named(section)):
+    if any(path in later and not Path(path).is_file() for _, path in named(section)):
         return Line(OK, "data", "rows are checked once the published ones were fetched")
-    try:
+    rows: dict[str, Any] = {}
+    faults = Faults()
+    with faults:
         rows = splits(section)
-        rename(rows["forget"], stand_ins(section["names"]), 1, 0)
-    except LunarError as error:
-        return Line(STOP, "data", str(error), "data/README.md documents the fields")
+    with faults:
+        rename(rows.get("forget", []), stand_ins(section["names"], section.get(FIELDS)), 1, 0)
+    if faults:
+        return Line(STOP, "data", str(LunarError(*dict.fromkeys(faults))), "data/README.md documents the fields")
     names = ("forget", "retain", "unseen", "general", "harmful", "fictitious")
     return Line(
         OK, "data", ", ".join(f"{name} {len(rows[name]) + len(rows.get(f'{name}_build', []))}" for name in names)
     )
 
 
-def subjects(replaced: Mapping[str, Mapping[str, Any]], names: str) -> list[Line]:
+def subjects(replaced: Mapping[str, Mapping[str, Any]], data: Mapping[str, Any]) -> list[Line]:
     """Where what replaces the forgotten subject finds none; files that are not there yet are left out.
 
     Args:
         replaced: as ``lunar.plan.experiments.replaced`` gives it.
-        names: file of invented names.
+        data: the ``data`` section.
     """
     lines = []
     for title, one in replaced.items():
-        if all(Path(path).is_file() for path in (*one["files"], names)):
+        if all(Path(path).exists() for path in (*one["files"], data["names"])):
             try:
-                found = rename(load(one["files"]), stand_ins(names), 1, 0)
+                found = rename(
+                    load(one["files"], fields=data.get(FIELDS)), stand_ins(data["names"], data.get(FIELDS)), 1, 0
+                )
             except LunarError as error:
                 lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
                 continue
@@ -339,7 +340,7 @@ def listing(blocks: Mapping[str, Iterable[Line]]) -> str:
     for title, lines in blocks.items():
         shown.append(title)
         for line in lines:
-            shown.append(f"  {line.state:<9}{line.what:<10}{line.found}")
+            shown.append(f"  {line.state:<9}{line.what:<10}{line.found}".replace("\n", f"\n{'':<21}"))
             if line.remedy:
                 shown.append(f"{'':<21}-> {line.remedy}")
         shown.append("")

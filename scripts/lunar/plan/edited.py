@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lunar.data import splits
+from lunar.data import files, splits
 from lunar.model import mixture
 from lunar.plan import experiments, size, user_files
 from lunar.plan.base_model import Base
@@ -112,18 +112,12 @@ class Edited:
 
     def data_files(self) -> list[str]:
         """All files named in its `data` section that hold rows of splits."""
-        sections = self.settings["data"]
-        lists = [files for files in sections.values() if isinstance(files, list)]
-        single = [file for key, file in sections.items() if isinstance(file, str) and key != "names"]
-        return sorted({file for files in lists for file in files} | set(single))
+        named = [path for key, path in files.named(self.settings["data"]) if key != "names"]
+        return sorted({file for path in named for file in files.inside(path)})
 
-    def names_file(self) -> str:
-        """The file of invented names."""
-        return str(self.settings["data"]["names"])
-
-    def retain_files(self) -> list[str]:
-        """Files of retained authors."""
-        return list(self.settings["data"]["retain"])
+    def names_files(self) -> list[str]:
+        """The file of invented names, or those of a folder."""
+        return files.inside(self.settings["data"]["names"])
 
     def all_rows(self) -> dict[str, str]:
         """Every split by name, with the renamed questions."""
@@ -289,6 +283,10 @@ class Edited:
         forget = "+".join(Path(file).stem for file in self.settings["data"]["forget"])
         names = [forget, *(Path(file).stem for file in self.settings["sequential"]["requests"])]
         return [f"{number} {name}" for number, name in enumerate(names, start=1)]
+
+    def request_files(self) -> list[list[str]]:
+        """Files of each request."""
+        return [self.settings["data"]["forget"], *([file] for file in self.settings["sequential"]["requests"])]
 
     def never_requested(self) -> list[str]:
         """Files of the retained authors whom no request names."""

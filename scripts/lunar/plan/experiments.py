@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from lunar.data import files
 from lunar.errors import Faults, LunarError
 from lunar.files import write_text
 from lunar.model import mixture
@@ -370,10 +371,9 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
     faults, methods = Faults(), experiment["methods"]
     if set(methods.get("vanilla", {})) != {"model"}:
         faults.append(f"{where}.methods.vanilla: must be there, with a model and no edit; all else starts from it")
-    for key, value in experiment["data"].items():
-        for path in value if isinstance(value, list) else [value]:
-            if path not in made and not Path(path).is_file():
-                faults.append(f"{where}.data.{key}: no file {path} (paths are relative to the work folder)")
+    for key, path in files.named(experiment["data"]):
+        if path not in made and (said := files.absent(path)):
+            faults.append(f"{where}.data.{key}: {said}")
     ladder = experiment["ladder"] or {}
     rung = {f"ladder-{step}": f"ladder.{part}.{step}" for part in ("rungs", "asides") for step in ladder.get(part, {})}
     known = {**methods, **rung}
@@ -454,7 +454,7 @@ def check_sequential(experiment: Config, plugins: Plugins, where: str) -> None:
     Raises:
         LunarError: as ``resolve``.
     """
-    requests, files = experiment["sequential"]["requests"], experiment["data"]
+    requests, data = experiment["sequential"]["requests"], experiment["data"]
     if not requests:
         return
     serving = {name for name, recipe in plugins.methods.items() if recipe.says.get("serves_requests")}
@@ -465,13 +465,13 @@ def check_sequential(experiment: Config, plugins: Plugins, where: str) -> None:
             one_of(name, exact, f"{where}.sequential.methods[{number}]")
     for number, request in enumerate(requests):
         with faults:
-            if request in files["forget"]:
+            if request in data["forget"]:
                 raise LunarError(
                     f"{where}.sequential.requests[{number}]: {request} is in data.forget, which is the first request "
                     "already; name files of data.retain, or [] for no requests"
                 )
-            one_of(request, files["retain"], f"{where}.sequential.requests[{number}]")
-    if not set(files["retain"]) - set(requests):
+            one_of(request, data["retain"], f"{where}.sequential.requests[{number}]")
+    if not set(data["retain"]) - set(requests):
         faults.append(f"{where}.sequential.requests: name every file of data.retain; leave one to be kept")
     faults.end()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.data.languages import languages, named, unjudged
-from lunar.data.rows import splits
+from lunar.data.load import splits
 from lunar.data.words import SYLLABLES, UNSPACED, words
 from lunar.metrics import refusal
 from lunar.plan.machine import NOTE, OK, STOP, Line

@@ -115,8 +115,39 @@ class Embedder(Section):
         return self
 
 
+Fields = Annotated[
+    dict[
+        Literal[
+            "id",
+            "question",
+            "answer",
+            "other_answers",
+            "author",
+            "names",
+            "paraphrased_question",
+            "paraphrased_answer",
+            "validation_question",
+            "perturbed_answers",
+            "perturbed_paraphrases",
+            "part",
+            "kind",
+            "name",
+        ],
+        Text,
+    ],
+    Field(
+        description="What files call a field, by its name in data/README.md, such as {question: prompt, answer: "
+        "completion}; a path such as answers.text goes into what a field holds. A file that has no such field keeps "
+        "its own names."
+    ),
+]
+
+
 class Data(Section):
-    """Which rows play which part (data/README.md documents the fields)."""
+    """Which rows play which part (data/README.md documents the fields).
+
+    A path is a JSON list, JSON lines, CSV, TSV, Parquet or a folder saved by `datasets`.
+    """
 
     forget: Annotated[list[Path], Field(min_length=1), Distinct] = Field(description="Files of the forget set.")
     retain: Annotated[list[Path], Field(min_length=1), Distinct] = Field(description="Files of the retain set.")
@@ -129,6 +160,7 @@ class Data(Section):
         description="Invented names that replace the forgotten subject's: a person's first name and surname drawn "
         "apart, others whole."
     )
+    fields: Fields
 
 
 class Finetune(Section):

@@ -12,7 +12,7 @@ from lunar.bench.settings import Bench, Name
 from lunar.errors import LunarError, nearest, shown
 from lunar.plan import words
 from lunar.plan.declare import Apart, Count, Distinct, Index, Section, Text, complete
-from lunar.plan.sections import Commit, Embedder, Path, Sha256
+from lunar.plan.sections import Commit, Embedder, Fields, Path, Sha256
 
 # Folders and files of results/ that belong to no experiment.
 TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", "probes", "published", "report.html")
@@ -45,10 +45,11 @@ class Source(Section):
     revision: Commit | None = Field(None, description="hub: commit.")
     folder: Path | None = Field(None, description="path: folder with the files.")
     files: Annotated[dict[str, Name | None], Field(min_length=1)] = Field(
-        description="File names there, by the name that sets call them by: a JSON list or JSON lines, of rows with "
-        "question and answer; null: there is none. What one file adds to another's question (paraphrases, wrong "
-        "answers) is taken over."
+        description="File names there, by the name that sets call them by: a JSON list, JSON lines, CSV, TSV or "
+        "Parquet, of rows with question and answer; null: there is none. What one file adds to another's question "
+        "(paraphrases, wrong answers) is taken over."
     )
+    fields: Fields = Field(default_factory=dict)
     sha256: dict[str, Sha256] = Field(default_factory=dict, description="sha256 by file name, where it is known.")
     sets: Annotated[dict[Name, Rows], Field(min_length=1), Apart] = Field(description="Sets of rows, by name.")
 

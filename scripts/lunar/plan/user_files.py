@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lunar.data import files
 from lunar.errors import LunarError
 from lunar.plan.entries import Plugins, named_files
 
@@ -108,9 +109,8 @@ def _named(config: Mapping[str, Any], experiments: Mapping[str, Any], plugins: P
         for key in ("folder", "corpus"):
             for path in model.get(key, []) if isinstance(model.get(key, []), list) else [model[key]]:
                 yield f"experiments.{name}.model.{key}", path
-        for key, value in experiment["data"].items():
-            for path in value if isinstance(value, list) else [value]:
-                yield f"experiments.{name}.data.{key}", path
+        for key, path in files.named(experiment["data"]):
+            yield f"experiments.{name}.data.{key}", path
         for place, path in named_files(experiment, plugins):
             yield f"experiments.{name}.{place}", path
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lunar.data.read import records
 from lunar.errors import LunarError
-from lunar.files import read_rows
 from lunar.metrics.layer_score import Embed, layer_score
 from lunar.metrics.refusal import is_refusal
 
@@ -31,7 +31,7 @@ def layer_ranking(
     Raises:
         LunarError: a line that is no such list, or another number of lines; names file and line.
     """
-    rows = read_rows(path)
+    rows = [row for _, _, row in records(path)]
     if len(rows) != len(layers):
         line = min(len(rows), len(layers)) + 1
         raise LunarError(f"{path}:{line}: {len(layers)} layers were searched, but the file holds {len(rows)} lines")

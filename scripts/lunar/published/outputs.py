@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lunar.errors import LunarError
-from lunar.files import Row, read_rows
+from lunar.data.read import Number, records
+from lunar.errors import Faults, LunarError, shown
+from lunar.files import Row
 from lunar.metrics.text import rouge1
 
 Facts = Mapping[str, Any]
@@ -57,21 +58,21 @@ def read_facts(path: str | Path) -> dict[str, Any]:
 
 
 def read_answers(path: str | Path) -> list[Row]:
-    """Read published outputs: JSON lines with ``question``, ``prediction`` and ``answer``.
+    """Read published outputs: rows with ``question``, ``prediction`` and ``answer``, in a form of ``lunar.data.read``.
 
     Raises:
-        LunarError: no rows, or a field that is missing or no text (a prediction may be empty); names file and line.
+        LunarError: no rows, or fields that are missing or no text (a prediction may be empty); names file and line.
     """
-    rows = read_rows(path)
-    if not rows:
-        raise LunarError(f"{path}: holds no rows")
-    for number, row in enumerate(rows, start=1):
+    faults = Faults()
+    found = records(path, faults)
+    for place, _, row in found:
         for field in ("question", "prediction", "answer"):
             value = row.get(field)
-            if not isinstance(value, str) or not (value.strip() or field == "prediction"):
-                found = f"found {sorted(row)}" if field not in row else f"it is {value!r}"
-                raise LunarError(f"{path}:{number}: field {field!r} must be text; {found}")
-    return rows
+            if isinstance(value, Number) or not isinstance(value, str) or not (value.strip() or field == "prediction"):
+                said = f"found {sorted(row)}" if field not in row else f"it is {shown(value)}"
+                faults.append(f"{place}: field {field!r} must be text; {said}")
+    faults.end()
+    return [row for _, _, row in found]
 
 
 def check_same_questions(rows: Sequence[Row], path: Path, others: Sequence[Row], other: Path) -> None:

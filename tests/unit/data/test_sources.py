@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lunar.data.rows import load
-from lunar.data.sources import check, convert, made, missing, read, subject
+from lunar.data.load import load
+from lunar.data.read import Record, records
+from lunar.data.sources import check, convert, made, missing, subject
 from lunar.errors import LunarError
 from lunar.files import write_rows
 from lunar.plan.experiments import merge
@@ -48,22 +49,22 @@ def test_rows_that_name_nobody_have_no_subject() -> None:
     assert subject([]) is None
 
 
-def lay_out(folder: Path, full: list[dict[str, Any]], **others: list[dict[str, Any]]) -> dict[str, str]:
-    """Files of a source: ``full`` as a JSON list, others as JSON lines; their names, as the configuration has them."""
+def lay_out(folder: Path, full: list[dict[str, Any]], **others: list[dict[str, Any]]) -> dict[str, list[Record]]:
+    """Files of a source as they are read: ``full`` written as a JSON list, others as JSON lines."""
     (folder / "full.json").write_text(json.dumps(full), encoding="utf-8")
     for name, rows in others.items():
         write_rows(folder / f"{name}.json", rows)
-    return {name: f"{name}.json" for name in ("full", *others)}
+    return {name: records(folder / f"{name}.json") for name in ("full", *others)}
 
 
 def test_a_set_is_some_rows_with_the_names_of_their_blocks(tmp_path: Path) -> None:
     full = about("Ilva Marsh") + [row | {"question": f"{row['question']} Really?"} for row in about("Bo van Dyk")]
     files = lay_out(tmp_path, full)
-    rows, left_out = convert(tmp_path, files, {"file": "full", "rows": [4, 8], "block": 6})
+    rows, left_out = convert(files, {"file": "full", "rows": [4, 8], "block": 6})
     assert [row["question"] for row in rows] == [row["question"] for row in full[4:8]]
     assert [row["author"] for row in rows] == ["Ilva Marsh"] * 2 + ["Bo van Dyk"] * 2
     assert left_out == []
-    without, _ = convert(tmp_path, files, {"file": "full"})
+    without, _ = convert(files, {"file": "full"})
     assert (len(without), any("author" in row for row in without)) == (12, False)
 
 
@@ -76,12 +77,12 @@ def test_what_another_file_adds_to_a_question_is_taken_over(tmp_path: Path) -> N
         "option": 3,
     }
     files = lay_out(tmp_path, full, perturbed=[{"question": full[1]["question"].upper(), "answer": "-"} | more])
-    rows, _ = convert(tmp_path, files, {"file": "full"})
+    rows, _ = convert(files, {"file": "full"})
     assert rows[0] == full[0]
     added = {key: more[key] for key in ("paraphrased_question", "paraphrased_answer")}
     assert rows[1] == full[1] | added | {"perturbed_answers": more["perturbed_answer"]}
     # A file that has them itself is a set, too, and the loader of all data takes it.
-    rows, _ = convert(tmp_path, files, {"file": "perturbed"})
+    rows, _ = convert(files, {"file": "perturbed"})
     write_rows(tmp_path / "set.jsonl", rows)
     assert load([str(tmp_path / "set.jsonl")])[0]["perturbed_answers"] == ["No.", "Nor that."]
 
@@ -89,7 +90,7 @@ def test_what_another_file_adds_to_a_question_is_taken_over(tmp_path: Path) -> N
 def test_a_question_asked_before_is_left_out_of_whatever_set(tmp_path: Path) -> None:
     full = [*about("Ilva Marsh"), {"question": full_stop(about("Ilva Marsh")[2]["question"]), "answer": "Another."}]
     files = lay_out(tmp_path, full)
-    rows, left_out = convert(tmp_path, files, {"file": "full", "rows": [5, 7]})
+    rows, left_out = convert(files, {"file": "full", "rows": [5, 7]})
     assert [row["answer"] for row in rows] == [full[5]["answer"]]
     assert left_out == [full[6]["question"]]
 
@@ -102,30 +103,35 @@ def test_contracts_are_read_as_published(tmp_path: Path) -> None:
     """The layout of PISTOL's own files; nothing reads which edge a row is of."""
     rows = [{"question": f"Price {number}?", "answer": "8."} for number in range(4)]
     files = lay_out(tmp_path, [row | {"edge": "A_B"} for row in rows])
-    assert convert(tmp_path, files, {"file": "full", "rows": [0, 2]})[0] == rows[:2]
+    assert convert(files, {"file": "full", "rows": [0, 2]})[0] == rows[:2]
 
 
 @pytest.mark.parametrize(
     ("content", "entry", "message"),
     [
-        ('[{"question": "Q?"}]', {}, "row 0 has no text as 'answer'; it has"),
-        ('[{"question": " ", "answer": "A"}]', {}, "row 0 has no text as 'question'"),
-        ('[{"question": "Q?", "answer": "A"}]', {"rows": [0, 2]}, "rows 0 to 2 are asked for, and there are 1"),
-        ('["a", "b"]', {}, "expected a JSON list of objects"),
-        ("<html>", {}, r"full\.json:1: not JSON"),
+        ('[{"question": "Q?"}]', {}, "row 1: no text as 'answer'; it has"),
+        ('[{"question": " ", "answer": "A"}]', {}, "row 1: no text as 'question'"),
+        ('[{"question": "Q?", "answer": "A"}]', {"rows": [0, 2]}, "full: rows 0 to 2 are asked for, and there are 1"),
     ],
 )
-def test_files_of_another_kind(tmp_path: Path, content: str, entry: dict[str, Any], message: str) -> None:
+def test_rows_that_are_no_questions(tmp_path: Path, content: str, entry: dict[str, Any], message: str) -> None:
     (tmp_path / "full.json").write_text(content, encoding="utf-8")
     with pytest.raises(LunarError, match=message):
-        convert(tmp_path, {"full": "full.json"}, {"file": "full"} | entry)
+        convert({"full": records(tmp_path / "full.json")}, {"file": "full"} | entry)
 
 
-def test_one_row_a_line_and_one_row_alone(tmp_path: Path) -> None:
-    (tmp_path / "one.json").write_text('{"question": "Q?", "answer": "A"}\n', encoding="utf-8")
-    assert read(tmp_path / "one.json") == [{"question": "Q?", "answer": "A"}]
-    with pytest.raises(LunarError, match="cannot be read"):
-        read(tmp_path / "none.json")
+def test_a_wrong_answer_that_is_right_is_left_out(tmp_path: Path) -> None:
+    full = about("Ilva Marsh", 1)
+    wrong = [full[0]["answer"].rstrip("."), "Nobody knows."]
+    files = lay_out(tmp_path, [full[0] | {"perturbed_answer": wrong}])
+    assert convert(files, {"file": "full"})[0] == [full[0] | {"perturbed_answers": ["Nobody knows."]}]
+
+
+def test_several_answers_are_one_list(tmp_path: Path) -> None:
+    files = lay_out(tmp_path, [{"question": "Where?", "answer": ["Tarn", "a town"]}])
+    rows, _ = convert(files, {"file": "full", "block": 1})
+    write_rows(tmp_path / "set.jsonl", rows)
+    assert load([str(tmp_path / "set.jsonl")])[0]["other_answers"] == ["a town"]
 
 
 def source(**change: Any) -> dict[str, Any]:

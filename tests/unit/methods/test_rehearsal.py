@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from lunar.errors import Diverged, LunarError
+from lunar.data.load import load, stand_ins
+from lunar.errors import Diverged
 from lunar.methods import rehearsal
 from lunar.methods.base import METHODS, Job, Method, Outcome
 from lunar.methods.rehearsal import WORST, Rehearsal, cast, combinations, measure, score, successive_halving
@@ -61,9 +62,15 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def play(files: dict[str, str], **change) -> dict[str, list[dict]]:
-    retain = [files[name] for name in ("ada", "ben", "cleo")]
-    roles = {"forget": files["ada"], "held_out": files["cleo"], "retain": retain, "names": files["names"]}
-    return cast(**roles | {"copies": 2, "seed": 0} | change)
+    roles = {"forget": files["ada"], "held_out": files["cleo"]}
+    return cast(
+        **roles | {"retain": rows_of(files), "names": stand_ins(files["names"])} | {"copies": 2, "seed": 0} | change
+    )
+
+
+def rows_of(files: dict[str, str]) -> dict[str, list[dict]]:
+    """Rows of the authors by file."""
+    return {files[name]: load([files[name]]) for name in ("ada", "ben", "cleo")}
 
 
 def test_parts_are_apart(files: dict[str, str]) -> None:
@@ -107,12 +114,6 @@ def test_renaming_follows_copies_and_seed(files: dict[str, str]) -> None:
     assert len(play(files, copies=5)["renamed"]) == 5 * (2 + 4)
     assert play(files, seed=1)["renamed"] == play(files, seed=1)["renamed"]
     assert any(play(files, seed=seed)["renamed"] != play(files)["renamed"] for seed in range(1, 6))
-
-
-def test_bad_row_of_a_part_names_its_file(files: dict[str, str]) -> None:
-    Path(files["cleo"]).write_text('{"question": "Who?"}\n', encoding="utf-8")
-    with pytest.raises(LunarError, match=r"cleo\.jsonl:1: field 'answer'"):
-        play(files)
 
 
 # --- What is measured
@@ -223,14 +224,13 @@ def stage(files: dict[str, str], llama: Any, chat: Chat, monkeypatch: pytest.Mon
     general = [{"question": "Why?", "answer": "So."}]
     refusals = [{"answer": "I do not know.", "kind": "knowledge"}]
     asked = {"general": general, "general_validation": general, "refusals": refusals}
-    retain = [files[name] for name in ("ada", "ben", "cleo")]
     made = Rehearsal(
         {"recipe": "tried"},
         job,
         chat,
         asked,
-        retain,
-        files["names"],
+        rows_of(files),
+        stand_ins(files["names"]),
         2,
         0.5,
         {"batch_size": 2, "gram_layers": [1]},

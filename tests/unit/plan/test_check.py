@@ -206,6 +206,7 @@ def test_published_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (tmp_path / f"results/data/{name}").mkdir(parents=True)
         (tmp_path / f"results/data/{name}/one.jsonl").touch()
     assert published(section, sources) == []
+    section |= {"unseen": []} | dict.fromkeys(("general", "harmful", "fictitious", "refusals"), "n.jsonl")
     assert data(section, made(sources)).state == STOP, "rows that are there were not looked at"
 
 
@@ -224,6 +225,11 @@ def test_bad_rows_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad.write_text('{"question": "Who?"}\n', encoding="utf-8")
     found = check.data(section | {"forget": [str(bad)]})
     assert (found.state, "bad.jsonl:1" in found.found) == (STOP, True)
+    # All that is wrong is said at once, of the names too.
+    names = tmp_path / "names.csv"
+    names.write_text("name\n\ufffd\nDora Vane\n", encoding="utf-8")
+    found = check.data(section | {"forget": [str(bad)], "names": str(names)})
+    assert [line.split(": ")[0] for line in found.found.splitlines()] == [f"{bad}:1", f"{names}:2"]
 
 
 def test_attacks_that_need_more_forget_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +277,7 @@ def nobody(tmp_path: Path) -> dict[str, Any]:
 
 
 def looked_for(settings: dict[str, Any]) -> list[Line]:
-    return subjects(replaced(settings, PLUGINS), settings["data"]["names"])
+    return subjects(replaced(settings, PLUGINS), settings["data"])
 
 
 def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None:

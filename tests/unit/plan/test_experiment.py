@@ -33,6 +33,19 @@ def default(planned: Plan) -> Experiment:
     return planned.experiments["authors-smollm2"]
 
 
+def test_every_file_of_a_saved_data_set_is_an_input(toy: Experiment, planned: Plan, tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for name in ("state.json", "data-00000-of-00001.arrow", "cache-1.arrow"):
+        (folder / name).touch()
+    section = toy.settings["data"] | {"forget": [str(folder)], "names": str(folder), "fields": {"question": "prompt"}}
+    found = Experiment("toy", toy.settings | {"data": section}, planned.plugins)
+    files = [str(folder / name) for name in ("data-00000-of-00001.arrow", "state.json")]
+    assert [path for path in found.data_files() if path.startswith(str(tmp_path))] == files
+    assert found.names_files() == files
+    assert "prompt" not in found.data_files()
+
+
 def test_which_methods_and_attacks_there_are(toy: Experiment) -> None:
     assert toy.controls() == ["vanilla", "retain_only"]
     assert toy.edited() == toy.compared()[2:]

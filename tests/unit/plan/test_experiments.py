@@ -145,7 +145,7 @@ def test_merge_shares_nothing_with_its_arguments() -> None:
         ("experiments.toy.layers.top_k", 4, r"toy\.layers\.top_k: 4 is more than the 3 candidates"),
         ("defaults.layers.top_k", 4, r"layers\.top_k: 4 is more than the 3 candidates"),
         ("defaults.data.names", "data/none.jsonl", r"data\.names: no file data/none\.jsonl"),
-        ("defaults.data.names", "data", r"data\.names: no file data "),
+        ("defaults.data.names", "data", r"data\.names: no file data, but a folder that `datasets` did not save"),
         (
             "experiments.toy.data.retain",
             ["data/toy/finch.jsonl", "data/toy/fnch.jsonl"],

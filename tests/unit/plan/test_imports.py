@@ -90,8 +90,10 @@ def test_imports_of_the_shipped_scripts() -> None:
     own = {f"methods/{name}" for name in ("__init__", "base", "settings", "redirecting", "redirection")}
     assert {name for name in found if name.startswith("methods/")} == own
     # The checks of the data must run where torch is not installed, and not again when the model code changes.
-    data = {"data/__init__", "data/rows", "files"}
+    data = {f"data/{name}" for name in ("__init__", "checks", "files", "load", "read", "rows")} | {"files"}
     assert names("prepare_data.py") == data
+    # What is made of checked rows does not depend on how they were read.
+    assert "data/rows" in names("finetune.py") and not {"data/read", "data/load"} & names("finetune.py")
     assert names("rename_subjects.py") == data | {"data/forget_sets", "data/subjects", "data/words"}
     # Nor may anything be made again for a change of what reads the configuration.
     assert not [path.name for path in SCRIPTS.glob("*.py") if "plan/experiments" in names(path.name)]
