@@ -123,8 +123,8 @@ def score_rows(
     """Score the right and the wrong answers of a split's rows, each text once.
 
     Args:
-        rows: with ``question``, ``answer`` (of several gold answers the first alone is scored), and where the data has them ``paraphrased_answer``,
-            ``perturbed_paraphrases`` and ``perturbed_answers``.
+        rows: with ``question``, ``answer`` (of several gold answers the first alone is scored), and where the data has
+            them ``paraphrased_answer``, ``perturbed_paraphrases`` and ``perturbed_answers``.
         perturbed: whether to score the wrong answers of the gold answer's form too, for membership inference.
         model, chat, batch_size, progress: as ``score_answers``.
 
