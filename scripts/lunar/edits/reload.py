@@ -16,8 +16,8 @@ def answers(task: dict[str, Any]) -> list[str]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(task["threads"])
-    tokenizer = AutoTokenizer.from_pretrained(task["folder"])
-    model = AutoModelForCausalLM.from_pretrained(task["folder"])
+    tokenizer = AutoTokenizer.from_pretrained(task["folder"], trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(task["folder"], trust_remote_code=False)
     model = model.to(task["device"]).eval()
     texts = task.get("texts") or [
         tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
