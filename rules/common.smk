@@ -37,7 +37,7 @@ try:
     # line says. None is read by `configfile:`, which takes the second of two keys of one name without a word.
     own = Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml"
     read = experiments.with_files(ROOT / "config", config, own, read=workflow.overwrite_configfiles)
-    config.update(experiments.in_project(read, ROOT))
+    config.update(user_files.in_project(read, ROOT))
     PLUGINS, SOURCES, EXPERIMENTS, BASES = plan(config, SCRIPTS)
     BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:

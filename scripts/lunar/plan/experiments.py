@@ -1,6 +1,5 @@
 """Every experiment merged over the defaults and checked. Imports nothing heavy: each parse of the Snakefile runs it."""
 
-import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -66,21 +65,6 @@ def with_files(folder: Path, config: Mapping[str, Any], *files: Path, read: Sequ
             yaml_files.mapping(path)
     faults.end()
     return merge(found, config)
-
-
-def in_project(value: Any, root: Path) -> Any:
-    """A configuration in which shipped files that the work folder has not are named where the project has them.
-
-    Args:
-        value: the configuration, or a part of it; paths are relative to the work folder.
-        root: folder of the project.
-    """
-    if isinstance(value, Mapping):
-        return {key: in_project(below, root) for key, below in value.items()}
-    if isinstance(value, list):
-        return [in_project(below, root) for below in value]
-    shipped = isinstance(value, str) and value.startswith("data/") and (root / value).is_file()
-    return os.path.relpath(root / value) if shipped and not Path(value).is_file() else value
 
 
 def override(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:

@@ -43,6 +43,21 @@ def of_source(source: Mapping[str, Any]) -> list[str]:
     return [str(path) for path in stated if path.is_file()]
 
 
+def in_project(value: Any, root: Path) -> Any:
+    """A configuration in which shipped files that the work folder has not are named where the project has them.
+
+    Args:
+        value: the configuration, or a part of it; paths are relative to the work folder.
+        root: folder of the project.
+    """
+    if isinstance(value, Mapping):
+        return {key: in_project(below, root) for key, below in value.items()}
+    if isinstance(value, list):
+        return [in_project(below, root) for below in value]
+    shipped = isinstance(value, str) and value.startswith("data/") and (root / value).is_file()
+    return os.path.relpath(root / value) if shipped and not Path(value).is_file() else value
+
+
 @cache
 def state(path: str) -> str:
     """What tells a file from another in its place: its content or, of a large one, size and time of change.

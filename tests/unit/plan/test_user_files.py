@@ -125,3 +125,14 @@ def test_states_are_those_of_the_user_s_files(work: Path) -> None:
         (work / name).touch()
     inputs = ["my/a.jsonl", "results/a.jsonl", "scripts/lunar/a.py", "report/a.rst", "my/model", "my/absent"]
     assert list(user_files.states(inputs, work)) == ["my/a.jsonl"]
+
+
+def test_shipped_data_that_the_work_folder_has_not_is_the_project_s(work: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for path in (project / "data/a.jsonl", project / "data/b.jsonl", work / "data/b.jsonl"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    config = {"data": {"forget": ["data/a.jsonl", "data/b.jsonl", "data/none.jsonl"]}, "seed": 3, "prompt": "data/"}
+    found = user_files.in_project(config, project)
+    assert found["data"] == {"forget": ["../project/data/a.jsonl", "data/b.jsonl", "data/none.jsonl"]}
+    assert found | {"data": config["data"]} == config
