@@ -14,7 +14,7 @@ ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lunar import locks  # noqa: E402
+from lunar.data import locks  # noqa: E402
 from lunar.bench import size as bench_size  # noqa: E402
 from lunar.data import files, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402

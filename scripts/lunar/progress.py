@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lunar import locks
+from lunar.data import locks
 from lunar.errors import LunarError, out_of_memory
 
 BAR = 24

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from lunar import locks
+from lunar.data import locks
 from lunar.errors import LunarError
 from lunar.files import atomic_write, write_rows
 
@@ -64,7 +64,7 @@ class Answers:
         wrote leaves one.
 
         Raises:
-            LunarError: as ``lunar.locks.hold``.
+            LunarError: as ``lunar.data.locks.hold``.
         """
         self._path = Path(path)
         locks.hold(self._path)
@@ -105,7 +105,7 @@ class Epochs:
         """``seconds``: of training to lose at most, but for the epoch at work; a state is as large as three models.
 
         Raises:
-            LunarError: as ``lunar.locks.hold``.
+            LunarError: as ``lunar.data.locks.hold``.
         """
         self._path, self._key = Path(path), key
         self.seconds = seconds

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 # How a job speaks of what it does, or waits for another, changes none of its results.
-NO_INPUTS = ("errors", "locks", "progress")
+NO_INPUTS = ("errors", "data/locks", "progress")
 
 
 @cache

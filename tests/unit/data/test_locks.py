@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lunar import locks
+from lunar.data import locks
 from lunar.errors import LunarError
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-HOLDER = "from lunar import locks; locks.hold('results/a.log', wait=0.01); print('held', flush=True); input()"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+HOLDER = "from lunar.data import locks; locks.hold('results/a.log', wait=0.01); print('held', flush=True); input()"
 
 
 @pytest.fixture(autouse=True)
