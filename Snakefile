@@ -1,6 +1,7 @@
 """LUNAR: LLM unlearning via neural activation redirection, from raw data to the report."""
 
 import os
+import re
 import sys
 
 from snakemake.utils import min_version
@@ -34,6 +35,16 @@ include: "rules/published.smk"
 include: "rules/bench.smk"
 include: "rules/report.smk"
 include: "rules/check.smk"
+
+
+if (
+    not re.fullmatch(r"[\w@%+=:,./-]+", sys.executable)
+    and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+):
+    sys.exit(
+        f"config: Snakemake cannot start jobs by {sys.executable!r}, whose path has blanks or signs that a shell reads; "
+        "move the project, or run the snakemake of an environment that lies elsewhere"
+    )
 
 
 onstart:

@@ -22,14 +22,6 @@ from lunar.plan import entries, experiments, imports, size, snakemake_files, use
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import plan  # noqa: E402
 
-if (
-    not re.fullmatch(r"[\w@%+=:,./-]+", sys.executable)
-    and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
-):
-    sys.exit(
-        f"config: Snakemake cannot start jobs by {sys.executable!r}, whose path has blanks or signs that a shell reads; "
-        "move the project, or run the snakemake of an environment that lies elsewhere"
-    )
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
