@@ -36,8 +36,7 @@ except LunarError as error:
     sys.exit("\n".join(f"config: {line}" for line in str(error).splitlines()))
 
 
-def ours(path):
-    """A file of the project, relative to the work folder."""
+def ours(path):  # a file of the project, relative to the work folder
     return os.path.relpath(ROOT / path)
 
 
@@ -137,16 +136,15 @@ def runtime(minutes):
 def name_parameters(rules):
     """Give each rule a further parameter that holds all others by name, and what tells the user's files apart.
 
-    Snakemake compares a rule's parameters as a set of values, so that two which change places would go unseen.
+    Snakemake compares a rule's parameters as a set of values, so that two which change places would go unseen, and
+    passes over those that are functions of `input`.
     """
 
     def named(rule, parameters):
-        # Not a function of `input`: what depends on inputs is no reason for Snakemake to run a job again.
         return lambda wildcards: {
             **{name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())},
             "files": user_files.states(rule.expand_input(wildcards)[0], ROOT),
         }
 
-    for each in rules:
-        if each.input:
-            each.set_params(named=named(each, dict(each.params.items())))
+    for each in (rule for rule in rules if rule.input):
+        each.set_params(named=named(each, dict(each.params.items())))
