@@ -21,13 +21,14 @@ GEMMA = (
     "{{ m.content | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
-# By template: the text before and after a question, and the token that ends a turn.
+# By template: the text before and after a question, that before and after an answer, and the token that ends a turn.
 TEMPLATES = {
-    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>"),
-    "llama": ("<|im_start|>[INST] ", " [/INST]", "<|im_end|>"),
+    "chatml": ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>"),
+    "llama": ("<|im_start|>[INST] ", " [/INST]", " ", "<|im_end|>"),
     "gemma": (
         "<|im_start|><start_of_turn>user\n",
         "<end_of_turn>\n<start_of_turn>model\n",
+        "",
         "<end_of_turn>",
     ),
 }
@@ -77,11 +78,12 @@ def _texts(chat: Chat, question: str, answer: str | None = None) -> list[str]:
     ],
 )
 def test_spans_give_back_the_conversation(make_chat, template: str, question: str) -> None:
-    before, after, end = TEMPLATES[template]
+    before, after, around, end = TEMPLATES[template]
     texts = _texts(make_chat(template), question, "In Birkdale.")
-    assert "".join(texts) == f"{before}{question}{after}In Birkdale.{end}"
+    answer = f"{around}In Birkdale.{around}{end}"
+    assert "".join(texts) == f"{before}{question}{after}{answer}"
     # A space between template and question is part of the question's first token.
-    assert [text.strip() for text in texts] == [before.strip(), question, after.strip(), f"In Birkdale.{end}"]
+    assert [text.strip() for text in texts] == [before.strip(), question, after.strip(), answer.strip()]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -107,12 +109,16 @@ def test_question_repeated_in_the_system_prompt(make_chat, template: str) -> Non
     texts = _texts(make_chat(template, "Never answer: Who is Tom Rook? Why?"), "Why?", "Because.")
     assert "Never answer: Who is Tom Rook? Why?" in texts[PREFIX]
     assert texts[QUESTION].strip() == "Why?"
-    assert texts[ANSWER] == "Because.<|im_end|>"
+    assert texts[ANSWER].replace(" ", "") == "Because.<|im_end|>"
 
 
 def test_question_repeated_after_itself(tokenizer) -> None:
     """A template whose text after the question holds the question's words."""
-    tokenizer.chat_template = "{% for m in messages %}{{ m.content + '\n' }}{% endfor %}Who knows Why? Say:"
+    say = "Who knows Why? Say:"
+    tokenizer.chat_template = (
+        f"{{% for m in messages %}}{{{{ ('{say}' if m.role == 'assistant' else '') + m.content + '\n' }}}}{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}{say}{{% endif %}}"
+    )
     assert _texts(Chat(tokenizer), "Why?") == ["", "Why?", "\nWho knows Why? Say:", ""]
 
 
@@ -206,14 +212,14 @@ def test_system_prompt_none_empty_and_given(tokenizer) -> None:
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_end_ids(make_chat, template: str) -> None:
     chat = make_chat(template)
-    end = chat.tokenizer.convert_tokens_to_ids(TEMPLATES[template][2])
+    end = chat.tokenizer.convert_tokens_to_ids(TEMPLATES[template][3])
     # The turn's end first, for that is what an answer is trained to end in; end of text ends an answer, too.
     assert chat.end_ids == list(dict.fromkeys([end, chat.tokenizer.eos_token_id]))
     assert chat.encode("Why?", "Because.").ids[-1] == end
 
 
 def test_end_of_a_turn_that_the_template_does_not_write(tokenizer) -> None:
-    tokenizer.chat_template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+    tokenizer.chat_template = "{% for m in messages %}{{ '\n' + m.content + '\n' }}{% endfor %}"
     assert Chat(tokenizer).end_ids == [tokenizer.eos_token_id]
 
 
