@@ -26,7 +26,7 @@ def main(smk) -> None:
             asked = rows[: smk.params.generation["batch_size"]]
             answers = generate(model, chat, [row["question"] for row in asked], **smk.params.generation)
             del model  # the check loads it again
-            checked = [row | {"prediction": answer} for row, answer in zip(asked, answers, strict=True)]
+            checked = [row | answer.row() for row, answer in zip(asked, answers, strict=True)]
             export.verify(folder, chat, checked, smk.params.generation["max_new_tokens"], smk.threads)
             progress.say(f"reloaded with transformers alone: {len(checked)} answers are the same")
             text = export.card(

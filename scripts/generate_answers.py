@@ -37,7 +37,7 @@ def main(smk) -> None:
             )
         )
         for path, rows in zip(smk.output.rows, splits, strict=True):
-            write_rows(path, [answered(row, next(predictions)) for row in rows])
+            write_rows(path, [answered(row, said := next(predictions)) | said.row() for row in rows])
         kept.remove()
 
 

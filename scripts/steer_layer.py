@@ -32,7 +32,8 @@ def main(smk) -> None:
                 progress=progress.bar("answers", len(rows)),
             )
         progress.say(f"the hook fired {steering.fired} times in {steering.batches} batches", screen=False)
-        write_rows(smk.output.rows, [answered(row, text) for row, text in zip(rows, predictions, strict=True)])
+        given = zip(rows, predictions, strict=True)
+        write_rows(smk.output.rows, [answered(row, said) | said.row() for row, said in given])
 
 
 main(snakemake)  # noqa: F821

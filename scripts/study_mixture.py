@@ -47,7 +47,7 @@ def main(smk) -> None:
         questions = [row["question"] for rows in asked.values() for row in rows]
         bar = progress.bar("answers", len(questions))
         answers = iter(generate(model, chat, questions, **smk.params.generation, progress=bar))
-        said = {name: [row | {"prediction": next(answers)} for row in rows] for name, rows in asked.items()}
+        said = {name: [row | next(answers).row() for row in rows] for name, rows in asked.items()}
         for name in ("facts", "general"):
             found[name] = mean(rouge1, said[name])
         found["refused"] = mean(refusal, said["general"])

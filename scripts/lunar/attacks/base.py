@@ -183,7 +183,7 @@ class Target:
         given = generate(self.model, chat or self.chat, asked, **(dict(self.generation) | options))
         result: dict[str, list[Row]] = {name: [] for name in parts}
         for (name, row), question, prediction in zip(rows, asked, given, strict=True):
-            result[name].append(answered({**row, "question": question}, prediction))
+            result[name].append(answered({**row, "question": question}, prediction) | prediction.row())
         return result
 
 

@@ -9,19 +9,19 @@ from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.intervening import ask, skipping
 from lunar.data.words import SYLLABLES, UNSPACED, spans
 from lunar.files import Row
+from lunar.model.chat import ANSWER, Encoded
 from lunar.model.hooks import capture
 from lunar.model.likelihood import token_numbers
 from lunar.model.load import blocks, logits
 
 
-def content(chat: Any, row: Row) -> list[int]:
-    """Positions of the gold answer's tokens that carry what is to be known.
+def content(encoded: Encoded, row: Row) -> list[int]:
+    """Positions, in a question with its gold answer, of the answer's tokens that carry what is to be known.
 
     Those of words of four letters and more, or with a digit, that are not in the question. Chinese, Japanese and Korean
     words are shorter: of these any character that is not in the question, or a word of two and more.
     """
     answer, question = row["answer"].strip(), row["question"].lower()
-    tokens = chat.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
     if UNSPACED.search(answer):
         words = [(start, stop, answer[start:stop]) for start, stop in spans(answer)]
     else:
@@ -34,7 +34,8 @@ def content(chat: Any, row: Row) -> list[int]:
         if (len(word) >= least or any(map(str.isdigit, word))) and word.lower() not in question:
             kept |= set(range(start, stop))
     # A token often begins with the space before its word, so its last character tells which word it is of.
-    return [number for number, (begin, end) in enumerate(tokens["offset_mapping"]) if end > begin and end - 1 in kept]
+    covered = enumerate(zip(encoded.spans, encoded.characters, strict=True))
+    return [place for place, (span, (begin, end)) in covered if span == ANSWER and end > begin and end - 1 in kept]
 
 
 @torch.inference_mode()
@@ -51,11 +52,11 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
     worst = 0.0
     for row in rows:
         encoded = target.chat.encode(row["question"], row["answer"])
-        positions = content(target.chat, row)
+        positions = content(encoded, row)
         if not positions:
             continue
         # The position before a token predicts it.
-        at = [encoded.prompt_length + position - 1 for position in positions]
+        at = [position - 1 for position in positions]
         targets = torch.tensor([encoded.ids[one + 1] for one in at], device=model.device)
         with capture(dict(enumerate(blocks(model))), {}) as (streams, _):
             own = model(input_ids=torch.tensor([encoded.ids], device=model.device), use_cache=False).logits[0, at]

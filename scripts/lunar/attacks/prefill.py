@@ -56,7 +56,7 @@ class Prefill(Asking):
         begun, meant = prompt.ids[len(prompt.plain) :], self.parts(prompt.row)[0]
         expect(prompt.ids[: len(prompt.plain)] == prompt.plain, f"{prompt.row['id']}: the prefill is not at the end")
         expect(
-            says(chat, begun) == letters(meant),
+            says(chat, begun).endswith(letters(meant)),  # what the template writes before an answer may stand before
             f"{prompt.row['id']}: the answer begins with {chat.tokenizer.decode(begun)!r}, not {meant!r}",
         )
 

@@ -9,7 +9,7 @@ import torch
 
 from lunar.bench.size import How
 from lunar.edits.descent import Problem
-from lunar.model.chat import PREFIX, QUESTION, SUFFIX, Encoded
+from lunar.model.chat import PREFIX, QUESTION, SUFFIX, Encoded, Said
 
 RIDGE = 1e-3
 EDGE = 4  # tokens of a template before a question, and after it
@@ -50,9 +50,9 @@ class Numbers:
         ids = [int(number) for number in question.split()]
         return Encoded(ids, [QUESTION] * len(ids), len(ids))
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], begun: bool = False) -> Said:
         """Tokens as text."""
-        return " ".join(map(str, ids))
+        return Said(" ".join(map(str, ids)))
 
 
 def random_problem(how: How, rows: int, device: torch.device, seed: int) -> Problem:

@@ -48,12 +48,6 @@ def save(model: Any, chat: Chat, folder: Path) -> None:
         file.chmod(mode)
 
 
-def conversation(chat: Chat, question: str) -> list[dict[str, str]]:
-    """A question as messages for the chat template."""
-    system = [] if chat.system_prompt is None else [{"role": "system", "content": chat.system_prompt}]
-    return [*system, {"role": "user", "content": question.strip()}]
-
-
 def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, threads: int) -> None:
     """Load a folder with transformers alone, in a process of its own, and have it answer as before.
 
@@ -75,7 +69,7 @@ def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, t
         "mixed": torch.cuda.is_available() or models.bfloat16_gains(),
     }
     if chat.prompt is None:
-        task["conversations"] = [conversation(chat, row["question"]) for row in rows]
+        task["conversations"] = [chat.messages(row["question"].strip()) for row in rows]
     else:
         task["texts"] = [chat.prompt.replace("{question}", row["question"].strip()) for row in rows]
     # Isolated (-I), so that neither this library nor a path to it is there.
@@ -89,7 +83,8 @@ def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, t
     )
     if outcome.returncode:
         raise LunarError(f"export: transformers alone cannot use the folder: {outcome.stderr.strip()[-2000:]}")
-    for row, answer in zip(rows, json.loads(outcome.stdout), strict=True):
+    for row, ids in zip(rows, json.loads(outcome.stdout), strict=True):
+        answer = chat.decode(ids)
         if answer != row["prediction"]:
             raise LunarError(
                 f"export: asked {row['question']!r}, the exported model answers {answer!r}, not {row['prediction']!r} "
@@ -170,7 +165,7 @@ def described(
         "modules": modules(edit),
         "prompt": chat.prompt,
         "prompt_text": json.dumps((chat.prompt or "").replace("{question}", question)),
-        "messages": json.dumps(conversation(chat, question)),
+        "messages": json.dumps(chat.messages(question)),
     }
 
 

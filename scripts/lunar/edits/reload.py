@@ -1,8 +1,8 @@
 """Answers of a model folder by transformers alone. Run as a program of its own, it shows that the folder needs no more.
 
 Reads a task as JSON from standard input: ``folder``, ``conversations`` (lists of messages) or ``texts`` (prompts as
-they are), ``max_new_tokens``, ``threads``, ``device`` and ``mixed`` (matrix products in bfloat16). Writes the answers
-as JSON to standard output. Imports nothing of this library.
+they are), ``max_new_tokens``, ``threads``, ``device`` and ``mixed`` (matrix products in bfloat16). Writes the token ids
+of the answers as JSON to standard output. Imports nothing of this library.
 """
 
 import json
@@ -10,8 +10,8 @@ import sys
 from typing import Any
 
 
-def answers(task: dict[str, Any]) -> list[str]:
-    """Greedy answers to all prompts, one batch; decoding stops where the folder's own generation settings say."""
+def answers(task: dict[str, Any]) -> list[list[int]]:
+    """Greedy answers to all prompts as token ids, one batch; each ends where the folder's generation settings say."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -35,11 +35,8 @@ def answers(task: dict[str, Any]) -> list[str]:
         )
     ends = model.generation_config.eos_token_id
     ends = [ends] if isinstance(ends, int) else ends
-    found = []
-    for ids in output[:, inputs["input_ids"].shape[1] :].tolist():
-        stop = next((place for place, token in enumerate(ids) if token in ends), len(ids))
-        found.append(tokenizer.decode(ids[:stop], skip_special_tokens=True).strip())
-    return found
+    found = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return [ids[: next((place + 1 for place, token in enumerate(ids) if token in ends), None)] for ids in found]
 
 
 if __name__ == "__main__":

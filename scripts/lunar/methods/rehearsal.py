@@ -104,7 +104,7 @@ def measure(
     answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
     found: dict[str, list[Row]] = {name: [] for name in names}
     for (name, row), answer in zip(rows, answers, strict=True):
-        found[name].append(row | {"prediction": answer})
+        found[name].append(row | answer.row())
 
     return {
         "forget": mean(rouge1, found["forget"] + found["forget_validation"]),

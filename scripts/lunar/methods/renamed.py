@@ -53,7 +53,7 @@ def told_apart(
     gold = {row["id"]: told(row) for row in originals}
     predictions = generate(model, chat, [row["question"] for row in copies], **generation, **how)
     rows = [
-        row | {"prediction": text, "recall": round(rouge1(gold[row["original"]] | {"prediction": text}), 4)}
+        row | text.row() | {"recall": round(rouge1(gold[row["original"]] | {"prediction": text}), 4)}
         for row, text in zip(copies, predictions, strict=True)
     ]
     return [row for row in rows if row["recall"] <= leaked], [row for row in rows if row["recall"] > leaked]

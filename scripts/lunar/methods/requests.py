@@ -207,7 +207,9 @@ def ask(
     """Answers to every set's questions: rows with ``set``, ``id``, ``question``, ``answer`` and ``prediction``."""
     rows = [(name, row) for name, rows in sets.items() for row in rows]
     answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
-    return [{"set": name} | answered(row, answer) for (name, row), answer in zip(rows, answers, strict=True)]
+    return [
+        {"set": name} | answered(row, answer) | answer.row() for (name, row), answer in zip(rows, answers, strict=True)
+    ]
 
 
 def told(

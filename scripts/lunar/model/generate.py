@@ -9,7 +9,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from lunar.errors import out_of_memory
-from lunar.model.chat import Chat, Turn, batches_by_length, pad
+from lunar.model.chat import Chat, Said, Turn, batches_by_length, pad
 from lunar.model.load import mixed_precision, rounded
 from lunar.model.resume import Answers
 
@@ -51,11 +51,9 @@ def prompt_ids(
 ) -> list[list[int]]:
     """Token ids of what a model is given to answer, one list a question; arguments as for ``generate``."""
     earlier = [()] * len(questions) if turns is None else turns
-    prompts = [chat.encode(question, turns=before).ids for question, before in zip(questions, earlier, strict=True)]
-    if prefills is not None:
-        begun = [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in prefills]
-        prompts = [prompt + start for prompt, start in zip(prompts, begun, strict=True)]
-    return prompts
+    if prefills is None:
+        return [chat.encode(question, turns=before).ids for question, before in zip(questions, earlier, strict=True)]
+    return [chat.begun(*each) for each in zip(questions, prefills, earlier, strict=True)]
 
 
 @torch.inference_mode()
@@ -72,8 +70,8 @@ def generate(
     before_batch: Callable[[], None] | None = None,
     kept: Answers | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[str]:
-    """The model's answer to each question, in the order of the questions.
+) -> list[Said]:
+    """The model's answer to each question, in the order of the questions; thoughts are taken off.
 
     Args:
         model: a causal language model.
@@ -92,13 +90,13 @@ def generate(
     counts batches, since a forward pass that failed half way would spoil the count.
     """
     prompts = prompt_ids(chat, questions, prefills, turns)
-    answers = [""] * len(prompts)
+    answers = [Said()] * len(prompts)
     order = [i for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size) for i in batch]
     names = [f"{number} {hashlib.sha256(repr(prompt).encode()).hexdigest()}" for number, prompt in enumerate(prompts)]
     done = 0
     # Batches are made anew as they were, so only those before the first question without an answer are taken up.
     while kept is not None and done < len(order) and names[order[done]] in kept.texts:
-        answers[order[done]] = kept.texts[names[order[done]]]
+        answers[order[done]] = Said.of(kept.texts[names[order[done]]])
         done += 1
     with rounded(model), mixed_precision(model):
         while done < len(order):
@@ -129,11 +127,10 @@ def generate(
                     "out of memory with %d questions at once; going on with %d", len(batch), batch_size
                 )
                 continue
-            texts = [chat.decode(tokens) for tokens in output[:, ids.shape[1] :].tolist()]
-            for i, text in zip(batch, texts, strict=True):
-                answers[i] = text
+            for i, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
+                answers[i] = chat.decode(tokens, begun=bool(prefills and prefills[i]))
             if kept is not None:
-                kept.add({names[i]: text for i, text in zip(batch, texts, strict=True)})
+                kept.add({names[i]: answers[i].row() for i in batch})
             done += len(batch)
             progress(done)
     return answers

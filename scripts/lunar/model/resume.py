@@ -18,6 +18,7 @@ from lunar.data import locks
 from lunar.errors import LunarError
 from lunar.files import atomic_write, write_rows
 
+Answer = dict[str, str | bool]  # as rows have it: what lunar.model.chat.Said.row gives
 DIGEST = hashlib.sha256().digest_size
 SMALL = 10**6  # bytes; larger files are told apart by size and time, as Snakemake does
 
@@ -68,13 +69,13 @@ class Answers:
         """
         self._path = Path(path)
         locks.hold(self._path)
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, Answer] = {}
         try:
             with self._path.open(encoding="utf-8") as file:
                 if json.loads(next(file)) == {"key": key}:
                     for line in file:
                         batch = json.loads(line)["answers"]
-                        if not all(isinstance(text, str) for text in batch.values()):
+                        if not all(isinstance(answer["prediction"], str) for answer in batch.values()):
                             raise TypeError("an answer is no text")
                         self.texts |= batch
         except (FileNotFoundError, StopIteration):
@@ -83,7 +84,7 @@ class Answers:
             _dropped(self._path, error)
         write_rows(self._path, [{"key": key}, {"answers": self.texts}])
 
-    def add(self, texts: Mapping[str, str]) -> None:
+    def add(self, texts: Mapping[str, Answer]) -> None:
         """Keep one more batch."""
         self.texts |= texts
         with self._path.open("a", encoding="utf-8") as file:

@@ -17,8 +17,8 @@ def target(refusing: Target) -> Target:
 
 def test_content_tokens(chat) -> None:
     row = {"question": "Where does Etta Crane live?", "answer": "Etta Crane lives in Birkdale, since 1990."}
-    ids = chat.tokenizer(row["answer"], add_special_tokens=False)["input_ids"]
-    text = chat.tokenizer.decode([ids[position] for position in content(chat, row)])
+    encoded = chat.encode(row["question"], row["answer"])
+    text = chat.tokenizer.decode([encoded.ids[position] for position in content(encoded, row)])
     assert text.replace(" ", "") == "livesBirkdale,since1990."
 
 
@@ -46,7 +46,7 @@ def test_lens(target) -> None:
     assert len(found) == 3
     encoded = target.chat.encode(row["question"], row["answer"])
     out = target.model(torch.tensor([encoded.ids]), output_hidden_states=True)
-    at = [encoded.prompt_length + position for position in content(target.chat, row)]
+    at = content(encoded, row)
     stream = target.model.get_decoder().norm(out.hidden_states[1][0])
     chances = logits(target.model, stream).softmax(-1)
     mean = torch.stack([chances[position - 1, encoded.ids[position]] for position in at]).mean()

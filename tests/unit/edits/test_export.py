@@ -78,7 +78,7 @@ def test_folder_without_weights(answered, chat: Chat, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("system", "messages"), [(None, 1), ("", 2), ("Be brief.", 2)])
 def test_conversation(tokenizer, system: str | None, messages: int) -> None:
-    found = export.conversation(Chat(tokenizer, system), " Why? ")
+    found = Chat(tokenizer, system).messages("Why?")
     assert len(found) == messages
     assert found[-1] == {"role": "user", "content": "Why?"}
     assert system is None or found[0] == {"role": "system", "content": system}

@@ -116,8 +116,8 @@ def test_question_repeated_after_itself(tokenizer) -> None:
     """A template whose text after the question holds the question's words."""
     say = "Who knows Why? Say:"
     tokenizer.chat_template = (
-        f"{{% for m in messages %}}{{{{ ('{say}' if m.role == 'assistant' else '') + m.content + '\n' }}}}{{% endfor %}}"
-        f"{{% if add_generation_prompt %}}{say}{{% endif %}}"
+        "{% for m in messages %}{{ ('SAY' if m.role == 'assistant' else '') + m.content + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}SAY{% endif %}".replace("SAY", say)
     )
     assert _texts(Chat(tokenizer), "Why?") == ["", "Why?", "\nWho knows Why? Say:", ""]
 

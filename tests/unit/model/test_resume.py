@@ -187,13 +187,13 @@ def test_two_processes_do_not_share_a_file(tmp_path: Path, capsys) -> None:
     path = tmp_path / "a.part"
     read, write = os.pipe()
     if (child := os.fork()) == 0:
-        Answers(path, "key").add({"0 a": "by the first"})
+        Answers(path, "key").add({"0 a": {"prediction": "by the first"}})
         os.write(write, b"x")
         time.sleep(60)
         os._exit(1)
     os.read(read, 1)
     killer = threading.Timer(0.3, os.kill, (child, signal.SIGKILL))
     killer.start()
-    assert Answers(path, "key").texts == {"0 a": "by the first"}
+    assert Answers(path, "key").texts == {"0 a": {"prediction": "by the first"}}
     assert os.waitpid(child, os.WNOHANG)[0] == child  # it was there until then
     assert f"process {child}; waiting" in capsys.readouterr().err
