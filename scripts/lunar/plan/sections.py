@@ -4,9 +4,10 @@ An experiment is validated once it was merged over the defaults, so nearly every
 methods, attacks and metrics are validated by what their files declare (``lunar.plan.entries``).
 """
 
+import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from lunar.bench.settings import Name, Shape
 from lunar.methods.settings import Solver
@@ -30,7 +31,7 @@ Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[str, StringConstraints(pattern=r"[{]question[}]")]
-
+Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 Package = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")]
@@ -46,11 +47,37 @@ def _files_apart(methods: dict[str, Any]) -> dict[str, Any]:
     return methods
 
 
+def _day(value: str) -> str:
+    """A day as 2024-07-26.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return datetime.date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError(f": {value!r} is no day; write it as 2024-07-26") from None
+
+
+# YAML reads a day without quotes as a date.
+Day = Annotated[str, BeforeValidator(str), AfterValidator(_day)]
+
+
 class Sized(Section):
     """Settings that all models have."""
 
     name: Name = Field(description="Folder in results/models, shared by experiments that name the same model.")
     disk_gb: NonNegative = Field(4, description="Free disk in GB asked for before anything is fetched.")
+    template_arguments: dict[Argument, bool | int | float | str] = Field(
+        default_factory=dict,
+        description="Values that the chat template is given by name, such as {enable_thinking: false}; they are "
+        "written into the template.",
+    )
+    date: Day | None = Field(
+        None,
+        description="The day that a chat template which prints today's date prints instead, so that prompts stay the "
+        "same; null: 2024-07-26. It is written into the template.",
+    )
 
 
 class Wheel(Sized):
