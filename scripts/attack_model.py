@@ -41,6 +41,8 @@ def main(smk) -> None:
             found = ATTACKS[params.attack["attack"]](params.attack).run(target)
         except AttackFailed as error:
             raise AttackFailed(f"attacks.{name} on {method}: {error}") from error
+        cut = sum(row.get("cut", False) for part in asked for row in found.rows[part])
+        progress.say(f"{cut} answers were cut by generation.max_new_tokens", screen=bool(cut))
         differing = changed(found.rows, unattacked)
         for part, path in zip(asked, smk.output.rows, strict=True):
             write_rows(path, found.rows[part])

@@ -6,7 +6,7 @@ from lunar.data.rows import answered
 from lunar.edits import edit as edits
 from lunar.files import read_rows, write_rows
 from lunar.model.chat import Chat
-from lunar.model.generate import generate
+from lunar.model.generate import generate, longer_answers
 from lunar.model.load import load_model, load_tokenizer
 from lunar.model.resume import Answers, fingerprint
 from lunar.progress import script
@@ -26,10 +26,14 @@ def main(smk) -> None:
         )
         if kept.texts:
             progress.say(f"{len(kept.texts)} answers are there from the job that was interrupted")
+        chat = Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt)
+        longer, limit = longer_answers(chat, [row for rows in splits for row in rows], smk.params.generation)
+        if longer:
+            progress.say(f"{longer} gold answers are longer than generation.max_new_tokens; {limit} is enough for them")
         predictions = iter(
             generate(
                 model,
-                Chat(load_tokenizer(smk.input.model), smk.params.system_prompt, smk.params.prompt),
+                chat,
                 [row["question"] for rows in splits for row in rows],
                 **smk.params.generation,
                 kept=kept,
@@ -38,6 +42,9 @@ def main(smk) -> None:
         )
         for path, rows in zip(smk.output.rows, splits, strict=True):
             write_rows(path, [answered(row, said := next(predictions)) | said.row() for row in rows])
+        for flag, what in (("cut", "cut by generation.max_new_tokens"), ("thought", "relieved of a thought")):
+            if count := sum(row.get(flag, False) for path in smk.output.rows for row in read_rows(path)):
+                progress.say(f"{count} answers were {what}")
         kept.remove()
 
 

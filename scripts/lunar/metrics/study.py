@@ -11,6 +11,7 @@ import numpy as np
 from lunar.metrics.base import METRICS, NEEDS, OVERALL, Estimate, Metric, Overall, Row, Unavailable
 from lunar.metrics.samples import Evaluated, interval
 
+FLAGS = ("cut", "thought")  # of answers' rows, where they hold
 # Settings of metrics by name, in the order of the tables.
 Chosen = Mapping[str, Mapping[str, Any]]
 
@@ -146,7 +147,8 @@ def evaluate(
     Returns:
         Metrics ``{"described", "asked", "splits": {split: {metric: cell}}, <metric of a method>: cell, ...}``, a cell
         being ``{"mean", "low", "high", "n"}``; a metric that cannot be computed has a ``reason`` instead of numbers.
-        ``described`` is as of ``describe``; ``asked`` holds a checksum a split, for ``compare``.
+        ``described`` is as of ``describe``; ``asked`` holds a checksum a split, for ``compare``. ``cut`` and
+        ``thought`` count such answers (``lunar.model.chat.Said``) by split, and are there where there are any.
     """
     study = Study(splits, resamples, seed, answers, never_saw)
     samples: dict[str, np.ndarray] = {}
@@ -175,6 +177,9 @@ def evaluate(
             for split in splits
         },
     }
+    for flag in FLAGS:
+        counts = {split: sum(bool(row.get(flag)) for row in rows) for split, rows in splits.items()}
+        result |= {flag: counts} if any(counts.values()) else {}
     for name in methods:
         one = OVERALL[name]
         result[name] = cell(name, lambda one=one: one.function(study, *_told(one, methods)))

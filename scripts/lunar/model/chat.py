@@ -351,11 +351,11 @@ class Chat:
 
     def _decoded(self, ids: Sequence[int]) -> str:
         """Tokens as text without special ones, but with the tags of thoughts, which may be special too."""
-        special = set(self.tokenizer.all_special_ids)
-        tags = {self.tokenizer.convert_tokens_to_ids(tag): tag for pair in THOUGHTS.items() for tag in pair}
+        added = self.tokenizer.get_added_vocab()
+        tags = {added[tag]: tag for pair in THOUGHTS.items() for tag in pair if tag in added}
         text, start = "", 0
         for place, token in enumerate(ids):
-            if token in special and token in tags:
+            if token in tags:
                 text += self.tokenizer.decode(ids[start:place], skip_special_tokens=True) + tags[token]
                 start = place + 1
         return text + self.tokenizer.decode(ids[start:], skip_special_tokens=True)

@@ -3,7 +3,7 @@
 import unicodedata
 
 from lunar.errors import LunarError
-from lunar.model.chat import ANSWER, QUESTION, THOUGHTS, Chat
+from lunar.model.chat import ANSWER, QUESTION, THOUGHTS, Chat, Encoded
 from lunar.model.findings import Finding
 from lunar.model.template import CLOCK, PINNED, reads_clock
 
@@ -24,6 +24,7 @@ def chat_findings(chat: Chat) -> list[Finding]:
     try:
         encoded = [chat.encode(question, ANSWER_TEXT) for question in QUESTIONS]
         prompts = [chat.encode(question) for question in QUESTIONS]
+        begins = all(one.ids[: one.prompt_length] == asked.ids for one, asked in zip(encoded, prompts, strict=True))
     except LunarError as error:
         return [Finding("chat template", False, str(error), "mend the template in the model's folder")]
     return [
@@ -31,7 +32,7 @@ def chat_findings(chat: Chat) -> list[Finding]:
         _answer(chat, encoded[0]),
         Finding(
             "prompts",
-            prompts[0].ids != prompts[1].ids and all(a.ids[: len(b.ids)] == b.ids for a, b in zip(encoded, prompts)),
+            begins and prompts[0].ids != prompts[1].ids,
             "two questions make two prompts, and an answer follows the tokens of its prompt",
         ),
         _text(chat),
@@ -43,12 +44,12 @@ def chat_findings(chat: Chat) -> list[Finding]:
     ]
 
 
-def _said(chat: Chat, encoded, span: int) -> str:
+def _said(chat: Chat, encoded: Encoded, span: int) -> str:
     ids = [token for token, own in zip(encoded.ids, encoded.spans, strict=True) if own == span]
     return letters(chat.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
 
-def _question(chat: Chat, question: str, encoded) -> Finding:
+def _question(chat: Chat, question: str, encoded: Encoded) -> Finding:
     said = _said(chat, encoded, QUESTION)
     fits = letters(question) in said and len(said) <= len(letters(question)) + 8  # a token may reach over the edge
     return Finding(
@@ -56,7 +57,7 @@ def _question(chat: Chat, question: str, encoded) -> Finding:
     )
 
 
-def _answer(chat: Chat, encoded) -> Finding:
+def _answer(chat: Chat, encoded: Encoded) -> Finding:
     ids = [token for token, span in zip(encoded.ids, encoded.spans, strict=True) if span == ANSWER]
     said = chat.decode(ids, begun=True)
     fits = letters(said) == letters(ANSWER_TEXT) and not said.cut

@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from lunar.errors import out_of_memory
+from lunar.files import Row
 from lunar.model.chat import Chat, Said, Turn, batches_by_length, pad
 from lunar.model.load import mixed_precision, rounded
 from lunar.model.resume import Answers
@@ -54,6 +55,13 @@ def prompt_ids(
     if prefills is None:
         return [chat.encode(question, turns=before).ids for question, before in zip(questions, earlier, strict=True)]
     return [chat.begun(*each) for each in zip(questions, prefills, earlier, strict=True)]
+
+
+def longer_answers(chat: Chat, rows: Sequence[Row], generation: Mapping[str, int]) -> tuple[int, int]:
+    """How many gold answers cannot be given within the limit of new tokens, and which limit would be enough for all."""
+    encoded = [chat.encode(row["question"], row["answer"]) for row in rows if row.get("answer")]
+    lengths = [len(one.ids) - one.prompt_length for one in encoded]
+    return sum(length > generation["max_new_tokens"] for length in lengths), max(lengths, default=0)
 
 
 @torch.inference_mode()

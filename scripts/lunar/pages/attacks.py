@@ -6,6 +6,7 @@ what an attack draws from it is no memory, and is taken off what it draws from o
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -45,7 +46,8 @@ def tabulate(metrics: Mapping[Pair, Mapping[str, Any]], evidence: Mapping[Pair, 
     Returns:
         Columns ``method``, ``attack``, ``ds``; of each attacked split ``<split>_n``, ``<split>_<metric>`` with its 95%
         interval (``_low``, ``_high``), ``<split>_rouge1_vs_<other>`` likewise, and ``<split>_changed``. What is not
-        there is blank: nothing is compared with itself.
+        there is blank: nothing is compared with itself. ``<split>_cut`` and ``<split>_thought`` count answers that the
+        limit cut or that had a thought, where there are any.
     """
     rows = []
     for (method, attack), found in metrics.items():
@@ -62,6 +64,10 @@ def tabulate(metrics: Mapping[Pair, Mapping[str, Any]], evidence: Mapping[Pair, 
                 keys = ENDS | {"": "difference"}
                 row |= {f"{split}_rouge1_vs_{other}{end}": cell.get(key) for end, key in keys.items()}
         rows.append(row)
+    for flag, split in product(("cut", "thought"), ATTACKED):
+        counts = [found.get(flag, {}).get(split, 0) for found in metrics.values()]
+        for row, count in zip(rows, counts, strict=True):
+            row |= {f"{split}_{flag}": count} if any(counts) else {}
     blanks = {name: float for name in rows[0] if name not in ("method", "attack") and not name.endswith("_n")}
     return pd.DataFrame(rows).astype(blanks)
 

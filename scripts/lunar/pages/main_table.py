@@ -11,6 +11,12 @@ from lunar.pages.names import BEFORE, CONTROL, OVERALL, better
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
+# What answers are counted by besides metrics: its title, and where it comes from.
+FLAGGED = {
+    "cut": ("Answers that the limit cut", "answers without an end within generation.max_new_tokens"),
+    "thought": ("Answers with a thought", "thoughts are taken off before scoring (model.template_arguments)"),
+}
+
 
 def compared(found: Mapping[str, Evaluated]) -> Metrics:
     """Metric files by method, each number with its paired differences from the controls as ``versus``."""
@@ -45,7 +51,8 @@ def _six_digits(value: Any) -> Any:
 def wide(metrics: Metrics) -> pd.DataFrame:
     """The CSV table: a row a method, columns ``method``, ``attack``, ``ds``, others, and ``<split>_<metric>``.
 
-    Each number is followed by its 95% interval (``_low``, ``_high``) where it has one; what is missing is blank.
+    Each number is followed by its 95% interval (``_low``, ``_high``) where it has one; what is missing is blank. Last
+    come ``<split>_cut`` and ``<split>_thought``, where any method has such answers: how many.
     """
     rows: list[dict[str, Any]] = [{"method": name, "attack": "none"} for name in metrics]
     for split, name in keys(metrics):
@@ -57,7 +64,25 @@ def wide(metrics: Metrics) -> pd.DataFrame:
             ends |= {f"_{fact}": fact for fact in one["facts"]}
         for row, cell in zip(rows, cells(metrics, split, name), strict=True):
             row |= {f"{column}{end}": _six_digits(cell.get(key)) for end, key in ends.items()}
+    for flag, split, counts in flagged(metrics):
+        for row, count in zip(rows, counts, strict=True):
+            row[f"{split}_{flag}"] = count
     return pd.DataFrame(rows)
+
+
+def flagged(metrics: Metrics) -> list[tuple[str, str, list[int]]]:
+    """How many answers the limit of new tokens cut, and how many had a thought taken off, where any method has some.
+
+    Returns:
+        Each flag with a split, and its count a method.
+    """
+    splits = next(iter(metrics.values()))["splits"]
+    every = [
+        (flag, split, [own.get(flag, {}).get(split, 0) for own in metrics.values()])
+        for split in splits
+        for flag in FLAGGED
+    ]
+    return [each for each in every if any(each[2])]
 
 
 def long(metrics: Metrics) -> pd.DataFrame:
@@ -129,6 +154,11 @@ def readable(metrics: Metrics) -> list[dict[str, Any]]:
                 "cells": _texts(found, sense, one.get("digits", 3)),
             }
         )
+    for flag, split, counts in flagged(metrics):
+        title, source = FLAGGED[flag]
+        blank = {"interval": "", "reason": "", "best": False, "versus": ""}
+        row = {"split": TITLES[split], "metric": title, "better": "neither", "n": "", "source": source}
+        rows.append(row | {"cells": [{"text": str(count)} | blank for count in counts]})
     return rows
 
 

@@ -18,6 +18,7 @@ from lunar.model import embedder_files, hub_cache
 from lunar.model.findings import Finding
 from lunar.model.folder import look, look_embedder
 from lunar.plan import size
+from lunar.plan.answers import answers
 from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP, Line, amount, gpus, installed_memory, largest_gpu
 from lunar.plan.snakemake_files import read_benchmark
@@ -119,6 +120,8 @@ def experiment(
         lines += subjects(replaced, settings["data"])
         lines += spoken(settings) if all(Path(path).exists() for _, path in named(settings["data"])) else []
         lines += enough(settings["data"], needed_rows)
+        folders = [fetched, Path(model.get("folder", fetched)).expanduser()]
+        lines += gold_answers(settings["data"], folders, settings["generation"]["max_new_tokens"])
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
@@ -277,6 +280,11 @@ def enough(section: Mapping[str, Any], needed: Mapping[str, int]) -> list[Line]:
         Line(STOP, "data", f"attack {name} needs {number} forget rows, there is {there}", remedy)
         for name, number in few
     ]
+
+
+def gold_answers(section: Mapping[str, Any], folders: list[Path], limit: int) -> list[Line]:
+    """Whether every gold answer can be given, as ``lunar.plan.answers`` says; data that is not there yet is left out."""
+    return answers(splits(section), folders, limit) if all(Path(path).is_file() for path in named(section)) else []
 
 
 def memory(needed: float, here: float) -> Line:
