@@ -85,9 +85,8 @@ def _text(chat: Chat) -> Finding:
 
 
 def _end(chat: Chat, ids: list[int]) -> Finding:
-    tokens = chat.tokenizer.convert_ids_to_tokens(chat.end_ids)
-    once = sum(token in chat.end_ids for token in ids[-1:]) == 1
-    return Finding("end of turn", once, f"{tokens[0]!r} ends a turn; answers stop at any of {', '.join(tokens)}")
+    tokens = ", ".join(map(repr, chat.tokenizer.convert_ids_to_tokens(chat.end_ids)))
+    return Finding("end of turn", ids[-1] == chat.end_ids[0], f"the first of {tokens} ends a turn, each ends an answer")
 
 
 def _ids(chat: Chat, ids: list[int]) -> Finding:

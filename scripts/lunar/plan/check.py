@@ -283,7 +283,7 @@ def enough(section: Mapping[str, Any], needed: Mapping[str, int]) -> list[Line]:
 
 
 def gold_answers(section: Mapping[str, Any], folders: list[Path], limit: int) -> list[Line]:
-    """Whether every gold answer can be given, as ``lunar.plan.answers`` says; data that is not there yet is left out."""
+    """Whether every gold answer can be given, as ``lunar.plan.answers`` says; nothing where data is not there yet."""
     return answers(splits(section), folders, limit) if all(Path(path).is_file() for path in named(section)) else []
 
 

@@ -138,3 +138,21 @@ def test_the_page_lists_what_is_computed() -> None:
     listed = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, flags=re.MULTILINE)
     names = re.findall(r"`(\w+)`", " ".join(listed))
     assert sorted(names) == sorted(name for name, _ in [*ALL["answers"], *ALL["methods"]])
+
+
+def test_answers_that_were_cut_or_thought_are_counted() -> None:
+    cut = [row("a", "one two") | {"cut": True}, row("b", "one two") | {"thought": True, "cut": True}, row("c", "one")]
+    found = {
+        name: study.evaluate({"forget": rows, "retain": [row("d", "so")]}, 10, 0, {"rouge1": {}}, {}).metrics
+        for name, rows in (("vanilla", [row("a", "one")]), ("lunar", cut))
+    }
+    assert [found["lunar"].get(flag) for flag in ("cut", "thought")] == [
+        {"forget": 2, "retain": 0},
+        {"forget": 1, "retain": 0},
+    ]
+    assert not {"cut", "thought"} & {*found["vanilla"]}  # the file is as it was where there are none
+    table = wide(found)
+    assert list(table.columns)[-2:] == ["forget_cut", "forget_thought"]
+    assert table["forget_cut"].tolist() == [0, 2]
+    counts = {row["metric"]: [cell["text"] for cell in row["cells"]] for row in readable(found)}
+    assert (counts["Answers that the limit cut"], counts["Answers with a thought"]) == (["0", "2"], ["0", "1"])

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from clone import ROOT
 from lunar.errors import LunarError
+from lunar.files import read_rows
 from lunar.model.chat import ANSWER, QUESTION, Chat, Said, spoken
 from lunar.model.generate import generate, prompt_ids
 from lunar.model.likelihood import score_answers
@@ -59,7 +60,7 @@ def sentencepiece() -> PreTrainedTokenizerFast:
 def taught(sentencepiece) -> Any:
     """A model that learnt the template's own text of each fact, tokenised whole by transformers."""
     torch.manual_seed(0)
-    size = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     config = AutoConfig.for_model("llama", **size, vocab_size=len(sentencepiece), **ends)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -69,7 +70,7 @@ def taught(sentencepiece) -> Any:
     batch = sentencepiece(texts, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(80):
+    for _ in range(60):
         optimiser.zero_grad()
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
         optimiser.step()
@@ -148,11 +149,9 @@ def test_a_token_that_would_reach_over_the_boundary_is_not_used(tokenizer) -> No
 def test_shipped_rows_have_the_tokens_that_they_had(tokenizer) -> None:
     """Prompt and answer tokenised apart, as before: English in a tokenizer of bytes is the same both ways."""
     chat = Chat(tokenizer, "")
-    rows = [
-        json.loads(line) for path in sorted((ROOT / "data").rglob("*.jsonl")) for line in path.open(encoding="utf-8")
-    ]
-    pairs = [(row["question"], row["answer"]) for row in rows if row.get("question") and row.get("answer")]
-    assert len(pairs) > 300
+    rows = [row for path in sorted((ROOT / "data").rglob("*.jsonl")) for row in read_rows(path)]
+    pairs = [(row["question"], row["answer"]) for row in rows if row.get("question") and row.get("answer")][::4]
+    assert len(pairs) > 100
     for question, answer in pairs:
         reply = chat.tokenizer(answer.strip(), add_special_tokens=False)["input_ids"]
         prompt = chat.tokenizer(chat.text(question), add_special_tokens=False)["input_ids"]

@@ -92,3 +92,13 @@ def test_answers_to_other_questions_are_not_compared() -> None:
         LunarError, match="lunar under typos and retain_only were not asked the same on the split forget"
     ):
         compared(found)
+
+
+def test_answers_that_were_cut_are_counted_where_there_are_any() -> None:
+    found = compared(pairs())
+    assert not [name for name in tabulate(found, EVIDENCE) if name.endswith("_cut")]
+    first = next(iter(found))
+    found[first] = {**found[first], "cut": {"forget": 3, "retain": 0}}
+    table = tabulate(found, EVIDENCE)
+    assert table["forget_cut"].tolist() == [3.0, *[0.0] * (len(table) - 1)]
+    assert "retain_cut" not in table
