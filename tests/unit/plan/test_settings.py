@@ -101,7 +101,8 @@ MISTAKES = [
     (
         "model.foldr",
         "x",
-        "model.foldr: no such key; its keys are name, disk_gb, template_arguments, date, source, package, version, sha256, file",
+        "model.foldr: no such key; its keys are name, disk_gb, template_arguments, date, source, package, version, "
+        "sha256, file",
     ),
     ("prompts.plain", "Say it.", "prompts.plain: 'Say it.' is not allowed; allowed is text, matches [{]question[}]"),
     ("ladder.rungs", {}, "ladder.rungs: {} is not allowed; allowed is mapping"),
