@@ -341,7 +341,7 @@ def test_settings_that_do_not_fit(job: Job, change: dict[str, Any], message: str
 
 @torch.no_grad()
 def test_a_factor_behind_the_projection_is_divided_out(job: Job, make_model: Any) -> None:
-    """A quarter arrives of four times as much: the stream is to change as before, so the edit is four times as large."""
+    """A quarter arrives of four times as much: for the same change in the stream the edit is four times as large."""
     job.model = make_model("granite", residual_multiplier=1.0)
     plain = entity_map().edit(job).edit["layers.1.mlp.down_proj"].product()
     job.memo.clear()
