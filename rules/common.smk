@@ -14,9 +14,8 @@ ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lunar.data import locks  # noqa: E402
 from lunar.bench import size as bench_size  # noqa: E402
-from lunar.data import files, sources, splits  # noqa: E402
+from lunar.data import files, locks, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.plan import entries, experiments, imports, size, snakemake_files, user_files  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402
@@ -140,11 +139,11 @@ def name_parameters(rules):
     passes over those that are functions of `input`.
     """
 
-    def named(rule, parameters):
+    def named(one, parameters):
         return lambda wildcards: {
             **{name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())},
-            "files": user_files.states(rule.expand_input(wildcards)[0], ROOT),
+            "files": user_files.states(one.expand_input(wildcards)[0], ROOT),
         }
 
-    for each in (rule for rule in rules if rule.input):
+    for each in (one for one in rules if one.input):
         each.set_params(named=named(each, dict(each.params.items())))

@@ -28,7 +28,7 @@ rule audit_published:
         gpu=GPU,
     params:
         folder=published_folder(),
-        refusals=config["defaults"]["data"]["refusals"],
+        refusals=lambda wildcards: config["defaults"]["data"]["refusals"],
         embedder=experiments.value(config, ["published", "embedder"]),
         knowledge_reference=config["defaults"]["layers"]["knowledge_reference"],
     message:
