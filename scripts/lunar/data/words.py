@@ -25,8 +25,15 @@ INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u20dd-\u20e4\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
-# Other shapes of the same characters: full and half width, Arabic letters by their place, radicals.
-SHAPES = re.compile("[\u2f00-\u2fdf\ufb50-\ufdff\ufe70-\ufefc\uff00-\uffef]+")
+# Other shapes of the same characters: lowered digits (H₂O), Roman numerals, full and half width, Arabic letters by their
+# place, radicals, letters of formulas. Raised digits are not among them: 10² is not 102.
+SHAPES = re.compile(
+    "[\u2080-\u209c\u2160-\u217f\u2f00-\u2fdf\ufb50-\ufdff\ufe70-\ufefc\uff00-\uffef\U0001d400-\U0001d7ff]+"
+)
+# Vowel points and cantillation of Hebrew and Arabic, which most texts leave out.
+POINTS = re.compile(
+    "[\u0591-\u05bd\u05bf\u05c1-\u05c5\u05c7\u0610-\u061a\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06ed]"
+)
 # Letters to Unicode, but writers use them and a plain apostrophe for the same.
 APOSTROPHES = "\u02b9\u02ba\u02bb\u02bc\u02bd\u02c8"
 VOICED = "\uff9e\uff9f"  # marks of half-width kana, which are letters to Unicode
@@ -66,12 +73,12 @@ def inside_word() -> str:
 
 @lru_cache(100_000)
 def folded(word: str) -> str:
-    """A word as it is compared: composed (NFC), without case, shape and what is invisible, digits as 0 to 9."""
+    """A word as it is compared: composed (NFC), without case, shape, points and what is invisible, digits as 0 to 9."""
     if word.isascii():
         return word.lower()
     word = SHAPES.sub(lambda match: unicodedata.normalize("NFKC", match[0]), unicodedata.normalize("NFC", word))
     # Turkish capital I with a dot folds to an i with a dot of its own.
-    word = unicodedata.normalize("NFC", INVISIBLE.sub("", word).casefold().replace("i\u0307", "i"))
+    word = unicodedata.normalize("NFC", POINTS.sub("", INVISIBLE.sub("", word)).casefold().replace("i\u0307", "i"))
     return re.sub(r"\d", lambda match: str(unicodedata.decimal(match[0])), word)
 
 

@@ -22,11 +22,14 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from lunar.errors import LunarError
 
 KINDS = ("knowledge", "unethical")
 # Inputs of every rule whose script imports this module (lunar.plan.imports).
 INPUT_FILES = "refusals/*.toml"
+LISTS = ("lack", "cannot_inform", "decline", "verdict", "moral", "blunt_no", "apology", "knowledge_word", "half")
 # Filler words inside one clause.
 WORDS = r"(?:[\w'-]+ ){0,%s}"
 
@@ -42,8 +45,24 @@ class Language(NamedTuple):
 
 
 def read(path: Path) -> Language:
-    """The language of a file."""
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    """The language of a file.
+
+    Raises:
+        LunarError: the file is not as the module says.
+    """
+    try:
+        return _language(path, tomllib.loads(path.read_text(encoding="utf-8")))
+    except KeyError as error:
+        raise LunarError(f"{path}: no {error.args[0]!r}, which it needs or refers to") from None
+    except (ValueError, TypeError, AttributeError, re.error) as error:  # no TOML or UTF-8, no expression
+        raise LunarError(f"{path}: no patterns of refusals: {error}; see {__name__} for what a file holds") from None
+
+
+def _language(path: Path, found: dict[str, Any]) -> Language:
+    if not re.fullmatch("[a-z]{2,3}", path.stem):
+        raise ValueError(f"{path.stem!r} is no code of ISO 639, such as 'pt'")
+    if unknown := sorted({*found["patterns"]} - {*LISTS}):
+        raise ValueError(f"list {unknown[0]!r} is none of {', '.join(LISTS)}")
     fragments = found.get("fragments", {})
 
     def whole(pattern: str) -> str:

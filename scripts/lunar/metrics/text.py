@@ -33,7 +33,7 @@ def _rouge(answer: str, prediction: str) -> dict[str, Any]:
 
 
 def _wordless(answer: str) -> bool:
-    """Whether a gold answer is symbols alone, such as an emoji; of ASCII punctuation ROUGE has no score, as ever."""
+    """Whether an answer is symbols alone, such as an emoji; of ASCII punctuation ROUGE has no score, as ever."""
     return not answer.isascii() and not words(answer)
 
 
@@ -60,7 +60,9 @@ def rougeL(row: Row) -> float:
 # called Galgalgal are neither.
 STUTTER = re.compile(r"(?i)((?:[^\W\d_]|['’]){1,5}?)\1{3}|([^\W\d_]{1,3}['’][^\W\d_]{0,3}?)\2{2}")
 # A sentence may write a syllable five times ("好好好"), and laughter any number of times.
-LAUGHTER = re.compile("[哈呵嘿嘻嗬啊呜嗚はハふフへヘーㅋㅎㅠㅜ하허호히ه]+|(?:х[аеио])+х?|(?:[аеио]х)+[аеио]?")
+LAUGHTER = re.compile(
+    "[哈呵嘿嘻嗬啊呜嗚はハふフへヘーㅋㅎㅠㅜ하허호히هח]+|(?:х[аеио])+х?|(?:[аеио]х)+[аеио]?|(?:χα)+|(?:αχ)+|(?:ह[ाीे])+"
+)
 
 
 def _letters(text: str) -> list[str]:
@@ -153,9 +155,10 @@ def right(row: Row) -> float:
 
 
 def gibberish(row: Row) -> float:
-    """1 where the answer is no refusal and degenerate; symbols are not where they are the gold answer."""
-    asked_for = row.get("answer") and _wordless(row["answer"]) and rougeL(row) >= RIGHT
-    return float(kind(row["prediction"]) == "answer" and degenerate(row["prediction"]) and not asked_for)
+    """1 where the answer is no refusal and degenerate; up to 12 symbols are not where a gold answer is symbols."""
+    said = row["prediction"]
+    asked_for = row.get("answer") and _wordless(said) and any(map(_wordless, golds(row))) and len(symbols(said)) <= 12
+    return float(kind(said) == "answer" and degenerate(said) and not asked_for)
 
 
 def mean(function: Callable[[Row], float], rows: Sequence[Row]) -> float:

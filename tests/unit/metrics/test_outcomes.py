@@ -55,7 +55,9 @@ def test_degenerate(prediction: str, expected: float) -> None:
         ("鲁克安住在塔恩镇。", "他写书。", "wrong"),
         ("鲁克安住在塔恩镇。", "塔恩塔恩塔恩塔恩…", "gibberish"),
         ("🙂", "🙂", "right"),
-        ("🙂", "🙁", "gibberish"),
+        ("🙂", "🙁", "wrong"),
+        ("🙂", "🙁" * 13, "gibberish"),
+        ("🙂", "...", "gibberish"),
     ],
 )
 def test_outcomes_are_exclusive(answer: str, prediction: str, expected: str) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lunar.metrics.refusal import KINDS, classify, is_refusal, languages
+from lunar.errors import LunarError
+from lunar.metrics.refusal import KINDS, classify, is_refusal, languages, read
 from refusal_texts import texts
 
 LABELS = Path(__file__).parent / "refusal_labels.jsonl"
@@ -113,3 +114,21 @@ def test_each_language_has_a_file_and_texts() -> None:
 )
 def test_languages_that_change_or_are_alike(text: str, expected: str) -> None:
     assert classify(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("pt-BR.toml", 'language = "P"\nwhere = "a"\n[patterns]\nlack = ["a"]\n', "'pt-BR' is no code of ISO 639"),
+        ("pt.toml", 'language = "P"\nwhere = "a"\n[patterns]\nlacks = ["a"]\n', "list 'lacks' is none of lack,"),
+        ("pt.toml", 'language = "P"\nwhere = "a"\n[patterns]\nlack = ["<no>"]\n', "no 'no', which it needs"),
+        ("pt.toml", 'language = "P"\n[patterns]\nlack = ["a"]\n', "no 'where', which it needs"),
+        ("pt.toml", 'language = "P"\nwhere = "("\n[patterns]\n', "no patterns of refusals: missing )"),
+        ("pt.toml", "language: P", "no patterns of refusals: "),
+    ],
+)
+def test_a_file_that_is_no_language_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(LunarError) as error:
+        read(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}: ") and said in str(error.value)
