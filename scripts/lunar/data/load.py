@@ -140,8 +140,8 @@ class _Reading:
                 first = seen.setdefault(row["id"], row["source"])
                 if row["id"] and first != row["source"]:
                     self.faults.append(
-                        f"{row['source']}: id {row['id']!r} was already used at {first}; ids must be unique (a row "
-                        "without one is called after its file and number)"
+                        f"{row['source']}: id {row['id']!r} was already used at {first}; change it, or leave "
+                        "ids out: a row is then called after its file and number (so files need names that differ)"
                     )
                 found.append(row)
         return found

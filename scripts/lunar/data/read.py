@@ -30,6 +30,8 @@ OTHERS = {
     b"ARROW1": "an Arrow file; name the folder that save_to_disk wrote, or write Parquet",
     b"SQLite format 3": "a database; write the table as CSV",
     b"\x93NUMPY": "an array; write the rows as JSON lines",
+    **dict.fromkeys((b"(\xb5/\xfd", b"\xfd7zXZ", b"BZh"), "compressed otherwise than by gzip; unpack it"),
+    b"%PDF": "a PDF and no rows; write them as CSV or JSON lines",
     b"<": "a page of HTML or XML and not the data; fetch the file itself",
 }
 TURNS = ("messages", "conversations")  # fields that hold a chat

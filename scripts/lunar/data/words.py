@@ -25,8 +25,8 @@ INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u20dd-\u20e4\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
-# Other shapes of the same characters: lowered digits (H₂O), Roman numerals, full and half width, Arabic letters by their
-# place, radicals, letters of formulas. Raised digits are not among them: 10² is not 102.
+# Other shapes of the same characters: lowered digits (of water), Roman numerals, full and half width, Arabic letters by
+# their place, radicals, letters of formulas. Raised digits are not among them: ten squared is not 102.
 SHAPES = re.compile(
     "[\u2080-\u209c\u2160-\u217f\u2f00-\u2fdf\ufb50-\ufdff\ufe70-\ufefc\uff00-\uffef\U0001d400-\U0001d7ff]+"
 )

@@ -19,6 +19,7 @@ from lunar.model.findings import Finding
 from lunar.model.folder import look, look_embedder
 from lunar.plan import size
 from lunar.plan.answers import answers
+from lunar.plan.behind_norm import behind_norm
 from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP, Line, amount, gpus, installed_memory, largest_gpu
 from lunar.plan.snakemake_files import read_benchmark
@@ -114,13 +115,14 @@ def experiment(
     lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}")] if there else source(model)
     number = size.parameters(model)
     lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
+    folders = [fetched, Path(model.get("folder", fetched)).expanduser()]
+    lines += behind_norm(settings, results / "probes" / f"{model['name']}.json", folders)
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))
     if lines[-1].state == OK:
         lines += subjects(replaced, settings["data"])
-        lines += spoken(settings) if all(Path(path).exists() for _, path in named(settings["data"])) else []
+        lines += spoken(settings) if all_there(settings["data"]) else []
         lines += enough(settings["data"], needed_rows)
-        folders = [fetched, Path(model.get("folder", fetched)).expanduser()]
         lines += gold_answers(settings["data"], folders, settings["generation"]["max_new_tokens"])
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
@@ -284,7 +286,12 @@ def enough(section: Mapping[str, Any], needed: Mapping[str, int]) -> list[Line]:
 
 def gold_answers(section: Mapping[str, Any], folders: list[Path], limit: int) -> list[Line]:
     """Whether every gold answer can be given, as ``lunar.plan.answers`` says; nothing where data is not there yet."""
-    return answers(splits(section), folders, limit) if all(Path(path).is_file() for path in named(section)) else []
+    return answers(splits(section), folders, limit) if all_there(section) else []
+
+
+def all_there(section: Mapping[str, Any]) -> bool:
+    """Whether every file and saved data set that a ``data`` section names is there."""
+    return all(Path(path).exists() for _, path in named(section))
 
 
 def memory(needed: float, here: float) -> Line:

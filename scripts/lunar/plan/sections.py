@@ -47,6 +47,15 @@ def _files_apart(methods: dict[str, Any]) -> dict[str, Any]:
     return methods
 
 
+def _parts_apart(fields: dict[Any, str]) -> dict[Any, str]:
+    """Refuse one field of a file for two here: the answer would be the question."""
+    known: dict[str, str] = {}
+    for ours, theirs in fields.items():
+        if (other := known.setdefault(theirs, ours)) != ours:
+            raise ValueError(f"{ours}: {theirs!r} is named for {other}, too; name another field, or leave one of them")
+    return fields
+
+
 def _day(value: str) -> str:
     """A day as 2024-07-26.
 
@@ -121,7 +130,7 @@ class Random(Sized):
     architecture: Text = Field(description="A model type of transformers, such as llama.")
     size: Shape = Field(description="Entries of the model's configuration.")
     vocabulary: Annotated[int, Field(ge=300)] = Field(description="Size of the tokenizer made from the corpus.")
-    corpus: list[Path] = Field(description="Files that the tokenizer is made from.")
+    corpus: Annotated[list[Path], Field(min_length=1)] = Field(description="Files that the tokenizer is made from.")
     seed: int = Field(description="Seed of the weights.")
 
 
@@ -167,6 +176,7 @@ Fields = Annotated[
         "completion}; a path such as answers.text goes into what a field holds. A file that has no such field keeps "
         "its own names."
     ),
+    AfterValidator(_parts_apart),
 ]
 
 

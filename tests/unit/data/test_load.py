@@ -195,7 +195,11 @@ def test_fields_that_no_file_has_are_refused(world: World) -> None:
 def test_ids_of_all_facts_are_distinct(world: World) -> None:
     # Requests in sequence bring retained rows together with forgotten ones.
     world.change("retain", put("id", "forget-001"))
-    assert re.search(r"retain\.jsonl:2: id 'forget-001' was already used at .*forget\.jsonl:1;", world.error())
+    assert re.search(
+        r"retain\.jsonl:2: id 'forget-001' was already used at .*forget\.jsonl:1; change it, or leave ids out: a row is "
+        r"then called after its file and number",
+        world.error(),
+    )
 
 
 def test_models_learn_refusals_of_both_kinds(world: World) -> None:

@@ -194,6 +194,7 @@ ROW = '{"question": "Q?", "answer": "A"}'
             b"version https://git-lfs.github.com/spec/v1\n",
             "a.jsonl: is a pointer of Git LFS and not the data",
         ),
+        ("a.jsonl.zst", b"(\xb5/\xfd...", "a.jsonl.zst: is compressed otherwise than by gzip; unpack it"),
         ("a.xlsx", b"PK\x03\x04...", "a.xlsx: is a spreadsheet or an archive; save it as CSV"),
         ("a.pkl", pickle.dumps([1]), "a.pkl: is pickled or otherwise binary, which is never loaded"),
         ("a.json", b"<!doctype html>", "a.json: is a page of HTML or XML and not the data"),

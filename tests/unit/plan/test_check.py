@@ -244,6 +244,17 @@ def test_attacks_that_need_more_forget_rows(tmp_path: Path, monkeypatch: pytest.
     assert (found.state, found.found) == (STOP, "attack relearn-half needs 2 forget rows, there is 1")
 
 
+def test_a_whole_experiment_is_looked_at_with_its_tokenizer_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    toy = resolve(CONFIG | {"run": ["toy"]}, PLUGINS)["toy"]
+    toy |= {"model": {"name": "mine", "source": "path", "folder": str(model_folder), "disk_gb": 0.1}}
+    lines = check.experiment("toy", toy, tmp_path, False, {}, None, {}, {})
+    assert [line.what for line in lines if line.state == STOP] == []
+    assert "answers" in {line.what for line in lines}
+
+
 @pytest.fixture
 def nobody(tmp_path: Path) -> dict[str, Any]:
     """Settings whose one retained file names its subject and whose other and forgotten one do not."""

@@ -57,6 +57,12 @@ MISTAKES = [
     ("layers.knowledge_reference", False, "since YAML reads yes, no, on, off, true and false as booleans: write it in"),
     ("layers.knowledge_reference", 5, "since YAML reads a number: write '5' in quotes"),
     ("layers.knowledge_reference", None, "since a key without a value is null: write a text"),
+    ("data.fields", {"question": "q", "answer": "q"}, "data.fields.answer: 'q' is named for question, too; name anoth"),
+    (
+        "model",
+        RANDOM | {"size": {"hidden_size": 8, "num_hidden_layers": 1}, "disk_gb": 1, "corpus": []},
+        "model.corpus: []",
+    ),
     ("finetune.epochs", True, "finetune.epochs: True is not allowed; allowed is whole number, ≥ 1"),
     ("finetune.enabled", 1, "finetune.enabled: 1 is not allowed; allowed is boolean"),
     ("finetune.learning_rate", "1e-4", "'1e-4' is not allowed, since YAML reads it as text: write 1.0e-4"),
