@@ -70,7 +70,7 @@ def taught(sentencepiece) -> Any:
     batch = sentencepiece(texts, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(120):
         optimiser.zero_grad()
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
         optimiser.step()
