@@ -19,7 +19,7 @@ from lunar.data import files, locks, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
 from lunar.plan import entries, experiments, imports, size, snakemake_files, user_files  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402
-from lunar.plan.plan import plan  # noqa: E402
+from lunar.plan.plan import folders, plan  # noqa: E402
 
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
@@ -29,7 +29,9 @@ try:
     own = Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml"
     read = experiments.with_files(ROOT / "config", config, own, read=workflow.overwrite_configfiles)
     config.update(user_files.in_project(read, ROOT))
-    PLUGINS, SOURCES, EXPERIMENTS, BASES = plan(config, SCRIPTS)
+    PLUGINS, SOURCES, EXPERIMENTS, BASES = planned = plan(config, SCRIPTS)
+    if workflow.is_main_process:  # a job finds folders that others are making
+        user_files.check_made(folders(planned, config["run"]))
     BENCH = bench_size.named(config["bench"], bool(GPU))
 except LunarError as error:
     sys.exit("\n".join(f"config: {line}" for line in str(error).splitlines()))

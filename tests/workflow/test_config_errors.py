@@ -239,6 +239,17 @@ def test_every_fault_of_every_file_in_six_lines(project):
     assert "config: defaults.methods: missing; Methods by name." in lines and len(lines) <= 7, lines
 
 
+def test_a_folder_that_somebody_put_among_the_models_ends_the_run(project):
+    """Snakemake deletes a rule's outputs before its job starts."""
+    weights = project / "results/models/toy/model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    outcome = run_snakemake(project, "results/models/toy")
+    assert outcome.returncode != 0
+    assert outcome.stdout.splitlines()[-1].startswith("config: results/models/toy: lies there without results/probes/")
+    assert weights.is_file()
+
+
 def test_unknown_experiment(project):
     outcome = run_snakemake(project, experiment="toi")
     assert outcome.returncode != 0

@@ -1,6 +1,6 @@
 """What the workflow is told by its configuration, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,19 @@ class Plan(NamedTuple):
     sources: dict[str, Config]
     experiments: dict[str, Experiment]
     bases: dict[str, Base]
+
+
+def folders(planned: Plan, run: Iterable[str]) -> dict[str, str]:
+    """Folders that rules make for the experiments to run, each with a file that the same job leaves beside it."""
+    found = {f"results/data/{name}/fetched": f"results/benchmarks/fetch_data_{name}.tsv" for name in planned.sources}
+    for name in run:
+        base = planned.experiments[name].base
+        found[base.folder] = base.probe
+        found[f"results/hub/{base.name}"] = f"results/benchmarks/fetch_hub_{base.name}.tsv"
+        found |= {
+            f"results/{name}/models/{model}": f"results/{name}/models/{model}.csv" for model in ("full", "retain_only")
+        }
+    return found
 
 
 def plan(read: Mapping[str, Any], scripts: Path) -> Plan:

@@ -3,13 +3,14 @@
 import hashlib
 import os
 import unicodedata
+from base64 import urlsafe_b64encode
 from collections.abc import Container, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lunar.data import files
-from lunar.errors import LunarError
+from lunar.errors import Faults, LunarError
 from lunar.plan.entries import Plugins, named_files
 
 RESULTS = Path("results")
@@ -106,6 +107,26 @@ def check(config: Mapping[str, Any], experiments: Mapping[str, Any], plugins: Pl
             raise LunarError(f"{key}: {path} lies in results/, where runs write and delete; move it somewhere else")
         if key.endswith("embedder.name") and any(_inside(root, place) for place in _places(path) for root in roots[:1]):
             raise LunarError(f"{key}: {path} holds results/; name the folder of the embedder alone")
+
+
+def check_made(made: Mapping[str, str]) -> None:
+    """Refuse a folder that a rule would replace and that no run has made, so that somebody has put it there.
+
+    Args:
+        made: folders that rules make, each with a file that the same job makes last.
+
+    Raises:
+        LunarError: names each such folder.
+    """
+    found = Faults()
+    for folder, beside in made.items():
+        begun = Path(".snakemake/incomplete") / urlsafe_b64encode(folder.encode()).decode()  # by a job that was killed
+        if Path(folder).is_dir() and any(Path(folder).iterdir()) and not Path(beside).is_file() and not begun.exists():
+            found.append(
+                f"{folder}: lies there without {beside}, so no run has made it, and this one would replace it; if it "
+                "is yours, move it out of results/ and name it there (source: path), or else delete it"
+            )
+    found.end()
 
 
 def _named(config: Mapping[str, Any], experiments: Mapping[str, Any], plugins: Plugins) -> Iterable[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What belongs to the user is an input, and never lies where runs write."""
 
 import os
+from base64 import b64encode
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,22 @@ def test_everything_that_names_files_is_looked_at(work: Path) -> None:
     refused(r"published\.path", {}, published=CONFIG["published"] | {"path": "results/published"})
     source = {"source": "path", "folder": "results/data/s/fetched", "files": {}, "sets": {}}
     refused(r"sources\.s\.folder", {}, sources={"s": source})
+
+
+def test_a_folder_that_no_run_has_made_is_not_replaced(work: Path) -> None:
+    made = {"results/models/mine": "results/probes/mine.json", "results/hub/mine": "results/benchmarks/mine.tsv"}
+    user_files.check_made(made)  # one is empty, the other absent
+    (work / "results/models/mine/config.json").touch()
+    with pytest.raises(LunarError, match=r"^results/models/mine: lies there without results/probes/mine\.json, "):
+        user_files.check_made(made)
+    begun = work / ".snakemake/incomplete" / b64encode(b"results/models/mine").decode()
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+    user_files.check_made(made)  # what a killed job left
+    begun.unlink()
+    (work / "results/probes").mkdir()
+    (work / "results/probes/mine.json").touch()
+    user_files.check_made(made)
 
 
 def test_what_lies_elsewhere_is_taken(work: Path) -> None:
