@@ -9,6 +9,7 @@ import torch
 from lunar.attacks.base import Attacked, AttackFailed, Target, rouge1
 from lunar.attacks.sampling import Sampling, best_of
 from lunar.metrics.text import rouge1 as rouge1_of
+from lunar.model.chat import Said
 from lunar.model.generate import generate
 from targets import declared
 from targets import make as made
@@ -54,7 +55,7 @@ def test_sampling_draws_from_the_models_own_distribution(target: Target) -> None
     ids = torch.tensor([target.chat.encode(question).ids])
     logits = target.model(ids).logits[0, -1].detach()
     drawn = []
-    kept, target.chat.decode = target.chat.decode, lambda tokens: drawn.append(tokens[0]) or ""
+    kept, target.chat.decode = target.chat.decode, lambda tokens, begun: drawn.append(tokens[0]) or Said()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generate(target.model, target.chat, [question] * count, max_new_tokens=1, batch_size=500, temperature=2.0)

@@ -14,7 +14,7 @@ from lunar.errors import Diverged
 from lunar.methods import rehearsal
 from lunar.methods.base import METHODS, Job, Method, Outcome
 from lunar.methods.rehearsal import WORST, Rehearsal, cast, combinations, measure, score, successive_halving
-from lunar.model.chat import Chat
+from lunar.model.chat import Chat, Said
 from lunar.model.generate import generate
 
 GENERATION = {"max_new_tokens": 6, "batch_size": 3}
@@ -141,7 +141,7 @@ def test_measure_of_canned_answers(monkeypatch: pytest.MonkeyPatch, chat: Chat) 
     def canned(model, chat, questions, **generation):
         assert generation == GENERATION
         asked.extend(questions)
-        return [answers[question] for question in questions]
+        return [Said(answers[question]) for question in questions]
 
     monkeypatch.setattr(rehearsal, "generate", canned)
     gold = {"f": "red green blue black", "v": "red green blue black", "h": "one two three", "g": ""}

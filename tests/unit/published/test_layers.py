@@ -46,7 +46,7 @@ def test_layer_ranking_without_references(tmp_path) -> None:
     [
         ({}, [15, 16], ":3: 2 layers were searched, but the file holds 3 lines"),
         ({"answer": "I do not know."}, [15, 16, 17], ":1: field 'answer' must be a list of texts"),
-        ({"answer": [1]}, [15, 16, 17], ":1: field 'answer' must be a list of texts"),
+        ({"answer": [None]}, [15, 16, 17], ":1: field 'answer' must be a list of texts"),
         ({"reference": ["one"]}, [15, 16, 17], ":1: 2 answers, 1 references"),
     ],
 )
