@@ -44,9 +44,11 @@ def languages(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many rows are in each language (ISO 639), most frequent first; question and answer of a row count together.
 
     Short rows alone are uncertain. A language is therefore one of the rows' where all of them together are in it, where
-    two rows surely are, or one very surely is. A row is in the likeliest of these, unless none is likely at all.
+    two rows surely are, or one very surely is. A row is in the likeliest of these, unless none is likely at all. Rows
+    without a letter are in none.
     """
     texts = [" ".join(str(row[key]) for key in ("question", "answer") if row.get(key)) for row in rows]
+    texts = [text for text in texts if any(map(str.isalpha, text))]
     if not texts:
         return {}
     likely = [_likely(text) for text in texts]

@@ -26,6 +26,7 @@ from lunar.plan.snakemake_files import read_benchmark
 
 # What of requirements.txt no rule needs: the headings of such sections, and packages.
 NOT_IN_RULES = ("tests",)
+MOST_NAMED = 0.75  # of questions about a subject: fewer are worth a note
 NOT_HERE = ("snakemake-executor-plugin-slurm",)
 
 
@@ -253,16 +254,22 @@ def subjects(replaced: Mapping[str, Mapping[str, Any]], data: Mapping[str, Any])
     for title, one in replaced.items():
         if all(Path(path).exists() for path in (*one["files"], data["names"])):
             try:
-                found = rename(
-                    load(one["files"], fields=data.get(FIELDS)), stand_ins(data["names"], data.get(FIELDS)), 1, 0
-                )
+                rows = load(one["files"], fields=data.get(FIELDS))
+                found = rename(rows, stand_ins(data["names"], data.get(FIELDS)), 1, 0)
             except LunarError as error:
                 lines.append(Line(STOP, "subjects", str(error), "data/README.md documents the fields"))
                 continue
+            by = ", ".join(one["by"])
             if not found:
-                what = f"{title}: no question names its subject, whom {', '.join(one['by'])} would replace"
+                what = f"{title}: no question names its subject, whom {by} would replace"
                 remedy = "give the rows `author` or `names` (data/README.md), or leave these out"
                 lines.append(Line(STOP, "subjects", what, remedy))
+            elif len(found) < MOST_NAMED * len(rows):
+                what = (
+                    f"{title}: {len(found)} of {len(rows)} questions name their subject; {by} replace it in these alone"
+                )
+                remedy = "write names as `author` or `names` have them: they are not declined (data/README.md)"
+                lines.append(Line(NOTE, "subjects", what, remedy))
     return lines
 
 

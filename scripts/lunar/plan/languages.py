@@ -25,7 +25,7 @@ def spoken(settings: Mapping[str, Any]) -> list[Line]:
         remedy = f"answers count as given; to judge them add scripts/lunar/metrics/refusals/{code}.toml"
         lines.append(Line(NOTE, "languages", text, remedy))
     lines += wordless(rows)
-    asked = next(iter(found["forget"]))
+    asked = next(iter(found["forget"]), "en")
     if asked == "en":
         return lines
     language, stems = named(asked), not any(UNSPACED.search(row["answer"]) for row in rows["forget"])
@@ -43,7 +43,7 @@ def spoken(settings: Mapping[str, Any]) -> list[Line]:
 
 def _said(found: Mapping[str, Mapping[str, int]]) -> str:
     if len({code for counts in found.values() for code in counts}) == 1:
-        return named(next(iter(found["forget"])))
+        return named(next(code for counts in found.values() for code in counts))
     return "; ".join(
         f"{name} {', '.join(f'{named(code)} {n}' if len(counts) > 1 else named(code) for code, n in counts.items())}"
         for name, counts in found.items()

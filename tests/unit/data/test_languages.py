@@ -54,3 +54,10 @@ def test_what_cannot_be_judged_is_told_by_language_and_split() -> None:
         "refusals in Korean cannot be judged, for lack of patterns (12 of 40 rows of forget, 3 of 3 rows of general)"
     )
     assert unjudged(found, ["en", "ko", "gcf"]) == {}
+
+
+def test_rows_without_a_letter_are_in_no_language() -> None:
+    assert languages([{"question": "1 + 1 = ?", "answer": "2"}, {"question": "🦊?", "answer": "🌙"}]) == {}
+    assert languages([{"question": "1 + 1 = ?", "answer": "2"}, {"question": "Who is she?", "answer": "A writer"}]) == {
+        "en": 1
+    }

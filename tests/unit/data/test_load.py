@@ -196,8 +196,8 @@ def test_ids_of_all_facts_are_distinct(world: World) -> None:
     # Requests in sequence bring retained rows together with forgotten ones.
     world.change("retain", put("id", "forget-001"))
     assert re.search(
-        r"retain\.jsonl:2: id 'forget-001' was already used at .*forget\.jsonl:1; change it, or leave ids out: a row is "
-        r"then called after its file and number",
+        r"retain\.jsonl:2: id 'forget-001' was already used at .*forget\.jsonl:1; change it, or leave ids out: a row "
+        r"is then called after its file and number",
         world.error(),
     )
 

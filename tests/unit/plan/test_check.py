@@ -307,6 +307,16 @@ def test_nobody_to_replace_stops(nobody: dict[str, Any], tmp_path: Path) -> None
     }
 
 
+def test_names_that_are_declined_are_noted(nobody: dict[str, Any], tmp_path: Path) -> None:
+    said = ("Где живёт Рук Энн?", "Кто друг Рука Энна?", "Что пишут о Руке Энне?")
+    rows = [{"question": question, "answer": "Там.", "names": ["Рук Энн"]} for question in said]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    for path in nobody["data"]["forget"], [tmp_path / "nameless.jsonl"]:
+        Path(path[0]).write_text(text, encoding="utf-8")
+    found, _ = looked_for(nobody)
+    assert (found.state, found.found.partition(";")[0]) == (NOTE, "forget: 1 of 3 questions name their subject")
+
+
 def test_nobody_to_replace_is_no_matter_where_nothing_replaces(nobody: dict[str, Any]) -> None:
     nobody["compare"] = ["vanilla"]
     assert replaced(nobody, PLUGINS) == {}
