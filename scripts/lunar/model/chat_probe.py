@@ -90,7 +90,8 @@ def _end(chat: Chat, ids: list[int]) -> Finding:
 
 
 def _ids(chat: Chat, ids: list[int]) -> Finding:
-    size, most = len(chat.tokenizer), max(*ids, *chat.end_ids, chat.tokenizer.pad_token_id)
+    size, pad = len(chat.tokenizer), chat.tokenizer.pad_token_id
+    most = max(*ids, *chat.end_ids, *([] if pad is None else [pad]))
     remedy = "" if most < size else "the tokenizer and its generation settings do not belong together"
     return Finding("token ids", most < size, f"the largest is {most}, the tokenizer has {size}", remedy)
 

@@ -1,45 +1,52 @@
-"""Whether the folder of a sentence-embedding model can be loaded without running anything. Imports no torch."""
+"""What the files of a sentence-embedding model tell before anything is loaded. Imports no torch."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from lunar.errors import LunarError
+from lunar.model.findings import Finding
+from lunar.model.folder import ANEW, own_code, read_json, tokenizer_file, weights, wrong
 
 # What is fetched of one: no code and no pickled weights.
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
 OURS = "sentence_transformers."
 
 
+def look(folder: Path) -> list[Finding]:
+    """Everything about an embedder's folder that keeps it from being loaded, or from which code would run."""
+    if not folder.is_dir():
+        return [wrong("folder", f"no folder {folder}", "correct embedder.name")]
+    found: list[Finding] = []
+    told = {path: read_json(path, found) for path in sorted(folder.rglob("*.json")) if path.name != "tokenizer.json"}
+    found += [own_code(path) for path, one in told.items() if isinstance(one, dict) and "auto_map" in one]
+    listed, places = folder / "modules.json", [folder]
+    if listed.is_file():
+        modules = told[listed] if isinstance(told[listed], list) else []
+        modules = [one for one in modules if isinstance(one, dict)]
+        if not modules:
+            found.append(wrong("modules", f"{listed}: no list of modules", ANEW))
+        for module in modules:
+            kind, place = str(module.get("type")), folder / str(module.get("path", ""))
+            if not kind.startswith(OURS):
+                said = f"{listed}: module {kind!r} is code of its own, which is never run"
+                found.append(wrong("modules", said, "name an embedder of sentence-transformers' own modules"))
+            pickled = sorted(place.glob("pytorch_model*.bin"))
+            if place != folder and pickled and not list(place.glob("*.safetensors")):
+                said = f"{pickled[0]} is pickled, and pickled weights are never loaded"
+                found.append(wrong("weights", said, "save it as safetensors, or take another embedder"))
+        places = [folder / str(one.get("path", "")) for one in modules if str(one.get("type")).endswith(".Transformer")]
+    for place in places:
+        if not (place / "config.json").is_file():
+            found.append(wrong("config", f"no config.json in {place}", ANEW))
+        weights(place, found)
+        tokenizer_file(place, found)
+    return list(dict.fromkeys(found))
+
+
 def check(folder: Path) -> None:
-    """Refuse a folder that names code of its own or whose weights are pickled, which are never run or loaded.
+    """Refuse an embedder's folder.
 
     Raises:
-        LunarError: names the file and the way out.
+        LunarError: a line for everything that ``look`` finds.
     """
-    if not folder.is_dir():
-        raise LunarError(f"embedder.name: no folder {folder}; correct it, or take another embedder")
-    for file in sorted(folder.rglob("*.json")):
-        found = _read(file)
-        if isinstance(found, dict) and "auto_map" in found:
-            raise LunarError(f"embedder: {file} names code of its own (auto_map), which is never run; take another one")
-    modules = _read(folder / "modules.json") if (folder / "modules.json").is_file() else []
-    for module in modules:
-        if not str(module["type"]).startswith(OURS):
-            raise LunarError(
-                f"embedder: {folder / 'modules.json'} names code of its own ({module['type']}), which is never run; "
-                "take another one"
-            )
-    for place in {folder, *(folder / str(module["path"]) for module in modules)}:
-        pickled = sorted(place.glob("pytorch_model*.bin"))
-        if pickled and not list(place.glob("*.safetensors")):
-            raise LunarError(
-                f"embedder: {pickled[0]} is pickled and never loaded; save it as safetensors, or take another model"
-            )
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LunarError(f"embedder: {file} cannot be read ({error}); get it again") from None
+    if found := look(folder):
+        raise LunarError(*(f"embedder: {one.found}; {one.remedy}" for one in found))

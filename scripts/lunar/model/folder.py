@@ -37,20 +37,20 @@ Tensors = dict[str, tuple[str, list[int]]]  # type of numbers and shape, by name
 def look(folder: Path) -> list[Finding]:
     """Everything about a model folder that keeps LUNAR from working with it, as far as its files tell."""
     if not folder.is_dir():
-        return [_wrong("folder", f"no folder {folder}", "correct model.folder")]
+        return [wrong("folder", f"no folder {folder}", "correct model.folder")]
     found: list[Finding] = []
     adapter, config = (folder / "adapter_config.json").is_file(), {}
     merge = "merge it into its model (merge_and_unload) and save that with save_pretrained"
     if adapter:
         found.append(
-            _wrong("adapter", f"adapter_config.json in {folder}: an adapter beside or instead of a model", merge)
+            wrong("adapter", f"adapter_config.json in {folder}: an adapter beside or instead of a model", merge)
         )
     if not (folder / "config.json").is_file():
         if not adapter:
             said = "model.folder is to be a Hugging Face model folder"
-            found.append(_wrong("config", f"no config.json in {folder}", said))
+            found.append(wrong("config", f"no config.json in {folder}", said))
     else:
-        config = _object(folder / "config.json", found)
+        config = read_object(folder / "config.json", found)
         found += _architecture(folder / "config.json", config) if config else ()
     tensors: Tensors = {}
     if not adapter or config:
@@ -71,79 +71,48 @@ def check_folder(folder: Path) -> None:
         raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
 
 
-def look_embedder(folder: Path) -> list[Finding]:
-    """The same of the folder of a sentence-embedding model."""
-    if not folder.is_dir():
-        return [_wrong("folder", f"no folder {folder}", "correct embedder.name")]
-    found: list[Finding] = []
-    places = [folder]
-    if (folder / "modules.json").is_file():
-        modules = _json(folder / "modules.json", found)
-        modules = modules if isinstance(modules, list) else []
-        modules = [one for one in modules if isinstance(one, dict)]
-        if not modules:
-            found.append(_wrong("modules", f"{folder / 'modules.json'}: no list of modules", ANEW))
-        kinds = [str(one.get("type")) for one in modules]
-        for kind in kinds:
-            if not kind.startswith("sentence_transformers."):
-                said = f"{folder / 'modules.json'}: module {kind!r} is code of its own, which is never run"
-                found.append(_wrong("modules", said, "name an embedder of sentence-transformers' own modules"))
-        places = [
-            folder / str(one.get("path", ""))
-            for one, kind in zip(modules, kinds, strict=True)
-            if kind.endswith(".Transformer")
-        ]
-    for place in places:
-        if not place.is_dir() or not (place / "config.json").is_file():
-            found.append(_wrong("config", f"no config.json in {place}", ANEW))
-            continue
-        if "auto_map" in _object(place / "config.json", found):
-            found.append(_own_code(place / "config.json"))
-        weights(place, found)
-        _tokenizer_file(place, found)
-    return found
-
-
-def _wrong(what: str, found: str, remedy: str) -> Finding:
+def wrong(what: str, found: str, remedy: str) -> Finding:
+    """A finding that does not fit."""
     return Finding(what, False, found, remedy)
 
 
-def _own_code(path: Path) -> Finding:
+def own_code(path: Path) -> Finding:
+    """The finding that a file asks for code of its own."""
     said = f"{path} has auto_map: the model comes with code of its own, which is never run"
-    return _wrong("code", said, "take a model that transformers knows; if it knows this one by now, remove the key")
+    return wrong("code", said, "take a model that transformers knows; if it knows this one by now, remove the key")
 
 
-def _json(path: Path, found: list[Finding]) -> Any:
+def read_json(path: Path, found: list[Finding]) -> Any:
     """What a JSON file holds; None and a finding where it holds none."""
     try:
         data = path.read_bytes()
         if data.startswith(POINTER):
-            found.append(_wrong("file", f"{path} is a Git LFS pointer, not the file", "run `git lfs pull` there"))
+            found.append(wrong("file", f"{path} is a Git LFS pointer, not the file", "run `git lfs pull` there"))
             return None
         return json.loads(data.decode("utf-8-sig"))
     except OSError as error:
-        found.append(_wrong("file", f"{path} cannot be read: {error.strerror}", "mend it"))
+        found.append(wrong("file", f"{path} cannot be read: {error.strerror}", "mend it"))
     except (ValueError, RecursionError) as error:
         said = "is empty" if not data.strip() else f"is no JSON: {' '.join(str(error).split())}"
-        found.append(_wrong("file", f"{path} {said}", ANEW))
+        found.append(wrong("file", f"{path} {said}", ANEW))
     return None
 
 
-def _object(path: Path, found: list[Finding]) -> dict[str, Any]:
+def read_object(path: Path, found: list[Finding]) -> dict[str, Any]:
     """The same of a file with an object in it; empty where it has none."""
     before = len(found)
-    told = _json(path, found)
+    told = read_json(path, found)
     if not isinstance(told, dict) and len(found) == before:
-        found.append(_wrong("file", f"{path} holds no JSON object", ANEW))
+        found.append(wrong("file", f"{path} holds no JSON object", ANEW))
     return told if isinstance(told, dict) else {}
 
 
 def _architecture(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
     """What config.json says that does not fit."""
     if "auto_map" in config:
-        yield _own_code(path)
+        yield own_code(path)
     if not isinstance(config.get("model_type"), str):
-        yield _wrong("architecture", f"{path} has no model_type", SAVE)
+        yield wrong("architecture", f"{path} has no model_type", SAVE)
     dense = "take a model without experts: LUNAR edits the one down_proj of a block"
     stated = {"": config, **{key: one for key, one in config.items() if isinstance(one, dict)}}
     for holder, section in stated.items():
@@ -151,31 +120,29 @@ def _architecture(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
             several = isinstance(value, int) and not isinstance(value, bool) and value > 1
             if "expert" in key and "per_tok" not in key and "shared" not in key and several:
                 place = f"{holder}.{key}".removeprefix(".")
-                yield _wrong("experts", f"{path} has {place}: {value}, a mixture of experts", dense)
+                yield wrong("experts", f"{path} has {place}: {value}, a mixture of experts", dense)
                 break
     for key in ("quantization_config", "compression_config"):
         if section := config.get(key) or (config.get("text_config") or {}).get(key):
             section = section if isinstance(section, dict) else {}
             bits = section.get("bits") or (4 if section.get("load_in_4bit") or section.get("_load_in_4bit") else None)
             kind = ", ".join(filter(None, (section.get("quant_method"), bits and f"{bits} bits"))) or "quantised"
-            yield _wrong("weights", f"{path} has {key} ({kind}): an edit cannot be added to quantised weights", FULL)
+            yield wrong("weights", f"{path} has {key} ({kind}): an edit cannot be added to quantised weights", FULL)
     wrapped = [key for key in ("vision_config", "audio_config", "text_config") if config.get(key)]
     names = [name for name in config.get("architectures") or [] if isinstance(name, str)]
     if wrapped or any(name.endswith("ForConditionalGeneration") for name in names):
         what = wrapped[0] if wrapped else f"architectures {', '.join(names)}"
         said = f"{path} has {what}: a wrapper around a language model, or an encoder and a decoder"
-        yield _wrong(
-            "architecture", said, "take the text model alone, such as one whose architecture is ...ForCausalLM"
-        )
+        yield wrong("architecture", said, "take the text model alone, such as one whose architecture is ...ForCausalLM")
     elif config.get("is_encoder_decoder"):
-        yield _wrong("architecture", f"{path} has is_encoder_decoder", "take a decoder alone (...ForCausalLM)")
+        yield wrong("architecture", f"{path} has is_encoder_decoder", "take a decoder alone (...ForCausalLM)")
     elif names and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names):
         said = f"{path} has architectures {', '.join(names)}, no causal language model"
-        yield _wrong("architecture", said, "take a chat model whose architecture is ...ForCausalLM")
+        yield wrong("architecture", said, "take a chat model whose architecture is ...ForCausalLM")
     sizes = ("hidden_size", "num_hidden_layers", "vocab_size")
     for key in sizes if not wrapped else ():
         if key in config and (type(config[key]) is not int or config[key] < 1):
-            yield _wrong("sizes", f"{path} has {key}: {shown(config[key])}, no size", ANEW)
+            yield wrong("sizes", f"{path} has {key}: {shown(config[key])}, no size", ANEW)
 
 
 def weights(folder: Path, found: list[Finding]) -> Tensors:
@@ -184,15 +151,19 @@ def weights(folder: Path, found: list[Finding]) -> Tensors:
     if whole.is_file():
         return header(whole, found)
     if index.is_file():
-        told = _object(index, found).get("weight_map")
+        told = read_object(index, found).get("weight_map")
         if not isinstance(told, dict) or not told:
             if not any(str(index) in one.found for one in found):
-                found.append(_wrong("weights", f"{index} has no weight_map", ANEW))
+                found.append(wrong("weights", f"{index} has no weight_map", ANEW))
             return {}
         shards = sorted({str(name) for name in told.values()})
+        if below := [name for name in shards if Path(name).name != name]:
+            said = f"{index} names files in other folders, such as {below[0]}"
+            found.append(wrong("weights", said, SAVE))
+            return {}
         if absent := [name for name in shards if not (folder / name).is_file()]:
             said = f"{len(absent)} of {len(shards)} files with weights are missing in {folder}, such as {absent[0]}"
-            found.append(_wrong("weights", said, "download them"))
+            found.append(wrong("weights", said, "download them"))
             shards = [name for name in shards if name not in absent]
         tensors: Tensors = {}
         for name in shards:
@@ -200,17 +171,17 @@ def weights(folder: Path, found: list[Finding]) -> Tensors:
             lacking = [tensor for tensor, shard in told.items() if shard == name and tensor not in held]
             if lacking and len(found) == before:
                 said = f"{folder / name} lacks {lacking[0]}, which {index.name} says it has"
-                found.append(_wrong("weights", said, "download both again"))
+                found.append(wrong("weights", said, "download both again"))
             tensors |= held
         return {} if absent else tensors
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     if others:
         said = f"neither model.safetensors nor its index in {folder}, but {others[0]}"
-        found.append(_wrong("weights", said, "download model.safetensors or model.safetensors.index.json"))
+        found.append(wrong("weights", said, "download model.safetensors or model.safetensors.index.json"))
     else:
         pickled = sorted(path.name for path in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")))
         said = f", but {pickled[0]}, and pickled weights are never loaded" if pickled else ""
-        found.append(_wrong("weights", f"no .safetensors in {folder}{said}", "save_pretrained writes safetensors"))
+        found.append(wrong("weights", f"no .safetensors in {folder}{said}", "save_pretrained writes safetensors"))
     return {}
 
 
@@ -221,11 +192,11 @@ def header(path: Path, found: list[Finding]) -> Tensors:
         first = file.read(len(POINTER))
         length = int.from_bytes(first[:8], "little")
         if first == POINTER:
-            found.append(_wrong("weights", f"{path} is a Git LFS pointer, not weights", "run `git lfs pull` there"))
+            found.append(wrong("weights", f"{path} is a Git LFS pointer, not weights", "run `git lfs pull` there"))
             return {}
         if size < 8 or length > size - 8:
             said = "is empty" if size == 0 else f"is cut: {size} bytes are not even its header"
-            found.append(_wrong("weights", f"{path} {said}", ANEW))
+            found.append(wrong("weights", f"{path} {said}", ANEW))
             return {}
         file.seek(8)
         text = file.read(length)
@@ -234,13 +205,13 @@ def header(path: Path, found: list[Finding]) -> Tensors:
         tensors = {name: (str(one["dtype"]), [int(n) for n in one["shape"]]) for name, one in told.items()}
         end = max((int(one["data_offsets"][1]) for one in told.values()), default=0) + 8 + length
     except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        found.append(_wrong("weights", f"{path} is damaged: its header is no table of tensors", ANEW))
+        found.append(wrong("weights", f"{path} is damaged: its header is no table of tensors", ANEW))
         return {}
     if end != size:
         said = f"is cut: {size} of {end} bytes are there" if size < end else f"is damaged: {size - end} bytes too many"
-        found.append(_wrong("weights", f"{path} {said}", ANEW))
+        found.append(wrong("weights", f"{path} {said}", ANEW))
     elif not tensors:
-        found.append(_wrong("weights", f"{path} holds no tensor", ANEW))
+        found.append(wrong("weights", f"{path} holds no tensor", ANEW))
     return tensors
 
 
@@ -249,20 +220,20 @@ def _names(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> Iterato
     config = config.get("text_config") or config
     if experts := [name for name in tensors if ".experts." in name]:
         said = f"{folder} has experts in {len({BLOCK.sub('', name) for name in experts})} weights, such as {experts[0]}"
-        yield _wrong("experts", said, "take a model without experts: LUNAR edits the one down_proj of a block")
+        yield wrong("experts", said, "take a model without experts: LUNAR edits the one down_proj of a block")
         return
     packed = [name for name, (kind, _) in tensors.items() if name.endswith("weight") and kind not in FLOATS]
     packed += [name for name in tensors if name.endswith((".qweight", ".weight_packed", ".weight_scale_inv"))]
     if packed:
         said = f"{folder}: {packed[0]} is {tensors[packed[0]][0]}, so weights are quantised ({len(packed)} of them)"
-        yield _wrong("weights", said, FULL)
+        yield wrong("weights", said, FULL)
         return
     blocks = {int(match[1]) for name in tensors if (match := BLOCK.search(name))}
     stated = config.get("num_hidden_layers")
     edited = {int(match[1]) for name in tensors if name.endswith(DOWN) and (match := BLOCK.search(name))}
     if not blocks or not edited:
         said = f"{folder}: no weight is called layers.<block>.{DOWN}, which LUNAR edits, but {sorted(tensors)[0]}"
-        yield _wrong("names", said, "take a model of the kind of Llama, Mistral, Qwen or Gemma")
+        yield wrong("names", said, "take a model of the kind of Llama, Mistral, Qwen or Gemma")
         return
     prefixes = sorted({match[1] for name in tensors if (match := PART.match(name))})
     # Beside layers without any there may be others of another name, such as a second head's.
@@ -270,12 +241,14 @@ def _names(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> Iterato
         prefixed = [name for name in tensors if name.startswith(prefixes[0])]
         said = f"{folder}: names of {len(prefixed)} weights begin with {prefixes[0]!r}, such as "
         why = next((how for prefix, how in PREFIXES.items() if prefixes[0].startswith(prefix)), SAVE)
-        yield _wrong("names", said + ", ".join(prefixed[:3]), why)
+        yield wrong("names", said + ", ".join(prefixed[:3]), why)
     if isinstance(stated, int) and blocks != {*range(stated)}:
-        said = f"{folder}: weights of {len(blocks)} blocks, but config.json has num_hidden_layers: {stated}"
-        yield _wrong("sizes", said, "download config.json and weights from the same place")
+        off = min(blocks ^ {*range(stated)})
+        has = f"{'' if off in blocks else 'no '}weights of block {off}"
+        said = f"{folder}: {has}, but config.json has num_hidden_layers: {stated}"
+        yield wrong("sizes", said, "download config.json and weights from the same place")
     elif lacking := sorted(blocks - edited):
-        yield _wrong("names", f"{folder}: block {lacking[0]} has no {DOWN}, which LUNAR edits", "take another model")
+        yield wrong("names", f"{folder}: block {lacking[0]} has no {DOWN}, which LUNAR edits", "take another model")
     wanted = {
         "embed_tokens.weight": ("vocab_size", "hidden_size"),
         DOWN: ("hidden_size", "intermediate_size"),
@@ -286,17 +259,17 @@ def _names(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> Iterato
             # Sizes that differ from block to block are a list, which is left to the library.
             if name.endswith(end) and all(type(one) is int for one in sizes) and shape != sizes:
                 said = f"{folder}: {name} is {shape}, but config.json has {keys[0]}: {sizes[0]}, {keys[1]}: {sizes[1]}"
-                yield _wrong("sizes", said, "download config.json and weights from the same place")
+                yield wrong("sizes", said, "download config.json and weights from the same place")
                 return
 
 
-def _tokenizer_file(folder: Path, found: list[Finding]) -> dict[str, Any]:
+def tokenizer_file(folder: Path, found: list[Finding]) -> dict[str, Any]:
     """What tokenizer.json holds; a finding where a fast tokenizer cannot be had."""
     fast = folder / "tokenizer.json"
     if fast.is_file():
-        told = _object(fast, found)
+        told = read_object(fast, found)
         if told and not isinstance(told.get("model"), dict):
-            found.append(_wrong("tokenizer", f"{fast} has no model", ANEW))
+            found.append(wrong("tokenizer", f"{fast} has no model", ANEW))
         return told
     slow = [
         name for name in ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model") if (folder / name).is_file()
@@ -304,40 +277,44 @@ def _tokenizer_file(folder: Path, found: list[Finding]) -> dict[str, Any]:
     if slow:
         said = f"{slow[0]} alone in {folder}, a tokenizer without character offsets"
         how = "AutoTokenizer.from_pretrained(...).save_pretrained(...) writes tokenizer.json"
-        found.append(_wrong("tokenizer", said, how))
+        found.append(wrong("tokenizer", said, how))
     elif not (folder / "vocab.json").is_file() and not (folder / "vocab.txt").is_file():
-        found.append(_wrong("tokenizer", f"no tokenizer in {folder}", "save the tokenizer into the same folder"))
+        found.append(wrong("tokenizer", f"no tokenizer in {folder}", "save the tokenizer into the same folder"))
     return {}
 
 
 def _tokenizer(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> list[Finding]:
     """What is wrong with the tokenizer, its chat template and its ids."""
     found: list[Finding] = []
-    told, stated = _tokenizer_file(folder, found), {}
+    told, stated = tokenizer_file(folder, found), {}
     if (folder / "tokenizer_config.json").is_file():
-        stated = _object(folder / "tokenizer_config.json", found)
+        stated = read_object(folder / "tokenizer_config.json", found)
     if "auto_map" in stated:
-        found.append(_own_code(folder / "tokenizer_config.json"))
+        found.append(own_code(folder / "tokenizer_config.json"))
     found += _template(folder, stated, complete=not found)
     rows = next((shape[0] for name, (_, shape) in tensors.items() if name.endswith("embed_tokens.weight")), None)
     rows = rows or (config["vocab_size"] if type(config.get("vocab_size")) is int else None)
     if rows is None:
         return found
+    added = {one.get("content"): one.get("id") for one in told.get("added_tokens") or [] if isinstance(one, dict)}
     ids: dict[str, int] = {}
     vocabulary = told["model"].get("vocab") if isinstance(told.get("model"), dict) else None
     if isinstance(vocabulary, dict):
-        ids |= {repr(text): one for text, one in vocabulary.items() if isinstance(one, int)}
+        ids |= {repr(text): one for text, one in vocabulary.items() if isinstance(one, int) and text not in added}
     elif isinstance(vocabulary, list) and vocabulary:
         ids["the last token"] = len(vocabulary) - 1
-    added = [one for one in told.get("added_tokens") or [] if isinstance(one, dict)]
-    ids |= {repr(one.get("content")): one["id"] for one in added if isinstance(one.get("id"), int)}
+    # Some models have no embedding for a token that they never see (Gemma 3 1B for images).
+    jinja = folder / "chat_template.jinja"
+    seen = jinja.read_text(encoding="utf-8", errors="replace") if jinja.is_file() else str(stated.get("chat_template"))
+    seen += "".join(str(stated.get(f"{name}_token")) for name in ("bos", "eos", "pad"))
+    ids |= {repr(text): one for text, one in added.items() if isinstance(one, int) and str(text) in seen}
     most = max(ids, key=lambda text: ids[text], default="")
     if most and ids[most] >= rows:
         said = f"{folder}: token {most} of tokenizer.json has id {ids[most]}, but the model has {rows} embeddings"
-        found.append(_wrong("ids", said, "resize_token_embeddings and save again, or take the model's own tokenizer"))
+        found.append(wrong("ids", said, "resize_token_embeddings and save again, or take the model's own tokenizer"))
     generation: dict[str, Any] = {}
     if (folder / "generation_config.json").is_file():
-        generation = _object(folder / "generation_config.json", found)
+        generation = read_object(folder / "generation_config.json", found)
     for name, section in (("config.json", config), ("generation_config.json", generation)):
         for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = section.get(key)
@@ -346,7 +323,7 @@ def _tokenizer(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> lis
             ]
             if beyond:
                 said = f"{folder / name} has {key}: {beyond[0]}, but the model has {rows} embeddings"
-                found.append(_wrong("ids", said, "correct it, or resize_token_embeddings and save again"))
+                found.append(wrong("ids", said, "correct it, or resize_token_embeddings and save again"))
     return found
 
 
@@ -356,33 +333,33 @@ def _template(folder: Path, stated: Mapping[str, Any], complete: bool) -> Iterat
     path, single = folder / "tokenizer_config.json", folder / "chat_template.json"
     template: Any = stated.get("chat_template")
     if single.is_file():
-        path, template = single, _object(single, found).get("chat_template")
+        path, template = single, read_object(single, found).get("chat_template")
     yield from found
     if (folder / "chat_template.jinja").is_file():
         path = folder / "chat_template.jinja"
         try:
             template = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            yield _wrong("template", f"{path} cannot be read: {error}", ANEW)
+            yield wrong("template", f"{path} cannot be read: {error}", ANEW)
             return
     if isinstance(template, list):
         named = {str(one.get("name")): one.get("template") for one in template if isinstance(one, dict)}
         if "default" not in named:
             said = f"{path} has chat templates {', '.join(named) or 'without names'}, and none is called 'default'"
-            yield _wrong("template", said, "call one of them 'default'")
+            yield wrong("template", said, "call one of them 'default'")
             return
         template = named["default"]
     if template is None:
         if complete and not found:
             said = f"the tokenizer in {folder} has no chat template"
             how = "take the instruction-tuned model, or set the tokenizer's chat_template and save it again"
-            yield _wrong("template", said, how)
+            yield wrong("template", said, how)
     elif not isinstance(template, str) or not template.strip():
-        yield _wrong(
+        yield wrong(
             "template", f"{path} has chat_template {shown(template)}, no Jinja text", "set it and save it again"
         )
     elif said := _misspelt(template):
-        yield _wrong("template", f"{path}: the chat template is no Jinja: {said}", ANEW)
+        yield wrong("template", f"{path}: the chat template is no Jinja: {said}", ANEW)
 
 
 def _misspelt(template: str) -> str:

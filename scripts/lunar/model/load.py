@@ -1,7 +1,6 @@
 """Models: where they come from, and the two places in them that LUNAR touches."""
 
 import errno
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,9 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lunar.errors import LunarError, out_of_memory, shown
+from lunar.errors import LunarError, out_of_memory
 from lunar.files import atomic_folder, read_json
 from lunar.model.devices import own_device
+from lunar.model.folder import PREFIXES, check_folder
 
 
 def blocks(model: Any) -> nn.ModuleList:
@@ -102,23 +102,21 @@ def logits(model: Any, states: torch.Tensor) -> torch.Tensor:
     """
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
+    class Given(BaseModelOutputWithPast):
+        """What a decoder gives; what families pass on beside its states (Gemma 4) is none."""
+
+        def __getattr__(self, name: str) -> None:
+            return None
+
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     rows = states.to(head.weight.dtype).reshape(1, -1, states.shape[-1])
-    given = BaseModelOutputWithPast(last_hidden_state=rows)
+    given = Given(last_hidden_state=rows)
     decoder.forward = lambda *_, **__: given
     try:
         found = model(inputs_embeds=rows, use_cache=False).logits
     finally:
         del decoder.forward
     return found.reshape(*states.shape[:-1], -1)
-
-
-# What tools put before the names of weights, and how to save the weights without it.
-PREFIXES = {
-    "_orig_mod.": "torch.compile did that; save model._orig_mod",
-    "base_model.model.": "PEFT did that; save what merge_and_unload() of the adapted model gives",
-    "module.": "DataParallel or FSDP did that; save model.module",
-}
 
 
 def misnamed(missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> str:
@@ -141,42 +139,28 @@ def misnamed(missing: Iterable[str], unexpected: Iterable[str], mismatched: Iter
     return f"the weights do not fit the model ({said}); {told[0] if told else 'save it again with save_pretrained'}"
 
 
-def refuse_folder(path: str | Path) -> None:
-    """Refuse a folder that asks for code of its own, holds another model's adapter or quantised weights.
-
-    Raises:
-        LunarError: names the file and says what to do.
-    """
-    for name in ("config.json", "tokenizer_config.json"):
-        file = Path(path) / name
-        try:
-            told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError as error:
-            raise LunarError(f"{path}: {name} is not JSON ({error}); fetch the folder anew") from None
-        if "auto_map" in told:
-            raise LunarError(
-                f"{path}: {name} has auto_map, so the model comes with code of its own, and fetched code is never run; "
-                "use a model that transformers knows, or remove the key if transformers knows this one by now"
-            )
-        if told.get("quantization_config"):
-            raise LunarError(
-                f"{path}: {name} has quantization_config, and an edit cannot be added to quantised weights; "
-                "use the model's full-precision folder"
-            )
-    if (Path(path) / "adapter_config.json").is_file():
-        raise LunarError(f"{path}: adapter_config.json makes this an adapter; merge it with its model")
+def _unread(path: str | Path, what: str, error: Exception) -> LunarError:
+    """What the library said when it could not read a folder, in one line, by the names of files alone."""
+    said = " ".join(str(error).replace(f"{path}/", "").split()) or type(error).__name__
+    return LunarError(
+        f"{path}: the {what} cannot be read: {said[:200]}; correct its configuration, or take a folder that "
+        "transformers of this version can load"
+    )
 
 
 def load_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a local model folder, with a padding token, and with ``generation_ends``.
 
     Raises:
-        LunarError: it needs code of its own.
+        LunarError: as ``lunar.model.folder.check_folder``; or the library cannot read it.
     """
     from transformers import AutoTokenizer
 
-    refuse_folder(path)
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    check_folder(Path(path))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library raises many kinds
+        raise _unread(path, "tokenizer", error) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.generation_ends = generation_ends(Path(path))
@@ -202,27 +186,20 @@ def pretrained(path: str | Path, dtype: torch.dtype, **where: Any) -> Any:
         where: further arguments of transformers' ``from_pretrained``, such as ``gguf_file``.
 
     Raises:
-        LunarError: a weight is missing, is not the model's or has another shape; a file cannot be read; the folder
-            asks for code of its own.
+        LunarError: a weight is missing, is not the model's or has another shape; a file cannot be read.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    refuse_folder(path)
     own = {"local_files_only": True, "trust_remote_code": False, "output_loading_info": True}
     try:
         # Sizes are compared below, where the message is ours.
         model, told = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, ignore_mismatched_sizes=True, **own, **where
         )
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # the library raises many kinds
         if out_of_memory(error) or os.strerror(errno.ENOSPC) in str(error):
             raise
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise LunarError(
-            f"{path}: the model cannot be read ({shown(lines[0] if lines else type(error).__name__)}); "
-            "files may be missing, cut or Git LFS pointers: fetch them anew"
-        ) from error
+        raise _unread(path, "model", error) from error
     mismatched = [name for name, *_ in told["mismatched_keys"]]
     if wrong := misnamed(told["missing_keys"], told["unexpected_keys"], mismatched):
         raise LunarError(f"{path}: {wrong}")
@@ -235,10 +212,11 @@ def load_model(path: str | Path, dtype: str = "float32", device: str | None = No
     On ``device``; unless stated on a GPU of this job's own, where there is one.
 
     Raises:
-        LunarError: as ``pretrained``; or the weights are quantised, which an edit cannot be added to.
+        LunarError: as ``pretrained`` and ``lunar.model.folder.check_folder``.
     """
     from transformers import GenerationConfig
 
+    check_folder(Path(path))
     model = pretrained(path, getattr(torch, dtype), use_safetensors=True)
     # Decoding is stated by the workflow alone: some models bring a temperature or a repetition penalty of their own.
     # What ends an answer is kept, for a model that is saved again.

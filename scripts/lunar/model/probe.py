@@ -1,11 +1,11 @@
 """Whether LUNAR fits a model: looked at once, with the model loaded and one question, before anything is made of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from lunar.errors import LunarError
+from lunar.errors import LunarError, out_of_memory
 from lunar.model.arrival import arrivals
 from lunar.model.chat import Chat, pad
 from lunar.model.findings import Finding
@@ -28,11 +28,22 @@ def probe(model: Any, chat: Chat) -> list[Finding]:
         model: a causal language model, as ``lunar.model.load.load_model`` gives it.
         chat: its tokenizer and template.
     """
-    found = [look(model, chat) for look in (tokens, weights, projections)]
+    found = [_looked(look, model, chat) for look in (tokens, weights, projections)]
     # With numbers that are none, or tokens without an embedding, the rest tells nothing.
     if all(one.fits for one in found):
-        found += [look(model, chat) for look in (arriving, head, cached, decoding)]
+        found += [_looked(look, model, chat) for look in (arriving, head, cached, decoding)]
     return found
+
+
+def _looked(look: Callable[[Any, Chat], Finding], model: Any, chat: Chat) -> Finding:
+    """What a look has found; where the library fails at it, as with families whose cache is another, that."""
+    try:
+        return look(model, chat)
+    except Exception as error:  # the library raises many kinds
+        if out_of_memory(error) or isinstance(error, LunarError):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return Finding(look.__name__, False, f"{type(model).__name__} fails at it ({said[:200]})", "take another model")
 
 
 def demand(name: str, found: Sequence[Finding]) -> None:

@@ -16,7 +16,7 @@ from lunar.data.sources import made, missing
 from lunar.errors import Faults, LunarError
 from lunar.model import embedder_files, hub_cache
 from lunar.model.findings import Finding
-from lunar.model.folder import look, look_embedder
+from lunar.model.folder import look
 from lunar.plan import size
 from lunar.plan.answers import answers
 from lunar.plan.behind_norm import behind_norm
@@ -339,13 +339,7 @@ def embedder(section: Mapping[str, Any], conda: bool) -> list[Line]:
         remedy = "unset it, or download the embedder elsewhere and set embedder.source to path"
         return [on_hub("embedder", {"id": name, **section}, None, remedy)]
     folder = Path(name).expanduser() if origin == "path" else cached
-    if found := stops("embedder", look_embedder(folder)):
-        return found
-    try:
-        embedder_files.check(folder)
-    except LunarError as error:
-        return [Line(STOP, "embedder", str(error), "see embedder in docs/config.md")]
-    return [Line(OK, "embedder", f"in {folder}")]
+    return stops("embedder", embedder_files.look(folder)) or [Line(OK, "embedder", f"in {folder}")]
 
 
 def time(benchmarks: Path) -> Line:

