@@ -67,7 +67,20 @@ def check_folder(folder: Path) -> None:
     Raises:
         LunarError: a line for everything that ``look`` finds.
     """
-    if found := look(folder):
+    _refuse(look(folder))
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Refuse a folder's tokenizer; the folder may hold no model.
+
+    Raises:
+        LunarError: a line for everything that is wrong with its files.
+    """
+    _refuse(_tokenizer(folder, {}, {}))
+
+
+def _refuse(found: list[Finding]) -> None:
+    if found:
         raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from lunar.errors import LunarError, out_of_memory
 from lunar.files import atomic_folder, read_json
 from lunar.model.devices import own_device
-from lunar.model.folder import PREFIXES, check_folder
+from lunar.model.folder import PREFIXES, check_folder, check_tokenizer
 
 
 def blocks(model: Any) -> nn.ModuleList:
@@ -152,11 +152,11 @@ def load_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a local model folder, with a padding token, and with ``generation_ends``.
 
     Raises:
-        LunarError: as ``lunar.model.folder.check_folder``; or the library cannot read it.
+        LunarError: as ``lunar.model.folder.check_tokenizer``; or the library cannot read it.
     """
     from transformers import AutoTokenizer
 
-    check_folder(Path(path))
+    check_tokenizer(Path(path))
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises many kinds
