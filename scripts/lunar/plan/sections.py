@@ -25,6 +25,7 @@ from lunar.plan.declare import (
     Section,
     Text,
 )
+from lunar.plan.fields import Fields
 
 FewLetters = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -45,15 +46,6 @@ def _files_apart(methods: dict[str, Any]) -> dict[str, Any]:
         if name.removesuffix("_cost") in {*methods} - {name}:
             raise ValueError(f"{name}: the cost of {name.removesuffix('_cost')!r} has that name; choose another")
     return methods
-
-
-def _parts_apart(fields: dict[Any, str]) -> dict[Any, str]:
-    """Refuse one field of a file for two here: the answer would be the question."""
-    known: dict[str, str] = {}
-    for ours, theirs in fields.items():
-        if (other := known.setdefault(theirs, ours)) != ours:
-            raise ValueError(f"{ours}: {theirs!r} is named for {other}, too; name another field, or leave one of them")
-    return fields
 
 
 def _day(value: str) -> str:
@@ -149,35 +141,6 @@ class Embedder(Section):
         if self.source == "hub" and self.revision is None:
             raise ValueError("revision: missing; an embedder from source hub needs its commit, of 40 hex digits")
         return self
-
-
-Fields = Annotated[
-    dict[
-        Literal[
-            "id",
-            "question",
-            "answer",
-            "other_answers",
-            "author",
-            "names",
-            "paraphrased_question",
-            "paraphrased_answer",
-            "validation_question",
-            "perturbed_answers",
-            "perturbed_paraphrases",
-            "part",
-            "kind",
-            "name",
-        ],
-        Text,
-    ],
-    Field(
-        description="What files call a field, by its name in data/README.md, such as {question: prompt, answer: "
-        "completion}; a path such as answers.text goes into what a field holds. A file that has no such field keeps "
-        "its own names."
-    ),
-    AfterValidator(_parts_apart),
-]
 
 
 class Data(Section):

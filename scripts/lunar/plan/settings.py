@@ -12,7 +12,8 @@ from lunar.bench.settings import Bench, Name
 from lunar.errors import LunarError, nearest, shown
 from lunar.plan import words
 from lunar.plan.declare import Apart, Count, Distinct, Index, Section, Text, complete
-from lunar.plan.sections import Commit, Embedder, Fields, Path, Sha256
+from lunar.plan.fields import Fields
+from lunar.plan.sections import Commit, Embedder, Path, Sha256
 
 # Folders and files of results/ that belong to no experiment.
 TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", "probes", "published", "report.html")
