@@ -137,8 +137,7 @@ def runtime(minutes):
 def name_parameters(rules):
     """Give each rule a further parameter that holds all others by name, and what tells the user's files apart.
 
-    Snakemake compares a rule's parameters as a set of values, so that two which change places would go unseen, and
-    passes over those that are functions of `input`.
+    Snakemake compares parameters as a set, so two that change places would go unseen; functions of `input` it skips.
     """
 
     def named(one, parameters):
