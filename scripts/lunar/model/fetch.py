@@ -168,7 +168,7 @@ def fetch(spec: Mapping[str, Any], folder: str | Path) -> tuple[str, list[Findin
             settle(temporary, load_tokenizer(temporary).chat_template, spec)
             chat, model = Chat(load_tokenizer(temporary)), load_model(temporary, device="cpu")
             found = [*chat_findings(chat), *probe(model, chat)]
-            demand(spec["name"], found)
+            demand(f"{spec['name']} ({spec['folder']})" if "folder" in spec else spec["name"], found)
         except LunarError as error:
             # The folder is a temporary one; the user knows the model by where it comes from.
             raise type(error)(str(error).replace(str(temporary), str(spec.get("folder", folder)))) from error

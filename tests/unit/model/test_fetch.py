@@ -16,7 +16,7 @@ from lunar.errors import LunarError
 from lunar.files import atomic_folder
 from lunar.model.chat import Chat
 from lunar.model.fetch import check_sha256, fetch, sha256
-from lunar.model.load import load_model, load_tokenizer
+from lunar.model.load import load_model, load_tokenizer, save_model
 
 BASE = {"name": "m", "disk_gb": 0.001}
 
@@ -112,6 +112,16 @@ def test_the_folder_of_a_local_model_is_left_as_it_is(tmp_path: Path, model_fold
 def test_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LunarError, match="nowhere"):
         fetch(BASE | {"source": "path", "folder": str(tmp_path / "nowhere")}, tmp_path / "models" / "model")
+
+
+def test_what_does_not_fit_is_said_of_the_user_s_folder(tmp_path: Path, llama, tokenizer) -> None:
+    llama.model.norm.weight.data[3] = torch.nan
+    save_model(llama, tokenizer, tmp_path / "origin")
+    with pytest.raises(LunarError) as caught:
+        fetch(BASE | {"source": "path", "folder": str(tmp_path / "origin")}, tmp_path / "models" / "model")
+    first, second = str(caught.value).splitlines()
+    assert first == f"model m ({tmp_path / 'origin'}) does not fit:" and "model.norm.weight" in second
+    assert _left(tmp_path / "models") == []
 
 
 def test_model_without_down_proj(tmp_path: Path, tokenizer) -> None:
