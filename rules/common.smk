@@ -24,8 +24,8 @@ from lunar.plan.plan import folders, plan  # noqa: E402
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
-    # Files of config/ lie beneath config.yaml, of the work folder or else the shipped one, and both beneath what the command
-    # line says. None is read by `configfile:`, which takes the second of two keys of one name without a word.
+    # Files of config/ lie beneath config.yaml, the work folder's or else the shipped one, and both beneath the command line.
+    # `configfile:` reads none of them: of two keys of one name it takes the second without a word.
     own = Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml"
     read = experiments.with_files(ROOT / "config", config, own, read=workflow.overwrite_configfiles)
     config.update(user_files.in_project(read, ROOT))
@@ -135,16 +135,14 @@ def runtime(minutes):
 
 
 def name_parameters(rules):
-    """Give each rule a further parameter that holds all others by name, and what tells the user's files apart.
+    """Give each rule a parameter of all others by name, since Snakemake compares a set, and of what its files hold."""
 
-    Snakemake compares parameters as a set, so two that change places would go unseen; functions of `input` it skips.
-    """
-
-    def named(one, parameters):
+    def named(one, parameters, users):
         return lambda wildcards: {
             **{name: value(wildcards) if callable(value) else value for name, value in sorted(parameters.items())},
-            "files": user_files.states(one.expand_input(wildcards)[0], ROOT),
+            **({"files": user_files.states(one.expand_input(wildcards)[0], ROOT)} if users else {}),
         }
 
-    for each in (one for one in rules if one.input):
-        each.set_params(named=named(each, dict(each.params.items())))
+    for each in rules:
+        if (users := user_files.INPUTS & {*each.input.keys()}) or len(each.params) > 1:
+            each.set_params(named=named(each, dict(each.params.items()), users))

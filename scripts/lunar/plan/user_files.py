@@ -14,6 +14,8 @@ from lunar.errors import Faults, LunarError
 from lunar.plan.entries import Plugins, named_files
 
 RESULTS = Path("results")
+# Names of a rule's inputs that are the user's files.
+INPUTS = {"files", "names", "embedder", "corpus", "outputs", "refusals"}
 SMALL = 10**6  # bytes; larger files are told apart by size and time
 
 
