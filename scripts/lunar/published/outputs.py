@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import yaml
+from rouge_score.rouge_scorer import RougeScorer
 
 from lunar.data.read import Number, records
 from lunar.errors import Faults, LunarError, shown
 from lunar.files import Row
-from lunar.metrics.text import rouge1
 
 Facts = Mapping[str, Any]
 
@@ -109,6 +109,15 @@ def read_outputs(facts: Facts, folder: Path | None) -> dict[tuple[str, str], Out
             rows = read_answers(folder / file)
             if split in first:
                 check_same_questions(rows, folder / file, first[split].rows, first[split].path)
-            found[name, split] = Outputs(folder / file, rows, float(np.mean([rouge1(row) for row in rows])))
+            found[name, split] = Outputs(folder / file, rows, rouge1(rows))
             first.setdefault(split, found[name, split])
     return found
+
+
+def rouge1(rows: Sequence[Row]) -> float:
+    """Mean ROUGE-1 recall as publications compute it: by ``rouge_score``, which drops letters outside ASCII.
+
+    ``lunar.metrics.text.rouge1`` counts them as letters, and so differs on names such as Müller.
+    """
+    scorer = RougeScorer(["rouge1"], use_stemmer=True)
+    return float(np.mean([scorer.score(row["answer"], row["prediction"])["rouge1"].recall for row in rows]))

@@ -20,7 +20,7 @@ def test_copies_given_the_forgotten_answer_are_told_apart(llama, chat) -> None:
     ]
     kept, dropped = told_apart(llama, chat, copies, originals, 0.5, GENERATION)
     assert [row["id"] for row in dropped] == ["a-renamed-1"] and [row["id"] for row in kept] == ["b-renamed-1"]
-    assert dropped[0] == copies[0] | {"prediction": said[0], "recall": 1.0}
+    assert dropped[0] == copies[0] | said[0].row() | {"recall": 1.0}
     assert kept[0]["recall"] == 0.0
     everything, nothing = told_apart(llama, chat, copies, originals, 1.0, GENERATION)
     assert len(everything) == 2 and not nothing

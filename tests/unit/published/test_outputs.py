@@ -3,7 +3,7 @@
 import pytest
 
 from lunar.errors import LunarError
-from lunar.published.outputs import read_answers, read_facts, read_outputs
+from lunar.published.outputs import read_answers, read_facts, read_outputs, rouge1
 from publications import write
 
 
@@ -60,3 +60,8 @@ def test_figures_must_be_known_and_quoted(tmp_path, figures) -> None:
     path.write_text(f"settings: {{vanilla: {{figures: {figures}}}}}")
     with pytest.raises(LunarError, match=r"facts.yaml: settings.vanilla.figures"):
         read_facts(path)
+
+
+def test_rouge_is_the_publications_own() -> None:
+    """Letters outside ASCII are dropped, as publications drop them, so that their figures can be recomputed."""
+    assert rouge1([{"answer": "Frau Müller", "prediction": "Frau Möller"}]) == 1.0
