@@ -118,7 +118,7 @@ MISTAKES = [
     (lambda c: lunar(c, layers=[2]), "methods.lunar.grid.layers: also stated as ...lunar.layers; leave one of them"),
     (
         lambda c: lunar(c, grid={"layers": [[77]]}),
-        "methods.lunar.grid.layers[0]: 77 is none of layers.candidates, 1, 2, 3",
+        "methods.lunar.grid.layers[0]: 77 is none of layers.candidates (1, 2, 3)",
     ),
     (lambda c: lunar(c, grid={"layers": [2]}), "methods.lunar.grid.layers[0]: 2 is not allowed; ... list of whole"),
     (lambda c: lunar(c, grid=GRID | {"coefficient": [2.0, "x"]}), "methods.lunar.grid.coefficient[1]: 'x' is not all"),

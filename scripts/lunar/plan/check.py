@@ -113,10 +113,13 @@ def experiment(
     """
     model, fetched = settings["model"], results / "models" / settings["model"]["name"]
     there = (fetched / "config.json").is_file()
-    lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}")] if there else source(model)
+    # The user's folder may have changed since it was fetched.
+    known_there = there and model["source"] != "path"
+    lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}")] if known_there else source(model)
     number = size.parameters(model)
-    lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
-    folders = [fetched, Path(model.get("folder", fetched)).expanduser()]
+    if all(line.state == OK for line in lines):
+        lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
+    folders = [Path(model.get("folder", fetched)).expanduser(), fetched]
     lines += behind_norm(settings, results / "probes" / f"{model['name']}.json", folders)
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))

@@ -184,7 +184,7 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
             and "layers" in recipe.needs
             and (other := [n for n in layers if n not in candidates])
         ):
-            none = f"none of layers.candidates, {', '.join(map(str, candidates))}"
+            none = f"none of layers.candidates ({', '.join(map(str, candidates))})"
             said = f"{other[0]} is {none}" if len(other) == 1 else f"{', '.join(map(str, other))} are {none}"
             faults.append(f"{places.get('layers', f'{where}.layers')}: {said}")
     faults.end()

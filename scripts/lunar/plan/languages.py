@@ -47,6 +47,7 @@ def _said(found: Mapping[str, Mapping[str, int]]) -> str:
     return "; ".join(
         f"{name} {', '.join(f'{named(code)} {n}' if len(counts) > 1 else named(code) for code, n in counts.items())}"
         for name, counts in found.items()
+        if counts
     )
 
 

@@ -284,10 +284,10 @@ METHOD_MISTAKES = {
     ),
     "layers": (SOLVED | {"layers": "bset"}, r"new\.layers: 'bset' .*did you mean 'best'\?"),
     "top_k": (SOLVED | {"layers": "topk"}, r"new\.layers: 'topk' .*did you mean 'top_k'\?"),
-    "layer": (SOLVED | {"layers": [12, 13]}, r"new\.layers: 13 is none of layers.candidates, 12, 14, 16$"),
+    "layer": (SOLVED | {"layers": [12, 13]}, r"new\.layers: 13 is none of layers.candidates \(12, 14, 16\)$"),
     "layer in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": [[12], [14, 9]]}},
-        r"new\.grid\.layers\[1\]: 9 is none of layers.candidates, 12, 14, 16$",
+        r"new\.grid\.layers\[1\]: 9 is none of layers.candidates \(12, 14, 16\)$",
     ),
     "word in the grid": (
         without(SOLVED, "layers") | {"grid": {"layers": ["best", "topk"]}},
