@@ -1,7 +1,7 @@
 # `make reproduce`: environment and main job. `make test`: environment and tests. Needs Python 3.11 and a package index.
 # `make test-slurm`: installs SLURM from Debian's packages where it is not there, and runs its tests on a cluster of its own.
 # `make test-browser`: the same with Chromium, which opens the toy experiment's report.
-# `make test-plain`: unit tests as a processor without AVX-512 multiplies.
+# `make test-plain`: unit tests of what multiplies matrices, as a processor without AVX-512 multiplies.
 # `make docs`: writes docs/config.md and the tables of README and docs/ anew.
 # `make test-envs`: builds the Python part of each environment of envs/ and imports there what its scripts import.
 PYTHON ?= python3.11
@@ -17,7 +17,7 @@ test: .venv/installed
 
 test-plain: .venv/installed
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
-	  $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
+	  $(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix tests/unit/,activations attacks bench edits methods model)
 
 test-slurm: .venv/installed
 	sh tests/slurm/install.sh
