@@ -99,7 +99,7 @@ class Hub(Sized):
 
     source: Literal["hub"] = Field(description="A model of the Hugging Face hub.")
     id: Text = Field(description="owner/name.")
-    revision: Commit = Field(description="Commit.")
+    revision: Commit = Field(description="Commit, 40 hexadecimal digits.")
     size: Shape | None = Field(
         None, description="Entries of its config.json, by which blocks and sizes are checked before it is fetched."
     )

@@ -43,7 +43,7 @@ class Source(Section):
         description="hub (the data sets of the Hugging Face hub) or path (a local folder)."
     )
     id: Text | None = Field(None, description="hub: owner/name of the data set.")
-    revision: Commit | None = Field(None, description="hub: commit.")
+    revision: Commit | None = Field(None, description="hub: commit, 40 hexadecimal digits.")
     folder: Path | None = Field(None, description="path: folder with the files.")
     files: Annotated[dict[str, Name | None], Field(min_length=1)] = Field(
         description="File names there, by the name that sets call them by: a JSON list, JSON lines, CSV, TSV or "
