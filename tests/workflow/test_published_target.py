@@ -90,7 +90,7 @@ def test_bad_row(project, outputs):
 @pytest.mark.parametrize(
     ("published", "words"),
     [
-        ({"path": 3}, "published.path: 3 is not allowed; allowed is text or null"),
+        ({"path": 3}, "published.path: 3 is not allowed, since YAML reads a number: write '3' in quotes"),
         ({"folder": "data"}, "published.folder: no such key; its keys are path, embedder"),
     ],
 )

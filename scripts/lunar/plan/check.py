@@ -117,7 +117,7 @@ def experiment(
     known_there = there and model["source"] != "path"
     lines = [Line(OK, "model", f"in {fetched}, {amount(weights(fetched))}")] if known_there else source(model)
     number = size.parameters(model)
-    if all(line.state == OK for line in lines):
+    if model["source"] != "path" or all(line.state == OK for line in lines):
         lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
     folders = [Path(model.get("folder", fetched)).expanduser(), fetched]
     lines += behind_norm(settings, results / "probes" / f"{model['name']}.json", folders)
