@@ -34,10 +34,11 @@ def folders(planned: Plan, run: Iterable[str]) -> dict[str, str]:
     found = {f"results/data/{name}/fetched": f"results/benchmarks/fetch_data_{name}.tsv" for name in planned.sources}
     for name in run:
         base = planned.experiments[name].base
-        found[base.folder] = base.probe
+        found[base.folder] = f"results/benchmarks/fetch_{base.name}.tsv"
         found[f"results/hub/{base.name}"] = f"results/benchmarks/fetch_hub_{base.name}.tsv"
         found |= {
-            f"results/{name}/models/{model}": f"results/{name}/models/{model}.csv" for model in ("full", "retain_only")
+            f"results/{name}/models/{model}": f"results/{name}/benchmarks/finetune_{model}.tsv"
+            for model in ("full", "retain_only")
         }
     return found
 
