@@ -249,7 +249,9 @@ def test_a_folder_that_somebody_put_among_the_models_ends_the_run(project):
     weights.touch()
     outcome = run_snakemake(project, "results/models/toy")
     assert outcome.returncode != 0
-    assert outcome.stdout.splitlines()[-1].startswith("config: results/models/toy: lies there without results/benchmarks/")
+    assert outcome.stdout.splitlines()[-1].startswith(
+        "config: results/models/toy: lies there without results/benchmarks/"
+    )
     assert weights.is_file()
 
 
