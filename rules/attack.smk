@@ -1,73 +1,69 @@
-"""Attacks: does it stay forgotten? Gives results/<experiment>/generations/<method>/<attack>/ and what proves each attack.
+"""Attacks: does it stay forgotten? Gives results/<experiment>/attacks/<method>.jsonl, a line an attack.
 
 An attack is a class in scripts/lunar/attacks. Its control, a case where it has to succeed on the model that knows
-everything, comes first: results/<experiment>/attacks/control/<attack>.json. The evidence that it happened to a method is
-in results/<experiment>/attacks/<method>/<attack>.json, a curve beside it.
+everything, comes first: results/<experiment>/attack_controls.jsonl. A method's line holds what the attacked model
+answers, the evidence that the attack happened, and the points of its curve.
+
+One job makes all attacks of a method, since a process takes longer to start than most attacks take. Each line says what
+it was made of. The job keeps the lines of which that still holds, so a new attack is made beside the old ones.
 """
 
 
-rule control_attack:
-    """Run an attack where it has to succeed: against the model before unlearning."""
+rule control_attacks:
+    """Run each attack where it has to succeed: against the model before unlearning."""
     input:
         unpack(of(Experiment.attack_inputs)),
         model=of(Experiment.full_model),
-        code=plugin_library("control_attack.py", Experiment.attack_module),
+        code=plugin_library("control_attacks.py", Experiment.attack_modules),
     output:
-        control="results/{experiment}/attacks/control/{attack}.json",
+        controls=update("results/{experiment}/attack_controls.jsonl"),
     log:
-        "results/{experiment}/logs/control_{attack}.log",
+        "results/{experiment}/logs/control_attacks.log",
     benchmark:
-        "results/{experiment}/benchmarks/control_{attack}.tsv"
+        "results/{experiment}/benchmarks/control_attacks.tsv"
     conda:
         "../envs/model.yaml"
     resources:
         mem_mb=memory(3500),
-        runtime=runtime(30),
+        runtime=runtime(60),
         gpu=GPU,
     params:
-        attack=of(Experiment.attack_entry),
-        module=of(Experiment.attack_module),
+        attacks=of(Experiment.attacks_run),
         retain=param("attacked", "retain"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "attack | {wildcards.experiment}: where {wildcards.attack} has to succeed"
+        "attack | {wildcards.experiment}: where each attack has to succeed"
     script:
-        "../scripts/control_attack.py"
+        "../scripts/control_attacks.py"
 
 
-rule attack_model:
-    """Attack one method's model, prove it, and ask about the forget set and a sample of the retain set."""
+rule attack_method:
+    """Attack one method's model in every way, prove it, and ask about the forget set and a sample of the retain set."""
     input:
         unpack(of(Experiment.attack_inputs)),
         model=of(Experiment.method_model),
         edit=of(Experiment.edit),
         facts=of(Experiment.edit_facts),
         unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
-        control="results/{experiment}/attacks/control/{attack}.json",
-        code=plugin_library("attack_model.py", Experiment.attack_module),
+        controls="results/{experiment}/attack_controls.jsonl",
+        code=plugin_library("attack_method.py", Experiment.attack_modules),
     output:
-        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
-        evidence="results/{experiment}/attacks/{method}/{attack}.json",
-        curve="results/{experiment}/attacks/{method}/{attack}.csv",
+        attacked=update("results/{experiment}/attacks/{method}.jsonl"),
     log:
-        "results/{experiment}/logs/attack_{method}_{attack}.log",
+        "results/{experiment}/logs/attack_{method}.log",
     benchmark:
-        "results/{experiment}/benchmarks/attack_{method}_{attack}.tsv"
-    wildcard_constraints:
-        method="(?!control/)[^/]+",
-        attack=UNDER_ATTACK,
+        "results/{experiment}/benchmarks/attack_{method}.tsv"
     conda:
         "../envs/model.yaml"
     resources:
         mem_mb=memory(3500),
-        runtime=runtime(30),
+        runtime=runtime(60),
         gpu=GPU,
     params:
-        attack=of(Experiment.attack_entry),
-        module=of(Experiment.attack_module),
+        attacks=of(Experiment.attacks_run),
         settings=of(Experiment.entry),
         retain=param("attacked", "retain"),
         generation=param("generation"),
@@ -76,6 +72,6 @@ rule attack_model:
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "attack | {wildcards.experiment}: {wildcards.method} under {wildcards.attack}"
+        "attack | {wildcards.experiment}: {wildcards.method}"
     script:
-        "../scripts/attack_model.py"
+        "../scripts/attack_method.py"

@@ -96,11 +96,11 @@ def library(script, *modules):
     return [os.path.relpath(file) for file in imports.library_files(SCRIPTS / script, *modules)]
 
 
-def plugin_library(script, modules):
-    """An input function: as `library`, with the modules of the job's method, attack or metrics and of no other."""
+def plugin_library(script, modules, **fixed):
+    """An input function: as `library`, with the modules of the job's method, attacks or metrics and of no other."""
 
     def needed(wildcards):
-        found = of(modules)(wildcards)
+        found = of(modules, **fixed)(wildcards)
         return library(script, *([found] if isinstance(found, str) else found))
 
     return needed

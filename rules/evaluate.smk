@@ -103,34 +103,33 @@ rule evaluate_answers:
         "../scripts/evaluate_answers.py"
 
 
-rule evaluate_attack:
-    """Metrics of one method under one attack, against the same questions when it is left alone."""
+rule evaluate_attacks:
+    """Metrics of one method under every attack, against the same questions when it is left alone."""
     input:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ATTACKED),
-        answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ATTACKED),
+        attacked="results/{experiment}/attacks/{method}.jsonl",
         unattacked=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ATTACKED),
-        files=of(Experiment.metric_inputs),
-        code=plugin_library("evaluate_attack.py", Experiment.metric_modules),
+        files=of(Experiment.metric_inputs, attacked=True),
+        code=plugin_library("evaluate_attacks.py", Experiment.metric_modules, attacked=True),
     output:
-        metrics="results/{experiment}/metrics/{method}/{attack}.json",
-        samples="results/{experiment}/metrics/{method}/{attack}_samples.npz",
+        metrics="results/{experiment}/metrics/{method}/attacked.json",
+        samples="results/{experiment}/metrics/{method}/attacked_samples.npz",
     log:
-        "results/{experiment}/logs/evaluate_{method}_{attack}.log",
+        "results/{experiment}/logs/evaluate_{method}_attacked.log",
     benchmark:
-        "results/{experiment}/benchmarks/evaluate_{method}_{attack}.tsv"
-    wildcard_constraints:
-        attack=UNDER_ATTACK,
+        "results/{experiment}/benchmarks/evaluate_{method}_attacked.tsv"
     conda:
         "../envs/data.yaml"
     params:
-        measured=of(Experiment.measured),
+        measured=of(Experiment.measured, attacked=True),
+        attacks=of(Experiment.attacks),
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
         splits=splits.ATTACKED,
     message:
-        "evaluate | {wildcards.experiment}: {wildcards.method} under {wildcards.attack}"
+        "evaluate | {wildcards.experiment}: {wildcards.method} under attack"
     script:
-        "../scripts/evaluate_attack.py"
+        "../scripts/evaluate_attacks.py"
 
 
 rule tabulate_metrics:
@@ -172,7 +171,7 @@ rule show_generations:
     """One page to browse: every question with the gold answer and what each method says, left alone and under attack."""
     input:
         rows=of(Experiment.answers),
-        attacked=of(Experiment.attack_answers),
+        attacked=of(Experiment.attack_files),
         template=ours("report/templates/generations.html.j2"),
         script=ours("report/templates/generations.js"),
         style=ours("report/templates/style.css"),
@@ -306,9 +305,9 @@ rule tabulate_cost:
 rule tabulate_attacks:
     """What every attack got back from every method: a table, the numbers of captions and a text for the first page."""
     input:
-        metrics=of(Experiment.of_attacks, pattern="metrics/{method}/{attack}.json", unattacked=True),
-        samples=of(Experiment.of_attacks, pattern="metrics/{method}/{attack}_samples.npz", unattacked=True),
-        evidence=of(Experiment.attack_proofs),
+        metrics=of(Experiment.attack_metrics, pattern="metrics/{method}/{attack}.json"),
+        samples=of(Experiment.attack_metrics, pattern="metrics/{method}/{attack}_samples.npz"),
+        attacked=of(Experiment.attack_files),
         template=ours("report/templates/attacks.html.j2"),
         style=ours("report/templates/style.css"),
         code=library("tabulate_attacks.py"),
@@ -387,10 +386,9 @@ rule tabulate_published_attacks:
 rule show_attacks:
     """The questions that attacks brought most back of, and the evidence that each attack happened."""
     input:
-        attacked=of(Experiment.of_attacks, pattern="generations/{method}/{attack}/forget.jsonl"),
-        unattacked=of(Experiment.unattacked_files, pattern="generations/{method}/{attack}/forget.jsonl"),
-        proof=of(Experiment.attack_proofs),
-        controls=of(Experiment.attack_controls_files),
+        attacked=of(Experiment.attack_files),
+        unattacked=of(Experiment.unattacked_files),
+        controls="results/{experiment}/attack_controls.jsonl",
         examples=ours("report/templates/attack_examples.html.j2"),
         evidence=ours("report/templates/attack_evidence.html.j2"),
         style=ours("report/templates/style.css"),

@@ -269,7 +269,7 @@ rule plot_attacks:
 rule plot_attack_curves:
     """Curves of one kind of attack: relearning, sampling, and those that go through the blocks."""
     input:
-        curves=of(Experiment.curve_files),
+        attacked=of(Experiment.attack_files),
         code=library("plot_attack_curves.py"),
     output:
         figure=shown("curves", "results/{experiment}/figures/attack_{curve}.svg", curve="{curve}"),
@@ -284,6 +284,7 @@ rule plot_attack_curves:
     params:
         methods=of(Experiment.attacked),
         attacks=of(Experiment.curve_attacks),
+        run=of(Experiment.attacks),
     message:
         "figures | {wildcards.experiment}: attack curves, {wildcards.curve}"
     script:
@@ -294,7 +295,7 @@ rule plot_quantisation:
     """What rounding leaves of each edit, by the edit's size in rounding steps."""
     input:
         table="results/{experiment}/tables/attacks.csv",
-        evidence=of(Experiment.quantisation_files),
+        attacked=of(Experiment.attack_files),
         code=library("plot_quantisation.py"),
     output:
         csv="results/{experiment}/figures/quantisation.csv",
@@ -308,8 +309,10 @@ rule plot_quantisation:
     conda:
         "../envs/plot.yaml"
     params:
+        attacked=of(Experiment.attacked),
         methods=of(Experiment.attacked_edits),
         attacks=of(Experiment.attacks, figure="quantisation"),
+        run=of(Experiment.attacks),
     message:
         "figures | {wildcards.experiment}: quantisation"
     script:

@@ -1,11 +1,9 @@
 """Curves of one kind of attack, a line a method; the model that never knew is dashed."""
 
-from itertools import product
-
 import matplotlib.pyplot as plt
-import pandas as pd
 
-from lunar.pages.curves import curves_in_words
+from lunar.metrics.read import read_attacks
+from lunar.pages.curves import curve_table, curves_in_words
 from lunar.pages.figures import TWO_COLUMNS, method_style, save
 from lunar.pages.names import CONTROL
 from lunar.pages.numbers import write_numbers
@@ -23,8 +21,10 @@ def main(smk) -> None:
     kind = smk.wildcards.curve
     with script(f"{smk.wildcards.experiment} figure {kind}", smk.log[0]):
         attacks, methods = smk.params.attacks, smk.params.methods
-        pairs = product(methods, attacks)
-        curves = {pair: pd.read_csv(path) for pair, path in zip(pairs, smk.input.curves, strict=True)}
+        curves = {}
+        for name, path in zip(methods, smk.input.attacked, strict=True):
+            records = read_attacks(path, smk.params.run)
+            curves |= {(name, attack): curve_table(records[attack]["curve"]) for attack in attacks}
         figure, axes = plt.subplots(
             1, len(attacks), figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.4), sharey=True, squeeze=False
         )

@@ -1,11 +1,10 @@
 """What rounding leaves of each edit, and what comes back, by the edit's size in rounding steps."""
 
-from itertools import product
-
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.files import read_json, write_text
+from lunar.files import write_text
+from lunar.metrics.read import read_attacks
 from lunar.pages.curves import survival
 from lunar.pages.figures import TWO_COLUMNS, method_style, save
 from lunar.pages.numbers import write_numbers
@@ -16,8 +15,9 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure quantisation", smk.log[0]):
-        pairs = product(smk.params.methods, smk.params.attacks)
-        evidence = {pair: read_json(path) for pair, path in zip(pairs, smk.input.evidence, strict=True)}
+        records = dict(zip(smk.params.attacked, smk.input.attacked, strict=True))
+        records = {name: read_attacks(records[name], smk.params.run) for name in smk.params.methods}
+        evidence = {(name, one): records[name][one]["evidence"] for name in records for one in smk.params.attacks}
         points = survival(evidence, pd.read_csv(smk.input.table))
         write_text(smk.output.csv, points.to_csv(index=False, float_format="%.6g"))
         figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.42), sharex=True)

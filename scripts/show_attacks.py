@@ -1,8 +1,7 @@
 """Two pages of attacks: the questions that they brought most back of, and the evidence that they happened."""
 
-from itertools import product
-
-from lunar.files import read_json, read_rows, write_text
+from lunar.files import read_rows, write_text
+from lunar.metrics.read import read_attacks
 from lunar.pages.evidence import evidence_page, examples
 from lunar.pages.render import render
 from lunar.progress import script
@@ -11,8 +10,9 @@ from lunar.progress import script
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} pages of attacks", smk.log[0]):
         methods, attacks = smk.params.methods, smk.params.attacks
-        pairs = list(product(methods, attacks))
-        attacked = {pair: read_rows(path) for pair, path in zip(pairs, smk.input.attacked, strict=True)}
+        records = {name: read_attacks(path, attacks) for name, path in zip(methods, smk.input.attacked, strict=True)}
+        pairs = {(name, attack): records[name][attack] for name in methods for attack in attacks}
+        attacked = {pair: record["rows"]["forget"] for pair, record in pairs.items()}
         unattacked = {name: read_rows(path) for name, path in zip(methods, smk.input.unattacked, strict=True)}
         found = examples(attacked, unattacked, smk.params.edited, smk.params.shown)
         text = render(
@@ -22,8 +22,8 @@ def main(smk) -> None:
             methods=found,
         )
         write_text(smk.output.examples, text)
-        evidence = {pair: read_json(path) for pair, path in zip(pairs, smk.input.proof, strict=True)}
-        controls = {name: read_json(path) for name, path in zip(attacks, smk.input.controls, strict=True)}
+        evidence = {pair: record["evidence"] for pair, record in pairs.items()}
+        controls = {name: found["evidence"] for name, found in read_attacks(smk.input.controls, attacks).items()}
         text = render(
             smk.input.evidence,
             style=smk.input.style,

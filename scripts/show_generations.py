@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 from lunar.files import read_rows, write_text
-from lunar.metrics.read import read_answers, read_attacked
+from lunar.metrics.read import read_answers, read_attacked, read_attacks
 from lunar.pages.generations import RECALLED, browsable, embedded
 from lunar.pages.render import render
 from lunar.progress import script
@@ -17,9 +17,11 @@ def main(smk) -> None:
         answers = {}
         for (name, split), path in zip(product(smk.params.compare, splits), smk.input.rows, strict=True):
             answers[name, "none", split] = read_answers(path, data[split])
-        attacked = product(smk.params.methods, smk.params.attacks, smk.params.attacked)
-        for (name, attack, split), path in zip(attacked, smk.input.attacked, strict=True):
-            answers[name, attack, split] = read_attacked(path, data[split])
+        for name, path in zip(smk.params.methods, smk.input.attacked, strict=True):
+            for attack, record in read_attacks(path, smk.params.attacks).items():
+                for split in smk.params.attacked:
+                    rows = read_attacked(f"{path}: {attack}", record["rows"][split], data[split])
+                    answers[name, attack, split] = rows
         page = render(
             smk.input.template,
             style=smk.input.style,

@@ -1,9 +1,8 @@
 """What every attack got back from every method: table, page, the numbers of captions, and a text for the first page."""
 
-from itertools import product
-
-from lunar.files import read_json, write_text
-from lunar.metrics.samples import read_evaluated
+from lunar.files import write_text
+from lunar.metrics.read import read_attacks
+from lunar.metrics.samples import read_attacked, read_evaluated
 from lunar.pages.attacks import compared, numbers, page, summary, tabulate
 from lunar.pages.numbers import write_numbers
 from lunar.pages.render import render
@@ -13,11 +12,14 @@ from lunar.progress import script
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} table of attacks", smk.log[0]):
         methods, attacks, edited = smk.params.methods, smk.params.attacks, smk.params.edited
-        files = zip(product(methods, ["none", *attacks]), smk.input.metrics, smk.input.samples, strict=True)
-        metrics = compared({pair: read_evaluated(*paths) for pair, *paths in files})
-        pairs = product(methods, attacks)
-        evidence = {pair: read_json(path) for pair, path in zip(pairs, smk.input.evidence, strict=True)}
-        table = tabulate(metrics, evidence)
+        files = list(zip(smk.input.metrics, smk.input.samples, strict=True))
+        found = {}
+        for method, alone, attacked in zip(methods, files[::2], files[1::2], strict=True):
+            under = {"none": read_evaluated(*alone)} | read_attacked(*attacked)
+            found |= {(method, attack): under[attack] for attack in ("none", *attacks)}
+        records = {name: read_attacks(path, attacks) for name, path in zip(methods, smk.input.attacked, strict=True)}
+        evidence = {(name, attack): records[name][attack]["evidence"] for name in methods for attack in attacks}
+        table = tabulate(compared(found), evidence)
         write_text(smk.output.csv, table.to_csv(index=False, float_format="%.6g"))
         write_numbers(smk.output.numbers, numbers(table, edited))
         write_text(smk.output.summary, summary(table, edited))

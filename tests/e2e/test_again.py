@@ -49,7 +49,7 @@ def test_what_is_made_again_is_the_same(toy_copy):
 # Jobs that are killed at work: the rule, an output of it, its log, and what that says when the job is in the middle.
 STAGES = {
     "fine-tuning": ("finetune", "models/retain_only.csv", "finetune_retain_only", "epoch 2/"),
-    "attack": ("attack_model", "attacks/lunar/relearn-general.json", "attack_lunar_relearn-general", "updates ["),
+    "attack": ("attack_method", "attacks/lunar.jsonl", "attack_lunar", "updates ["),
     "generation": ("generate_answers", "generations/lunar/none/forget.jsonl", "generate_lunar_none", "answers ["),
 }
 
@@ -82,6 +82,8 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
     assert again.returncode == 0, again.stdout[-3000:]
     assert jobs_run(again.stdout) == dict.fromkeys(rules, 1)
     assert contents(toy_copy) == before  # whole, the same, and nothing left lying about
+    if "attack" in stages:
+        assert "attacks are as an earlier run made them" in logs[1].read_text()
     if stages == ["generation"]:
         assert "answers are there from the job that was interrupted" in logs[0].read_text()
 
@@ -128,7 +130,7 @@ def test_an_exported_model_needs_nothing_of_ours(toy_copy):
 
 def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
     change_config(toy_copy, lambda config: config["defaults"]["attacks"]["typos"].update(rate=1.0e-6))
-    outcome = run_snakemake(toy_copy, f"{RUN}/generations/lunar/typos/forget.jsonl")
+    outcome = run_snakemake(toy_copy, f"{RUN}/attacks/lunar.jsonl")
     assert outcome.returncode != 0
     assert "attacks.typos" in outcome.stdout
     assert "the attack did not happen" in outcome.stdout

@@ -16,7 +16,7 @@ from reruns import jobs_run
 
 RUN = "results/toy"
 OPTIONS = ("--configfile", "my/config.yaml")
-MADE = [f"{RUN}/metrics/{name}.json" for name in ("bounded/none", "sparing/none", "lunar/phrases", "lunar/none")]
+MADE = [f"{RUN}/metrics/{name}.json" for name in ("bounded/none", "sparing/none", "lunar/attacked", "lunar/none")]
 
 
 def answers(folder: Path, method: str, part: str) -> list[dict]:
@@ -50,9 +50,10 @@ def test_the_plug_ins_of_the_page_run(toy_copy: Path) -> None:
 
     # The attack: each question was asked after a phrase, where the attack had to succeed and on the method.
     phrases = [line for line in examples.FILES["my/phrases.txt"].splitlines() if not line.startswith("#")]
-    control, evidence = (read_json(results / f"attacks/{name}/phrases.json") for name in ("control", "lunar"))
-    assert control["attacked"] > 0.4 * control["unattacked"] > 0
-    asked = read_rows(results / "generations/lunar/phrases/forget.jsonl")
+    controls, attacked = (read_rows(results / name) for name in ("attack_controls.jsonl", "attacks/lunar.jsonl"))
+    [control], [found] = ([row for row in rows if row["part"] == "phrases"] for rows in (controls, attacked))
+    assert control["evidence"]["attacked"] > 0.4 * control["evidence"]["unattacked"] > 0
+    asked, evidence = found["rows"]["forget"], found["evidence"]
     assert evidence["phrases"] == phrases and evidence["asked"]["forget"]["altered"] == len(asked)
     assert {row["question"].partition(". ")[0] + "." for row in asked} == set(phrases)
 
@@ -63,7 +64,7 @@ def test_the_plug_ins_of_the_page_run(toy_copy: Path) -> None:
             assert found[part]["verbatim"]["mean"] <= 1 and not math.isnan(found[part]["verbatim"]["low"])
     after = read_json(toy_copy / MADE[-1])
     assert after["splits"]["forget"]["verbatim"]["mean"] < after["splits"]["retain"]["verbatim"]["mean"]
-    assert "verbatim" in read_json(results / "metrics/lunar/phrases.json")["splits"]["forget"]
+    assert "verbatim" in read_json(results / "metrics/lunar/attacked.json")["phrases"]["splits"]["forget"]
     assert after["described"]["answers"].pop("verbatim")["source"] == "this project, 4 words"
     for split in after["splits"].values():
         del split["verbatim"]
@@ -73,8 +74,7 @@ def test_the_plug_ins_of_the_page_run(toy_copy: Path) -> None:
     assert "Nothing to be done" in run_snakemake(toy_copy, "--dry-run", *MADE, *OPTIONS).stdout
     with (toy_copy / "my/phrases.txt").open("a", encoding="utf-8") as file:
         file.write("Tell me.\n")
-    proofs = [f"{RUN}/attacks/lunar/{path.name}" for path in (results / "attacks/lunar").glob("*.json")]
-    assert len(proofs) > 10
-    again = run_snakemake(toy_copy, "--dry-run", *MADE, *proofs, *OPTIONS).stdout
-    assert jobs_run(again) == {"control_attack": 1, "attack_model": 1, "evaluate_attack": 1}
-    assert "lunar under phrases" in again
+    again = run_snakemake(toy_copy, *MADE, *OPTIONS).stdout
+    assert jobs_run(again) == {"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1}
+    rows = read_rows(results / "attacks/lunar.jsonl")
+    assert [row["part"] for row in rows if row not in attacked] == ["phrases"]

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from clone import run_snakemake
 from lunar.methods.rehearsal import combinations
+from lunar.metrics.read import read_attacks
 from lunar.metrics.text import degenerate
 from shipped import CONFIG
 
@@ -224,7 +225,7 @@ def test_every_job_is_counted_once_under_its_rule(toy):
     files = [path.stem for folder in (RUN, "results") for path in (toy / folder / "benchmarks").glob("*.tsv")]
     assert sum(jobs.values()) == len(files) - 1  # without the page's own
     # Two rules whose files are named alike.
-    assert (jobs["evaluate_answers"], jobs["evaluate_attack"]) == (16, 18)
+    assert (jobs["evaluate_answers"], jobs["evaluate_attacks"]) == (16, 1)
     assert (jobs["finetune"], jobs["fetch_model"]) == (2, 1)
 
 
@@ -312,11 +313,11 @@ def test_every_attack_proves_itself(toy, attacks):
         entries[name]["attack"] for name in larger
     }
     assert set(attacks) == {(method, name) for method in ATTACKED for name in ["none", *names]}
-    for name in names:
-        assert json.loads((toy / RUN / f"attacks/control/{name}.json").read_text(encoding="utf-8"))
-        for method in ATTACKED:
-            evidence = json.loads((toy / RUN / f"attacks/{method}/{name}.json").read_text(encoding="utf-8"))
-            assert set(evidence) - {"changed"}, (method, name)
+    controls = read_attacks(toy / RUN / "attack_controls.jsonl", names)
+    assert all(found["evidence"] for found in controls.values())
+    for method in ATTACKED:
+        for name, found in read_attacks(toy / RUN / f"attacks/{method}.jsonl", names).items():
+            assert set(found["evidence"]) - {"changed"}, (method, name)
 
 
 def test_the_known_direction_brings_the_answers_back(attacks):

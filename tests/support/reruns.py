@@ -201,8 +201,9 @@ class Shouting(Asking):
 # What reads the table of attacks, and what shows their answers.
 ATTACK_TABLE = {"tabulate_attacks": 1, "tabulate_published_attacks": 1, "tabulate_removal": 1}
 ATTACK_TABLE |= {"plot_attacks": 1, "plot_quantisation": 1}
+CURVES = {"plot_attack_curves": 4}
 ATTACK_PAGES = ATTACK_TABLE | {"show_attacks": 1, "show_generations": 1} | REPORT
-ONE_ATTACK = {"control_attack": 1, "attack_model": 1, "evaluate_attack": 1} | ATTACK_PAGES
+ONE_ATTACK = {"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1} | ATTACK_PAGES | CURVES
 MAIN_TABLE = {"tabulate_metrics": 1, "tabulate_removal": 1, "plot_tradeoff": 1}
 MEASURED = {"generate_answers": 1, "score_likelihood": 1, "embed_answers": 1, "evaluate_answers": 1}
 ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURED | MAIN_TABLE | REPORT
@@ -210,8 +211,6 @@ ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURE
 REFERENCES = {"generate_answers": 2, "score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2}
 # And a method that is made of rows alone, with no setting rehearsed.
 OF_ROWS = {"unlearn": 1} | {rule: count + 1 for rule, count in REFERENCES.items()}
-# Controls of attacks that declare to need neither statistics nor the layers chosen by them.
-WITHOUT_STATISTICS = {"control_attack": 11}
 BEFORE_STATISTICS = {
     "fetch_model": 1, "prepare_data": 1, "rename_subjects": 1, "decline_questions": 1, "finetune": 2,
     "plot_finetune": 1, "generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "show_data": 1,
@@ -279,7 +278,7 @@ LINES = [
         "`metrics.resamples`",
         setting("metrics", "resamples", value=400),
         "every evaluation, tables of metrics, attacks and ladder, figures of these, report",
-        {"evaluate_answers": 16, "evaluate_attack": 18, "tabulate_ladder": 1, "plot_ladder": 1}
+        {"evaluate_answers": 16, "evaluate_attacks": 1, "tabulate_ladder": 1, "plot_ladder": 1}
         | ATTACK_TABLE
         | MAIN_TABLE
         | REPORT,
@@ -295,15 +294,15 @@ LINES = [
         "attack",
         "the strength of one attack (`typos.rate`)",
         setting("attacks", "typos", "rate", value=0.1),
-        "its control, that attack on each method, tables and figures of attacks, report",
+        "the controls and each method's attacks, where this attack alone is made; what shows attacks, report",
         ONE_ATTACK,
     ),
     Line(
         "attack-module",
         "the file of one attack (`lunar/attacks/logit_lens.py`)",
         append("scripts/lunar/attacks/logit_lens.py"),
-        "the same, and its curve",
-        ONE_ATTACK | {"plot_attack_curves": 1},
+        "the same",
+        ONE_ATTACK,
     ),
     Line(
         "coefficient",
@@ -334,7 +333,7 @@ LINES = [
         configure(more_layers),
         "statistics that solves start from, steering, choice of layers, all edits but those of rows alone, and so on",
         # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
-        spares=BEFORE_STATISTICS | OF_ROWS | WITHOUT_STATISTICS | {"collect_activations": 4, "steer_layer": -1},
+        spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
     ),
     Line(
         "forget-row",
@@ -356,7 +355,7 @@ LINES = [
         # Methods that read no renamed rows and were not rehearsed are spared.
         spares={
             **{"fetch_model": 1, "prepare_data": 1, "finetune": 2, "plot_finetune": 1, "generate_build_answers": 1},
-            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attack": 18},
+            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1},
             **{"decline_questions": 1, "collect_activations": 10, "unlearn": 3, "generate_answers": 5},
             **{"score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2},
         },
@@ -401,7 +400,7 @@ LINES = [
         "two parameters of a rule that change places (`activations.batch_size`, `.sample`)",
         configure(swap_values),
         "all that has them (Snakemake alone would not see it: `name_parameters`), and what follows",
-        spares=BEFORE_STATISTICS | OF_ROWS | WITHOUT_STATISTICS,
+        spares=BEFORE_STATISTICS | OF_ROWS,
     ),
     Line(
         "environment",
@@ -428,7 +427,7 @@ LINES = [
         "new-attack",
         "a further attack in `attacks` and `attacked`",
         configure(add_attack),
-        "of what exists, the tables and pages that list attacks",
+        "the controls and each method's attacks, where this attack alone is made; what shows attacks, report",
         ONE_ATTACK,
     ),
     Line(
@@ -441,7 +440,7 @@ LINES = [
             **{"generate_build_answers": 1, "clean_references": 1, "clean_renamed": 1, "steer_layer": 3},
             **{"decline_questions": 1, "choose_layers": 1, "unlearn": 14},
             **{"generate_answers": 16, "score_likelihood": 16, "embed_answers": 16, "evaluate_answers": 16},
-            **{"control_attack": 18, "attack_model": 18, "evaluate_attack": 18},
+            **{"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1},
             **{"tabulate_metrics": 1, "tabulate_attacks": 1, "tabulate_removal": 1, "compare_seeds": 1},
         }
         | REPORT,

@@ -44,8 +44,8 @@ def test_every_table_and_figure_of_attacks_is_planned(project):
     attacks = [name.replace("_", "-") for name in CLASSES]
     plant(project, attacks)
     jobs = planned(project)
-    pairs = len(METHODS) * len(attacks)
-    wanted = {"attack_model": pairs, "evaluate_attack": pairs, "control_attack": len(attacks), "tabulate_attacks": 1}
+    each = len(METHODS)
+    wanted = {"attack_method": each, "evaluate_attacks": each, "control_attacks": 1, "tabulate_attacks": 1}
     curves = {*FIGURES.values()} - {QUANTISATION}
     wanted |= {"plot_attacks": 1, "plot_attack_curves": len(curves), "plot_quantisation": 1, "show_attacks": 1}
     assert {name: jobs.get(name) for name in wanted} == wanted
@@ -55,7 +55,7 @@ def test_every_table_and_figure_of_attacks_is_planned(project):
 def test_figures_of_attacks_that_are_not_run_are_not_planned(project):
     plant(project, ["planted"])
     jobs = planned(project)
-    assert jobs["attack_model"] == len(METHODS)
+    assert jobs["attack_method"] == len(METHODS)
     assert not {"plot_attack_curves", "plot_quantisation"} & set(jobs)
 
 
@@ -66,13 +66,13 @@ def test_nothing_of_attacks_is_planned(project, attacks, methods):
     assert not [name for name in jobs if "attack" in name or name == "plot_quantisation"]
 
 
-def test_an_attack_is_evaluated_from_its_own_methods_answers(project):
+def test_attacks_are_evaluated_from_its_own_methods_answers(project):
     plant(project, ["planted"])
-    outcome = run_snakemake(project, "--dry-run", "--printshellcmds", "results/toy/metrics/lunar/planted.json")
+    outcome = run_snakemake(project, "--dry-run", "--printshellcmds", "results/toy/metrics/lunar/attacked.json")
     assert outcome.returncode == 0, outcome.stdout
     jobs = jobs_run(outcome.stdout)
     # The method under the attack and left alone; no other method, and nothing that the main table needs.
-    assert jobs["attack_model"] == jobs["evaluate_attack"] == 1
+    assert jobs["attack_method"] == jobs["evaluate_attacks"] == 1
     assert not {"evaluate_answers", "score_likelihood", "embed_answers"} & set(jobs)
     for split in ATTACKED:
         assert f"results/toy/generations/lunar/none/{split}.jsonl" in outcome.stdout
@@ -82,4 +82,4 @@ def test_an_attack_is_evaluated_from_its_own_methods_answers(project):
 def test_the_table_of_attacks_compares_every_method_with_the_reference_methods(project):
     plant(project, ["planted"])
     jobs = planned(project, "results/toy/tables/attacks.csv")
-    assert jobs["attack_model"] == jobs["evaluate_attack"] == len(METHODS)
+    assert jobs["attack_method"] == jobs["evaluate_attacks"] == len(METHODS)

@@ -37,7 +37,7 @@ def test_the_commands_of_the_readme(mine: Path) -> None:
         planned = dict(re.findall(r"^(\w+) +(\d+)$", jobs.rpartition("Job stats:")[2], flags=re.MULTILINE))
         assert planned["write_report"] == "1"
         assert planned["total"] == re.search(r"(\d+) jobs or some more", PAGE).group(1)
-        assert not {"finetune", "rehearse", "race", "attack_model", "unlearn_in_sequence"} & set(planned)
+        assert not {"finetune", "rehearse", "race", "attack_method", "unlearn_in_sequence"} & set(planned)
     assert "export_model" in export
     assert not (mine / "results/mine").exists()
 

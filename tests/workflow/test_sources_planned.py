@@ -18,7 +18,7 @@ def test_the_paper_s_setting_is_planned_whole(project):
     assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
     assert jobs["convert_data"] == 15
     assert "finetune" not in jobs
-    for rule in ("rehearse", "unlearn", "attack_model", "evaluate_attack", "plot_quantisation"):
+    for rule in ("rehearse", "unlearn", "attack_method", "evaluate_attacks", "plot_quantisation"):
         assert rule in jobs
 
 

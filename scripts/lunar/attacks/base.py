@@ -11,8 +11,8 @@ knows everything: a case in which the attack has to succeed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -32,6 +32,14 @@ from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
 from lunar.plan.declare import Given
 from lunar.plan.job_inputs import inputs_named
+
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+
+
+def checksum(model: Any) -> list[tuple[str, int]]:
+    """The sum of each weight's bits, and which weights there are: another one is another model."""
+    named = ((name, weight.detach().flatten()) for name, weight in model.named_parameters())
+    return [(name, int(weight.view(INTEGERS[weight.element_size()]).sum())) for name, weight in named]
 
 
 class AttackFailed(LunarError):
@@ -87,7 +95,21 @@ class Target:
         """The unlearned model, loaded when first asked for. An attack that changes it puts it back."""
         model = load_model(self.folder, self.dtype)
         edits.apply(model, self.edit)
+        self._loaded = checksum(model)
         return model
+
+    def following(self, inputs: Mapping[str, Any]) -> "Target":
+        """The same for the next attack of a job, with that attack's inputs (as ``target_inputs``).
+
+        Model and chat are loaded once a job. A model that an attack did not put back is loaded anew.
+        """
+        after = replace(self, **inputs)
+        kept = {name: vars(self)[name] for name in ("chat", "model", "_loaded") if name in vars(self)}
+        if "model" in kept and checksum(kept["model"]) != kept["_loaded"]:
+            self.say("the attack before did not put the model back as it was; it is loaded anew")
+            del kept["model"], kept["_loaded"]
+        vars(after).update(kept)
+        return after
 
     @cached_property
     def model_before(self) -> Any:
@@ -242,6 +264,11 @@ class Attack(ABC):
         """
 
 
+@cache
+def _statistics(path: str) -> Statistics:
+    return Statistics.load(path)
+
+
 def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
     """What a rule's inputs hold for a ``Target``: ``rows``, ``statistics``, ``chosen`` and ``before``.
 
@@ -254,7 +281,7 @@ def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
     rows |= {"retain_all": rows["retain"], "retain": rows["retain"][::step][:retain]}
     return {
         "rows": rows,
-        "statistics": {name: Statistics.load(path) for name, path in inputs_named("statistics", inputs).items()},
+        "statistics": {name: _statistics(path) for name, path in inputs_named("statistics", inputs).items()},
         "chosen": read_json(inputs["layers"]) if inputs.get("layers") else {},
         "before": inputs.get("before") or None,
     }

@@ -18,7 +18,7 @@ def read_answers(path: str | Path, data: Rows) -> list[Row]:
         LunarError: a field is missing or not text, an id is not the data's at this place, or there are more or fewer
             rows than the data has; names file and line.
     """
-    numbered = _read_texts(path)
+    numbered = _texts(path, read_numbered_rows(path))
     lines, rows = [number for number, _ in numbered], [row for _, row in numbered]
     check_ids(path, rows, data, lines)
     return [row | _others(own) for row, own in zip(rows, data, strict=True)]
@@ -28,8 +28,8 @@ def _others(own: Mapping[str, Any]) -> Row:
     return {"other_answers": own["other_answers"]} if own.get("other_answers") else {}
 
 
-def _read_texts(path: str | Path) -> list[tuple[int, Row]]:
-    numbered = read_numbered_rows(path)
+def _texts(path: str | Path, numbered: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
+    """The same rows, each with the texts that an answer has."""
     for number, row in numbered:
         for field in FIELDS:
             if not isinstance(row.get(field), str):
@@ -38,8 +38,20 @@ def _read_texts(path: str | Path) -> list[tuple[int, Row]]:
     return numbered
 
 
-def read_attacked(path: str | Path, data: Rows) -> list[Row]:
-    """Answers under attack: to some rows of a split, in its order.
+def read_attacks(path: str | Path, attacks: Sequence[str]) -> dict[str, Row]:
+    """What attacks gave, by attack in their order; of a control's file, its evidence.
+
+    Raises:
+        LunarError: the file has not just these attacks.
+    """
+    found = {row.get("part"): row for _, row in read_numbered_rows(path)}
+    if found.keys() != {*attacks}:
+        raise LunarError(f"{path}: holds the attacks {sorted(map(str, found))}, not {sorted(attacks)}; {AGAIN}")
+    return {name: found[name] for name in attacks}
+
+
+def read_attacked(path: str | Path, answers: Sequence[Row], data: Rows) -> list[Row]:
+    """Answers under attack, checked: to some rows of a split, in its order; ``path`` is for messages.
 
     An attack may ask in other words, ask a part of the rows only, and put the gold answer's first words in the model's
     mouth; ``answer`` then is the rest of it, which the prediction is judged by.
@@ -48,7 +60,7 @@ def read_attacked(path: str | Path, data: Rows) -> list[Row]:
         LunarError: a field is missing or not text, there are no rows, an id is not the data's or out of its order, or
             an answer is not the end of the data's; names file and line.
     """
-    numbered = _read_texts(path)
+    numbered = _texts(path, list(enumerate(answers, 1)))
     if not numbered:
         raise LunarError(f"{path}:1: holds no rows; {AGAIN}")
     rest, rows = iter(data), []

@@ -25,7 +25,7 @@ class Evaluated(NamedTuple):
     """
 
     metrics: dict[str, Any]
-    samples: Samples
+    samples: dict[str, np.ndarray]
 
 
 def interval(samples: np.ndarray) -> dict[str, float]:
@@ -44,6 +44,16 @@ def read_evaluated(metrics: str | Path, samples: str | Path) -> Evaluated:
     """A metric file and the samples behind it."""
     with np.load(samples, allow_pickle=False) as archive:
         return Evaluated(read_json(metrics), dict(archive))
+
+
+def read_attacked(metrics: str | Path, samples: str | Path) -> dict[str, Evaluated]:
+    """The same of a method under every attack, by attack."""
+    with np.load(samples, allow_pickle=False) as archive:
+        found = {attack: Evaluated(own, {}) for attack, own in read_json(metrics).items()}
+        for key, drawn in archive.items():
+            attack, _, name = key.partition("/")
+            found[attack].samples[name] = drawn
+    return found
 
 
 def _cell(metrics: Mapping[str, Any], key: str) -> dict[str, Any]:

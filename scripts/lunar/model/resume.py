@@ -16,7 +16,7 @@ import torch
 
 from lunar.data import locks
 from lunar.errors import LunarError
-from lunar.files import atomic_write, write_rows
+from lunar.files import Row, atomic_write, write_rows
 
 Answer = dict[str, str | bool]  # as rows have it: what lunar.model.chat.Said.row gives
 DIGEST = hashlib.sha256().digest_size
@@ -94,6 +94,51 @@ class Answers:
         """Once the outputs are there."""
         self._path.unlink()
         locks.release(self._path)
+
+
+class Records:
+    """What a job of many parts has made, a line a part, each with a fingerprint of all that the part came from.
+
+    A part that stands in the output of an earlier run, or that an interrupted job had finished, is taken over where its
+    fingerprint is the same. So one job can serve many parts and make only those that changed.
+    """
+
+    def __init__(self, output: str | Path) -> None:
+        """Read what there is; ``output`` is the file of an earlier run, which the rule marks with ``update``.
+
+        A line that cannot be read is dropped with a warning, and so are all after it.
+
+        Raises:
+            LunarError: as ``lunar.data.locks.hold``.
+        """
+        self._output, self._part = Path(output), Path(f"{output}.part")
+        locks.hold(self._part)
+        self._found: dict[str, Row] = {}
+        for path in (self._output, self._part):
+            for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+                try:
+                    row = json.loads(line)
+                    self._found[row["part"]] = {"part": row["part"], "made_of": row["made_of"]} | row
+                except (ValueError, TypeError, KeyError) as error:
+                    _dropped(path, error)
+                    break
+        write_rows(self._part, self._found.values())
+
+    def stands(self, part: str, made_of: str) -> bool:
+        """Whether a part is there that was made of the same."""
+        return self._found.get(part, {}).get("made_of") == made_of
+
+    def add(self, part: str, made_of: str, record: Row) -> None:
+        """Keep one more part."""
+        self._found[part] = {"part": part, "made_of": made_of} | record
+        with self._part.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self._found[part], ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write(self, parts: Iterable[str]) -> None:
+        """Write the output: these parts, in their order."""
+        write_rows(self._output, [self._found[part] for part in parts])
+        self._part.unlink(missing_ok=True)
+        locks.release(self._part)
 
 
 class Epochs:

@@ -1,12 +1,17 @@
 """What the figures of attacks show: curves in words, and what rounding leaves of an edit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from lunar.errors import LunarError
 from lunar.pages.attacks import ENDS, Pair, by_pair
+
+
+def curve_table(points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """An attack's curve: a column a number, ``x`` and ``forget`` at least; without rows where it has no curve."""
+    return pd.DataFrame(points, columns=list(points[0]) if points else ["x", "forget"])
 
 
 def curves_in_words(curves: Mapping[Pair, pd.DataFrame], kind: str) -> str:
@@ -53,7 +58,7 @@ def survival(evidence: Mapping[Pair, Mapping[str, Any]], table: pd.DataFrame) ->
         for key in ("size", "survival", "cosine"):
             value = (found.get("edit") or {}).get(key)
             if not isinstance(value, int | float):
-                raise LunarError(f"attacks/{method}/{attack}.json: edit.{key} is to be a number, it is {value!r}")
+                raise LunarError(f"attacks/{method}.jsonl: {attack}: edit.{key} is to be a number, it is {value!r}")
             row[key] = float(value)
         change = "forget_rouge1_vs_unattacked"
         rows.append(row | {f"regained{end}": pairs[method, attack][change + end] for end in ENDS})

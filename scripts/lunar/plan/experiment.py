@@ -41,28 +41,47 @@ class Experiment(Edited):
     def _attack(self, attack: str) -> Plugin:
         return self._plugins.attacks[self.settings["attacks"][attack]["attack"]]
 
-    def attack_entry(self, attack: str) -> Config:
-        """An attack as it is configured, keys sorted."""
-        return self.value("attacks", attack)
-
-    def attack_module(self, attack: str) -> str:
-        """The module of an attack's class."""
-        return self._attack(attack).module
-
-    def attack_inputs(self, attack: str) -> dict[str, Any]:
+    def _inputs(self, attack: str) -> dict[str, str]:
         """What an attack declares to need, by name, beside the rows that all attacks are judged by."""
-        plugin, entry = self._attack(attack), self.settings["attacks"][attack]
+        needs = self._attack(attack).needs
         rows = {name: f"data/{name}.jsonl" for name in splits.ATTACKED}
-        rows |= {name: place for name, place in ATTACKERS_ROWS.items() if name in plugin.needs}
-        rows |= SOLVED_ROWS if "solved_rows" in plugin.needs else {}
+        rows |= {name: place for name, place in ATTACKERS_ROWS.items() if name in needs}
+        rows |= SOLVED_ROWS if "solved_rows" in needs else {}
         found = {f"rows_{name}": f"{self.folder}/{place}" for name, place in rows.items()}
-        for name in DIRECTIONS if "statistics" in plugin.needs else ():
+        for name in DIRECTIONS if "statistics" in needs else ():
             found[f"statistics_{name}"] = f"{self.folder}/activations/vanilla/{name}.safetensors"
-        if "layers" in plugin.needs:
+        if "layers" in needs:
             found["layers"] = f"{self.folder}/layers.json"
-        if "model_before" in plugin.needs:
+        if "model_before" in needs:
             found["before"] = self.base.folder
-        return found | {f"file_{key}": paths for key, paths in input_files(plugin.settings, entry).items()}
+        return found
+
+    def _files(self, attack: str) -> list[str]:
+        """The files that an attack's settings name."""
+        named = input_files(self._attack(attack).settings, self.settings["attacks"][attack])
+        return [path for paths in named.values() for path in paths]
+
+    def attacks_run(self) -> dict[str, Config]:
+        """Each attack: its ``entry`` and ``module``, the names of its ``inputs``, and the ``files`` that it names."""
+        return {
+            name: {
+                "entry": self.value("attacks", name),
+                "module": self._attack(name).module,
+                "inputs": [*self._inputs(name)],
+                "files": self._files(name),
+            }
+            for name in self.attacks()
+        }
+
+    def attack_modules(self) -> list[str]:
+        """The modules of all attacks that are run."""
+        return sorted({self._attack(name).module for name in self.attacks()})
+
+    def attack_inputs(self) -> dict[str, Any]:
+        """What all attacks together need, by name, and ``files``, those that their settings name."""
+        found = {name: path for attack in self.attacks() for name, path in self._inputs(attack).items()}
+        files = sorted({path for attack in self.attacks() for path in self._files(attack)})
+        return dict(sorted(found.items())) | {"files": files}
 
     def attacked(self) -> list[str]:
         """The compared methods that are attacked, in the table's order."""
@@ -86,40 +105,21 @@ class Experiment(Edited):
         """The controls that are attacked too, for a method to be compared with; never with itself."""
         return [name for name in self.controls() if name in self.attacked() and name != method]
 
-    def of_attacks(self, pattern: str, unattacked: bool = False) -> list[str]:
-        """A file an attacked method and an attack, by method; ``unattacked`` puts what was left alone first."""
-        first = ["none"] if unattacked else []
-        return self.paths(pattern, method=self.attacked(), attack=[*first, *self.attacks()])
+    def attack_files(self) -> list[str]:
+        """What all attacks gave, a file an attacked method."""
+        return self.paths("attacks/{method}.jsonl", method=self.attacked() if self.attacks() else [])
 
-    def unattacked_files(self, pattern: str) -> list[str]:
-        """The same of the methods left alone."""
-        return self.paths(pattern, method=self.attacked(), attack=["none"])
+    def attack_metrics(self, pattern: str) -> list[str]:
+        """A file of metrics an attacked method, left alone and under attack."""
+        return self.paths(pattern, method=self.attacked(), attack=["none", "attacked"])
 
-    def attack_proofs(self) -> list[str]:
-        """The evidence of every attack on every method."""
-        return self.of_attacks("attacks/{method}/{attack}.json")
-
-    def attack_controls_files(self) -> list[str]:
-        """What each attack's own control gave."""
-        return self.paths("attacks/control/{attack}.json", attack=self.attacks())
-
-    def quantisation_files(self) -> list[str]:
-        """The evidence of attacks that round weights, on edits."""
-        attacks = self.attacks(QUANTISATION)
-        return self.paths("attacks/{method}/{attack}.json", method=self.attacked_edits(), attack=attacks)
+    def unattacked_files(self) -> list[str]:
+        """What attacked methods answer to the forget set when left alone."""
+        return self.paths("generations/{method}/none/forget.jsonl", method=self.attacked())
 
     def curve_attacks(self, curve: str) -> list[str]:
         """The attacks whose curves are the panels of a figure."""
         return self.attacks(curve)
-
-    def curve_files(self, curve: str) -> list[str]:
-        """Their curves, by method."""
-        return self.paths("attacks/{method}/{attack}.csv", method=self.attacked(), attack=self.attacks(curve))
-
-    def attack_answers(self) -> list[str]:
-        """Answers under every attack, by method."""
-        names = {"method": self.attacked(), "attack": self.attacks(), "split": splits.ATTACKED}
-        return self.paths("generations/{method}/{attack}/{split}.jsonl", **names)
 
     # --- Evaluation
 
@@ -127,18 +127,18 @@ class Experiment(Edited):
         """Answers of every compared method, by method."""
         return self.paths("generations/{method}/none/{split}.jsonl", method=self.compared(), split=splits.ANSWERED)
 
-    def measured(self, attack: str) -> dict[str, list[Any]]:
+    def measured(self, attacked: bool = False) -> dict[str, list[Any]]:
         """Metrics that are computed of a method left alone, or of one under attack."""
-        return measured(self.settings["metrics"], self._plugins, attack != "none")
+        return measured(self.settings["metrics"], self._plugins, attacked)
 
-    def metric_modules(self, attack: str) -> list[str]:
+    def metric_modules(self, attacked: bool = False) -> list[str]:
         """The files that these metrics stand in."""
-        return self.measured(attack)["modules"]
+        return self.measured(attacked)["modules"]
 
-    def metric_inputs(self, attack: str) -> list[str]:
+    def metric_inputs(self, attacked: bool = False) -> list[str]:
         """The files that the settings of these metrics name."""
         known = {"answers": self._plugins.answers, "methods": self._plugins.overall}
-        told = [(known[kind][name].settings, entry) for kind in known for name, entry in self.measured(attack)[kind]]
+        told = [(known[kind][name].settings, entry) for kind in known for name, entry in self.measured(attacked)[kind]]
         return sorted({path for one in told for paths in input_files(*one).values() for path in paths})
 
     def metric_files(self) -> list[str]:
@@ -185,13 +185,13 @@ class Experiment(Edited):
 
     def of_seeds(self, path: str) -> list[str]:
         """A file of each seed; none where the experiment does not have it."""
-        if path != "tables/main.csv" and f"{self.folder}/{path}" not in self.attack_files():
+        if path != "tables/main.csv" and f"{self.folder}/{path}" not in self.attack_results():
             return []
         return [f"results/{name}/{path}" for name in self.seeds().values()]
 
     # --- Final files
 
-    def attack_files(self) -> list[str]:
+    def attack_results(self) -> list[str]:
         """Tables and figures of attacks, where any are run."""
         if not self.attacks():
             return []
@@ -226,7 +226,7 @@ class Experiment(Edited):
             **{f"tables/sequential_{name}.csv": requests for name in self.settings["sequential"]["methods"]},
             "tables/cost.csv": self.edited(),
         }
-        return [f"{self.folder}/{name}" for name, wanted in made.items() if wanted] + self.attack_files()
+        return [f"{self.folder}/{name}" for name, wanted in made.items() if wanted] + self.attack_results()
 
     def report_files(self) -> list[str]:
         """All of them; where they come from is written last."""

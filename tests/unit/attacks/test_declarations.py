@@ -94,7 +94,7 @@ def test_an_attack_stands_in_its_own_file_and_imports_no_other(name: str) -> Non
     """So an edit of one attack's file reruns that attack alone."""
     assert DECLARED[name].module == f"lunar.attacks.{name}"
     others = {str(SCRIPTS / f"lunar/attacks/{one}.py") for one in NEEDS if one != name}
-    files = imported_modules(SCRIPTS / "attack_model.py", DECLARED[name].module)
+    files = imported_modules(SCRIPTS / "attack_method.py", DECLARED[name].module)
     assert str(SCRIPTS / f"lunar/attacks/{name}.py") in files
     assert not others & set(files)
 

@@ -60,9 +60,9 @@ def test_they_are_configured(toy: Experiment) -> None:
         *("direction_fictitious", "direction_forget"),
         *(f"statistics_{name}" for name in ("forget", "general", "retain")),
     }
-    assert toy.attack_inputs("phrases")["file_file"] == ["my/phrases.txt"]
-    assert dict(toy.measured("none")["answers"])["verbatim"] == {"words": 4}
-    assert "lunar.metrics.verbatim" in toy.metric_modules("phrases")
+    assert toy.attack_inputs()["files"] == ["my/phrases.txt"]
+    assert dict(toy.measured()["answers"])["verbatim"] == {"words": 4}
+    assert "lunar.metrics.verbatim" in toy.metric_modules(attacked=True)
 
 
 def test_a_file_that_is_not_there_is_refused(toy: Experiment, project: Path) -> None:

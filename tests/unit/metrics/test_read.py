@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lunar.errors import LunarError
-from lunar.metrics.read import gold, judged_alike, read_answers, read_attacked, read_parts, read_study
+from lunar.metrics.read import gold, judged_alike, read_answers, read_attacked, read_attacks, read_parts, read_study
 
 DATA = [{"id": f"a-{number}", "question": "Q?", "answer": "A."} for number in range(3)]
 ANSWERS = [row | {"prediction": "P."} for row in DATA]
@@ -98,9 +98,9 @@ def said(numbers: list[int], prediction: str | None = "P.", **changes: Any) -> l
     return [LONG[number] | {"prediction": prediction} | changes for number in numbers]
 
 
-def test_an_attack_may_ask_a_part_in_other_words(tmp_path: Path) -> None:
+def test_an_attack_may_ask_a_part_in_other_words() -> None:
     rows = [row | {"question": "Please, Q?", "answer": f"is {row['id'][-1]}.", "of": 8} for row in said([1, 3])]
-    assert read_attacked(write(tmp_path / "forget.jsonl", rows), LONG) == rows
+    assert read_attacked("attacks.jsonl: typos", rows, LONG) == rows
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,18 @@ def test_an_attack_may_ask_a_part_in_other_words(tmp_path: Path) -> None:
     ],
     ids=["empty", "order", "twice", "other id", "other answer", "no answer", "not text"],
 )
-def test_bad_answers_under_attack(tmp_path: Path, rows: list[Any], words: list[str]) -> None:
-    path = write(tmp_path / "forget.jsonl", rows)
+def test_bad_answers_under_attack(rows: list[Any], words: list[str]) -> None:
     with pytest.raises(LunarError) as error:
-        read_attacked(path, LONG)
-    assert all(word in str(error.value) for word in [str(path), *words]), error.value
+        read_attacked("attacks/lunar.jsonl", rows, LONG)
+    assert all(word in str(error.value) for word in ["attacks/lunar.jsonl", *words]), error.value
+
+
+def test_a_file_of_attacks_holds_just_those_that_were_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "lunar.jsonl", [{"part": "typos", "curve": []}, {"part": "quiz", "curve": []}])
+    assert list(read_attacks(path, ["quiz", "typos"])) == ["quiz", "typos"]
+    for asked in (["quiz"], ["quiz", "typos", "blind"]):
+        with pytest.raises(LunarError, match=r"lunar\.jsonl: holds the attacks \['quiz', 'typos'\], not"):
+            read_attacks(path, asked)
 
 
 def test_an_attack_is_compared_on_its_own_rows() -> None:
@@ -135,6 +142,6 @@ def test_other_gold_answers_come_from_the_data(tmp_path: Path) -> None:
     # A beginning that an attack gives away is that of the gold answer, so what is left has no others beside it.
     data = [one | {"answer": "A. 塔恩"} for one in data]
     rows = [ANSWERS[0] | {"answer": "A. 塔恩"}, ANSWERS[1] | {"answer": "恩"}]
-    attacked = read_attacked(write(tmp_path / "attacked.jsonl", rows), data)
+    attacked = read_attacked("attacked", rows, data)
     for found in (attacked, judged_alike(answers, attacked)):
         assert [row.get("other_answers") for row in found] == [["B."], None]

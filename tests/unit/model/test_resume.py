@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lunar.files import read_rows
 from lunar.model.finetune import train
 from lunar.model.generate import generate
-from lunar.model.resume import Answers, Epochs, fingerprint
+from lunar.model.resume import Answers, Epochs, Records, fingerprint
 
 SETTINGS = {"first_layer": 1, "learning_rate": 1e-2, "batch_size": 2, "epochs": 4, "stop_at_loss": 0.0}
 
@@ -58,6 +59,36 @@ def test_answers_of_another_model_or_question_are_not_taken(llama, chat, rows, t
     assert len(Answers(path, "key").texts) == len(rows)
     assert Answers(path, "another").texts == {}
     assert Answers(path, "key").texts == {}  # the others are gone
+
+
+def test_a_job_of_many_parts_makes_only_those_that_changed(tmp_path: Path) -> None:
+    output = tmp_path / "lunar.jsonl"
+    first = Records(output)
+    assert not first.stands("typos", "1")
+    first.add("quiz", "1", {"value": 1})
+    first.add("typos", "1", {"value": 2})
+    assert not output.exists()  # whole or absent
+    first.write(["typos", "quiz"])
+    assert [row["part"] for row in read_rows(output)] == ["typos", "quiz"] and len(list(tmp_path.iterdir())) == 1
+    again = Records(output)
+    assert again.stands("typos", "1") and not again.stands("typos", "2") and not again.stands("blind", "1")
+    again.add("typos", "2", {"value": 3})
+    again.write(["quiz", "typos"])  # in this order now
+    found = [(row["part"], row["made_of"], row["value"]) for row in read_rows(output)]
+    assert found == [("quiz", "1", 1), ("typos", "2", 3)]
+
+
+def test_parts_of_an_interrupted_job_are_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = tmp_path / "lunar.jsonl"
+    Records(output).add("quiz", "1", {"value": 1})
+    with Path(f"{output}.part").open("a") as file:
+        file.write('{"part": "typos", "made')  # killed while it wrote
+    again = Records(output)
+    assert again.stands("quiz", "1") and not again.stands("typos", "1")
+    assert "is dropped" in caplog.text
+    again.add("typos", "1", {"value": 2})
+    Records(output).write(["quiz", "typos"])
+    assert [row["value"] for row in read_rows(output)] == [1, 2]
 
 
 def test_fingerprint_tells_inputs_apart(tmp_path: Path) -> None:

@@ -124,12 +124,17 @@ def test_choices_come_from_rehearsals(default: Experiment) -> None:
         ),
     ],
 )
-def test_an_attack_is_given_what_it_declares(default: Experiment, attack: str, needed: set[str]) -> None:
-    assert set(default.attack_inputs(attack)) == needed
+def test_an_attack_is_given_what_it_declares(planned: Plan, attack: str, needed: set[str]) -> None:
+    settings = planned.experiments["authors-smollm2"].settings
+    one = settings | {"attacked": settings["attacked"] | {"attacks": [attack]}}
+    found = Experiment("one", one, planned.plugins)
+    assert set(found.attacks_run()[attack]["inputs"]) == needed
+    assert set(found.attack_inputs()) == {*needed, "files"}
 
 
-def test_an_attack_that_inverts_has_what_a_solve_read(default: Experiment) -> None:
-    found = default.attack_inputs("invert")
+def test_attacks_of_a_job_share_its_inputs(default: Experiment) -> None:
+    found = default.attack_inputs()
+    assert {name for how in default.attacks_run().values() for name in how["inputs"]} | {"files"} == set(found)
     assert found["rows_renamed_kept"] == "results/authors-smollm2/references/renamed_kept.jsonl"
     assert {"rows_short", "rows_renamed", "rows_general"} <= set(found)
 
@@ -160,10 +165,12 @@ def test_files_that_settings_name_are_inputs(tmp_path: Path, monkeypatch: pytest
     mine["methods"]["second"] = {"model": "full", "recipe": "mine", "choices": {"mine": ["file"]}}
     assert plan(config, tmp_path).experiments["toy"].files_needed("second") == {"file_file": ["README.md", "LICENSE"]}
     del mine["methods"]["second"]
-    named = {name: paths for name, paths in found.attack_inputs("mine").items() if name.startswith("file_")}
-    assert named == {"file_file": ["LICENSE"], "file_other": []}
+    mine["attacked"] = mine["attacked"] | {"attacks": ["mine", "typos"]}
+    found = plan(config, tmp_path).experiments["toy"]
+    assert found.attack_inputs()["files"] == found.attacks_run()["mine"]["files"] == ["LICENSE"]
+    assert found.attacks_run()["typos"]["files"] == []
     # Under attack, where no likelihoods are known, the metric is not computed.
-    assert found.metric_inputs("none") == ["LICENSE"] and found.metric_inputs("mine") == []
+    assert found.metric_inputs() == ["LICENSE"] and found.metric_inputs(attacked=True) == []
     user_files.check(config, {"toy": found.settings}, Plugins.found(tmp_path), ())
     (tmp_path / "results").symlink_to(ROOT)  # what these settings name lies in the results now
     monkeypatch.setattr(user_files, "RESULTS", tmp_path / "results")
@@ -225,13 +232,13 @@ def test_final_files(toy: Experiment, default: Experiment) -> None:
     assert files[-1] == "results/toy/tables/provenance.html" and len(files) == len(set(files))
     assert {"results/toy/figures/pca_lunar-topk.svg", "results/toy/tables/sequential_lunar.csv"} <= set(files)
     assert "results/toy/figures/mixture.svg" not in files and "results/toy/tables/seeds.html" not in files
-    assert "results/authors-smollm2/tables/removal.csv" in default.attack_files()
+    assert "results/authors-smollm2/tables/removal.csv" in default.attack_results()
 
 
 def test_an_experiment_without_attacks_has_none_of_their_files(planned: Plan) -> None:
     settings: dict[str, Any] = planned.experiments["toy"].settings
     bare = Experiment("toy", settings | {"attacked": settings["attacked"] | {"methods": []}}, planned.plugins)
-    assert bare.attacks() == bare.attack_files() == bare.of_attacks("{method}/{attack}") == []
+    assert bare.attacks() == bare.attack_files() == bare.attack_results() == []
 
 
 def test_seeds_are_experiments_of_their_own(planned: Plan) -> None:

@@ -74,7 +74,7 @@ def test_files_that_a_module_reads_are_inputs_too(tmp_path: Path) -> None:
 
 def test_patterns_of_refusals_are_inputs_of_what_classifies() -> None:
     kept = {str(path) for path in (SCRIPTS / "lunar/metrics/refusals").iterdir()}
-    assert len(kept) > 7 and kept <= set(library_files(SCRIPTS / "evaluate_attack.py", "lunar.metrics.outcomes"))
+    assert len(kept) > 7 and kept <= set(library_files(SCRIPTS / "evaluate_attacks.py", "lunar.metrics.outcomes"))
     assert not kept & set(library_files(SCRIPTS / "prepare_data.py"))
 
 

@@ -99,4 +99,4 @@ def test_an_edit_of_a_metric_reruns_evaluation_alone() -> None:
     assert dependent.keys() & {"tofu", "likelihoods", "membership", "refusal_quality", "text_position"} == set()
     shows_ds = {"tabulate_ladder", "audit_published"}
     assert dependent["rouge"] | dependent["outcomes"] | dependent["deviation"] == shows_ds
-    assert dependent["study"] == dependent["base"] == shows_ds | {"evaluate_answers", "evaluate_attack"}
+    assert dependent["study"] == dependent["base"] == shows_ds | {"evaluate_answers", "evaluate_attacks"}

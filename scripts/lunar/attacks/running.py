@@ -1,0 +1,54 @@
+"""Several attacks in one job: what was made of the same is taken over, and one that fails stops no other."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lunar.attacks.base import ATTACKS, Attack, AttackFailed
+from lunar.errors import Faults
+from lunar.files import Row
+from lunar.model.resume import Records, fingerprint
+from lunar.plan.imports import library_files
+
+
+def made_of(script: str, how: Mapping[str, Any], inputs: Mapping[str, Any], shared: str) -> str:
+    """A fingerprint of all that one attack's record comes from: its inputs, its code, its entry, and what is shared."""
+    paths = [inputs[name] for name in how["inputs"]]
+    return fingerprint([*paths, *how["files"], *library_files(Path(script), how["module"])], how["entry"], shared)
+
+
+def run_all(
+    attacks: Mapping[str, Mapping[str, Any]],
+    kept: Records,
+    prints: Mapping[str, str],
+    run: Callable[[str, Attack], Row],
+    say: Callable[[str], None],
+) -> None:
+    """Run the attacks whose records do not stand, and write all records in the order of the attacks.
+
+    Args:
+        attacks: by name, the ``entry`` and ``module`` of each.
+        kept: records of earlier runs.
+        prints: by name, as ``made_of``.
+        run: gives an attack's record.
+        say: writes a line to log and screen.
+
+    Raises:
+        LunarError: attacks that failed, once all others are made; those are taken over by the next run.
+    """
+    faults = Faults()
+    todo = [name for name in attacks if not kept.stands(name, prints[name])]
+    if len(todo) < len(attacks):
+        say(f"{len(attacks) - len(todo)} of {len(attacks)} attacks are as an earlier run made them")
+    for name in todo:
+        entry = attacks[name]["entry"]
+        importlib.import_module(attacks[name]["module"])
+        try:
+            record = run(name, ATTACKS[entry["attack"]](entry))
+        except AttackFailed as error:
+            faults.append(f"attacks.{name}: {error}")
+        else:
+            kept.add(name, prints[name], record)
+    faults.end()
+    kept.write(attacks)
