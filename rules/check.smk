@@ -1,4 +1,4 @@
-"""What a run will find and what it lacks, said before it starts. Target `check`; gives results/logs/check.log alone."""
+"""What a run will find and lack, said before it starts (target `check`), and where its time went (target `profile`)."""
 
 
 rule check:
@@ -20,3 +20,21 @@ rule check:
         "check | {params.requirements} and experiments of `run`"
     script:
         "../scripts/check.py"
+
+
+rule profile:
+    """Where the time of experiments of `run` went, by rule, as far as they are done; writes their tables/profile.csv.
+
+    That table is no output: what has been run since is to count when this is asked again, and no job reads it.
+    """
+    log:
+        "results/logs/profile.log",
+    localrule: True
+    conda:
+        "../envs/plot.yaml"
+    params:
+        jobs=lambda wildcards: {name: timed_jobs(name) for name in config["run"]},
+    message:
+        "profile | experiments of `run`"
+    script:
+        "../scripts/show_profile.py"

@@ -88,7 +88,7 @@ rule show_provenance:
         "../envs/plot.yaml"
     params:
         settings=param(),
-        jobs=timed_jobs,
+        jobs=lambda wildcards: timed_jobs(wildcards.experiment),
     message:
         "pages | {wildcards.experiment}: provenance"
     script:

@@ -5,12 +5,12 @@ import hashlib
 from snakemake.io import WILDCARD_REGEX, regex_from_filepattern
 
 
-def timed_jobs(wildcards):
-    """A regular expression of the benchmark files of each rule, for the job's experiment with its seeds.
+def timed_jobs(name):
+    """A regular expression of the benchmark files of each rule, for an experiment with its seeds.
 
     Models and data that are fetched for it count too; names of methods tell apart rules that name files alike.
     """
-    experiment, made = EXPERIMENTS[wildcards.experiment], sources.made(SOURCES)
+    experiment, made = EXPERIMENTS[name], sources.made(SOURCES)
     known = {
         "experiment": list(experiment.seeds().values()),
         "base": [experiment.base.name],

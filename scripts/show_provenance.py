@@ -7,7 +7,8 @@ import yaml
 
 from lunar.files import read_json, write_text
 from lunar.pages.numbers import write_numbers
-from lunar.pages.provenance import by_rule, duration, machine, readable, seeds, versions
+from lunar.pages.profile import TITLES, by_rule, duration, readable
+from lunar.pages.provenance import machine, seeds, versions
 from lunar.pages.render import render
 from lunar.plan.snakemake_files import benchmarks
 from lunar.progress import script
@@ -27,15 +28,16 @@ def main(smk) -> None:
             versions=versions(Path(smk.input.requirements).read_text(encoding="utf-8")),
             seeds=dict(seeds(settings)),
             configuration=yaml.safe_dump(settings, allow_unicode=True, width=100),
+            titles=TITLES,
             rows=readable(table),
         )
         write_text(smk.output.html, page)
-        write_text(smk.output.csv, table.to_csv(index=False, float_format="%.2f"))
-        first = table.iloc[0] if len(table) else {"rule": "none", "seconds": 0.0}
+        write_text(smk.output.csv, table.to_csv(index=False, float_format="%.4f"))
+        first = table.iloc[0] if len(table) else {"rule": "none", "cpu_seconds": 0.0}
         numbers = {
             "jobs": int(table["jobs"].sum()),
             "first": f"``{first['rule']}``",
-            "first_time": duration(first["seconds"]),
+            "first_time": duration(first["cpu_seconds"]),
         }
         numbers |= {key: duration(table[column].sum()) for key, column in (("time", "seconds"), ("cpu", "cpu_seconds"))}
         write_numbers(smk.output.numbers, numbers | {"processor": here["Processor"], "seed": settings["seed"]})

@@ -1,0 +1,70 @@
+"""Where the time went: what jobs took, summed by rule. Differs from machine to machine."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+COLUMNS = ("rule", "jobs", "cpu_seconds", "share", "seconds", "longest_seconds", "peak_mb")
+TITLES = ("Rule", "Jobs", "CPU time", "Share", "Time", "Longest job", "Peak memory, MB")
+
+
+def by_rule(jobs: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:
+    """Jobs summed by rule, columns as in ``COLUMNS``, the rule that took most CPU time first.
+
+    Args:
+        jobs: rule and measured numbers of each, as ``lunar.plan.snakemake_files.benchmarks`` reads them.
+
+    Returns:
+        ``share`` is of the CPU time of all rules; ``seconds`` are of the clock, one job after another; ``peak_mb`` are
+        MB of 2^20 bytes.
+    """
+    rows = [{"rule": rule} | numbers for rule, numbers in jobs]
+    grouped = pd.DataFrame(rows, columns=["rule", "s", "cpu_time", "max_rss"]).groupby("rule")
+    processor = grouped["cpu_time"].sum()
+    table = pd.DataFrame(
+        {
+            "jobs": grouped.size(),
+            "cpu_seconds": processor,
+            "share": processor / processor.sum() if processor.sum() else 0.0,
+            "seconds": grouped["s"].sum(),
+            "longest_seconds": grouped["s"].max(),
+            "peak_mb": grouped["max_rss"].max(),
+        }
+    )
+    return table.reset_index().sort_values(["cpu_seconds", "rule"], ascending=[False, True])[list(COLUMNS)]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as readers see them: ``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if pd.isna(seconds):
+        return "not measured"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def readable(table: pd.DataFrame) -> list[list[str]]:
+    """The lines of ``by_rule`` as readers see them, under ``TITLES``, then that of all of them."""
+    total = {"rule": "all", **{name: table[name].sum() for name in ("jobs", "cpu_seconds", "share", "seconds")}}
+    total |= {name: table[name].max() for name in ("longest_seconds", "peak_mb")}
+    return [
+        [
+            row["rule"],
+            f"{row['jobs']:,.0f}",
+            duration(row["cpu_seconds"]),
+            f"{row['share']:.1%}",
+            *(duration(row[name]) for name in ("seconds", "longest_seconds")),
+            "not measured" if pd.isna(row["peak_mb"]) else f"{row['peak_mb']:,.0f}",
+        ]
+        for row in [*table.to_dict("records"), total]
+    ]
+
+
+def listing(table: pd.DataFrame) -> str:
+    """``readable`` for a terminal: columns under their titles, names to the left and numbers to the right."""
+    lines = [list(TITLES), *readable(table)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
