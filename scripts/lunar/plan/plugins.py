@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import decode_source
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from lunar.errors import LunarError
 from lunar.methods.settings import Fitted
 from lunar.plan import words
 from lunar.plan.declare import ENTRY, Index, Section, Text
+from lunar.plan.imports import parsed, statements
 from lunar.plan.settings import validate
 
 # What settings may be made of.
@@ -158,7 +158,7 @@ def _tree(path: Path) -> ast.Module:
         LunarError: Python cannot read it; names file and line.
     """
     try:
-        return ast.parse(decode_source(path.read_bytes()), filename=str(path))
+        return parsed(str(path))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         if isinstance(error, UnicodeDecodeError):
@@ -205,7 +205,7 @@ def _decorated(path: Path, tree: ast.Module, decorator: str) -> Iterator[tuple[_
 @cache
 def _decorators(tree: ast.Module) -> list[tuple[Any, ast.expr]]:
     """Every decorator in a file, with what stands under it."""
-    return [(node, one) for node in ast.walk(tree) for one in getattr(node, "decorator_list", ())]
+    return [(node, one) for node in statements(tree) for one in getattr(node, "decorator_list", ())]
 
 
 def _read(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, module: str, decorator: str) -> Plugin:
