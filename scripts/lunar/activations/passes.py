@@ -1,28 +1,17 @@
 """Batched forward passes over conversations: the decoder alone, without logits and without gradients."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
 
 from lunar.model.chat import Encoded, batches_by_length, pad
-from lunar.model.load import blocks, mixed_precision
+from lunar.model.load import mixed_precision, up_to
 
 CONVERSATIONS = 16  # a forward pass
 
 Found = TypeVar("Found")
-
-
-@contextmanager
-def up_to(model: Any, last: int | None) -> Iterator[None]:
-    """Leave out the blocks above ``last`` inside the block: what is read below does not depend on them."""
-    decoder, every = model.get_decoder(), blocks(model)
-    decoder.layers = every if last is None else every[: last + 1]
-    try:
-        yield
-    finally:
-        decoder.layers = every
 
 
 @torch.no_grad()

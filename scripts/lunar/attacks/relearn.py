@@ -18,6 +18,7 @@ from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.model.chat import Encoded
 from lunar.model.load import mixed_precision, rounded
+from lunar.model.lower import Lower
 from lunar.model.train import Trainer, answer_losses, epoch_batches
 from lunar.plan.declare import Block, Count, Index, Lora, Positive
 
@@ -68,7 +69,7 @@ class Relearn(Attack):
             return forget[::2], forget[1::2]
         return list(target.rows["general"]), forget
 
-    def _updates(self, target: Target, adapter: Adapter, rows: Sequence[Row]) -> Callable[[int], None]:
+    def _updates(self, target: Target, adapter: Adapter, lower: Lower, rows: Sequence[Row]) -> Callable[[int], None]:
         """A function that makes so many further updates on rows."""
         order = random.Random(target.seed)
         encoded = [("", target.chat.encode(row["question"], row["answer"])) for row in rows]
@@ -82,13 +83,13 @@ class Relearn(Attack):
                         waiting.extend(epoch_batches(encoded, self.settings.batch_size, order))
                     batch = [one for _, one in waiting.pop()]
                     with trainer.update():
-                        trainer.add(self._loss(target, batch))
+                        trainer.add(self._loss(target, lower, batch))
 
         return more
 
-    def _loss(self, target: Target, batch: Sequence[Encoded]) -> torch.Tensor:
+    def _loss(self, target: Target, lower: Lower, batch: Sequence[Encoded]) -> torch.Tensor:
         """Mean loss of an answer token."""
-        with mixed_precision(target.model):
+        with mixed_precision(target.model), lower.given(batch):
             return torch.cat(answer_losses(target.model, batch, target.chat.tokenizer.pad_token_id)).mean()
 
     def _adapter(self, target: Target) -> Adapter:
@@ -106,7 +107,8 @@ class Relearn(Attack):
         curve: list[dict[str, Any]] = []
         made = 0
         with trainable(target.model, lambda: self._adapter(target)) as adapter:
-            more = self._updates(target, adapter, learnt)
+            lower = Lower(target.model)
+            more = self._updates(target, adapter, lower, learnt)
             for point in points:
                 more(point - made)
                 made = point
@@ -118,7 +120,7 @@ class Relearn(Attack):
                     answers = target.answer(parts, max_new_tokens=tokens)
                     with torch.no_grad():
                         encoded = [target.chat.encode(row["question"], row["answer"]) for row in shown]
-                        loss = float(self._loss(target, encoded))
+                        loss = float(self._loss(target, lower, encoded))
                 found = {part: rouge1(answers[part]) for part in ("forget", "relearned")}
                 curve.append({"x": point} | found | {"loss": loss})
             edit = adapter.edit()
@@ -158,7 +160,7 @@ class Relearn(Attack):
                 [{"question": row["question"]} for row in target.rows["forget"]], target.rows["refusals"], "knowledge"
             )
             with trainable(target.model, lambda: self._adapter(target)) as adapter:
-                self._updates(target, adapter, refusals)(PLANTED)
+                self._updates(target, adapter, Lower(target.model), refusals)(PLANTED)
                 planted = adapter.edit()
         with edits.applied(target.model, planted):
             found = self._relearn(target, [0, self.settings.steps[-1]])

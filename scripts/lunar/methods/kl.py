@@ -31,7 +31,8 @@ class Divergence(TrainedMethod):
 
     def retain_loss(self, run: Run, batch: Sequence[Encoded]) -> torch.Tensor:
         """KL(model before || model), mean over answer tokens."""
-        with torch.no_grad(), run.training.original():
+        with torch.no_grad(), run.training.original(), run.lower.given(batch):
             before, _, _ = answer_logits(run.model, batch, run.pad_id)
-        after, _, _ = answer_logits(run.model, batch, run.pad_id)
+        with run.lower.given(batch):
+            after, _, _ = answer_logits(run.model, batch, run.pad_id)
         return divergence(before, after)

@@ -68,6 +68,6 @@ def _stream(run: Run, batch: Sequence[Encoded], layer: int) -> torch.Tensor:
     """
     ids, mask = (tensor.to(run.model.device) for tensor in pad([one.ids for one in batch], run.pad_id, "right"))
     spans, _ = pad([one.spans for one in batch], PREFIX, "right")
-    with capture({"block": blocks(run.model)[layer]}, {}) as (given, _):
+    with run.lower.given(batch), capture({"block": blocks(run.model)[layer]}, {}) as (given, _):
         run.model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
     return given["block"][(spans != PREFIX).to(ids.device)].float()

@@ -19,6 +19,7 @@ from lunar.methods.base import Job, Method, Outcome
 from lunar.methods.settings import Retaining, Trained
 from lunar.model.chat import Encoded, batches_by_length
 from lunar.model.load import rounded
+from lunar.model.lower import Lower
 from lunar.model.train import Trainer, answer_losses, autocast, linear
 
 
@@ -38,10 +39,12 @@ class Run:
         refused: the same questions, each with a refusal for an answer; empty where a method does not ask for them.
         retain: rows to keep: retained questions, and general ones with the model's own answers.
         size: rows a forward pass.
+        lower: what the blocks below the trained ones give for the rows, computed once a row.
     """
 
     def __init__(self, job: Job, training: Adapter | Weights, refusals: bool, size: int) -> None:
         self.job, self.model, self.training, self.size = job, job.model, training, size
+        self.lower = Lower(job.model)
         rows = job.rows
         self.forget = self._encode(rows["forget"])
         asked = [{"question": row["question"]} for row in rows["forget"]]
@@ -58,7 +61,8 @@ class Run:
 
     def losses(self, batch: Sequence[Encoded]) -> list[torch.Tensor]:
         """The loss of each answer token, a tensor a row."""
-        return answer_losses(self.model, batch, self.pad_id)
+        with self.lower.given(batch):
+            return answer_losses(self.model, batch, self.pad_id)
 
     def ascent(self, rows: Sequence[int]) -> torch.Tensor:
         """Mean log-likelihood of a token of the forget answers, which gradient ascent minimises (Jang et al. 2023)."""

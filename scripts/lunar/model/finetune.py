@@ -12,6 +12,7 @@ from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.model.chat import Chat, Encoded
 from lunar.model.load import blocks
+from lunar.model.lower import Lower
 from lunar.model.resume import Epochs
 from lunar.model.train import Trainer, answer_losses, autocast, cosine, epoch_batches
 
@@ -100,6 +101,11 @@ def train(
         trainer.restore(state)
         history = state["history"]
     model.train()
+    lower = Lower(model)
+    if lower.first:
+        with autocast(model):
+            # All at the start: a training that goes on after an interruption computes them in the same batches.
+            lower.states([conversation for _, conversation in rows])
     for epoch in range(1, settings["epochs"] + 1):
         loss_sum, tokens = dict.fromkeys(groups, 0.0), dict.fromkeys(groups, 0)
         batches = epoch_batches(rows, settings["batch_size"], order)
@@ -107,8 +113,9 @@ def train(
             continue  # once its order is drawn
         for batch in batches:
             with trainer.update():
-                with autocast(model):
-                    losses = answer_losses(model, [conversation for _, conversation in batch], pad_id)
+                conversations = [conversation for _, conversation in batch]
+                with autocast(model), lower.given(conversations):
+                    losses = answer_losses(model, conversations, pad_id)
                 trainer.add(torch.cat(losses).mean())
             for (name, _), loss in zip(batch, losses, strict=True):
                 loss_sum[name] += float(loss.detach().sum())

@@ -28,6 +28,17 @@ def blocks(model: Any) -> nn.ModuleList:
     return layers
 
 
+@contextmanager
+def up_to(model: Any, last: int | None) -> Iterator[None]:
+    """Leave out the blocks above ``last`` inside the block: what is read below does not depend on them."""
+    decoder, every = model.get_decoder(), blocks(model)
+    decoder.layers = every if last is None else every[: last + 1]
+    try:
+        yield
+    finally:
+        decoder.layers = every
+
+
 def down_proj(model: Any, layer: int) -> nn.Linear:
     """The MLP output projection of block ``layer``: weight of shape (d_model, d_ff).
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lunar.errors import LunarError
-from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, logits, save_model
+from lunar.model.load import blocks, down_proj, load_model, load_tokenizer, logits, save_model, up_to
 
 
 def test_blocks_and_projections(make_model, family: str) -> None:
@@ -20,6 +20,14 @@ def test_blocks_and_projections(make_model, family: str) -> None:
         weight = down_proj(model, layer).weight
         assert weight.shape == (16, 40)
         assert weight.data_ptr() == weights[f"model.layers.{layer}.mlp.down_proj.weight"].data_ptr()
+
+
+def test_blocks_above_are_left_out_and_come_back(llama) -> None:
+    every = list(blocks(llama))
+    with pytest.raises(RuntimeError, match="on purpose"), up_to(llama, 0):
+        assert list(blocks(llama)) == every[:1]
+        raise RuntimeError("on purpose")
+    assert list(blocks(llama)) == every
 
 
 @pytest.mark.parametrize(
