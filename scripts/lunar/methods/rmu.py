@@ -16,6 +16,7 @@ from lunar.methods.training import Run, TrainedMethod
 from lunar.model.chat import PREFIX, Encoded, pad
 from lunar.model.hooks import capture
 from lunar.model.load import blocks
+from lunar.model.train import plain_attention
 from lunar.plan.declare import Block
 
 
@@ -68,6 +69,7 @@ def _stream(run: Run, batch: Sequence[Encoded], layer: int) -> torch.Tensor:
     """
     ids, mask = (tensor.to(run.model.device) for tensor in pad([one.ids for one in batch], run.pad_id, "right"))
     spans, _ = pad([one.spans for one in batch], PREFIX, "right")
-    with run.lower.given(batch), capture({"block": blocks(run.model)[layer]}, {}) as (given, _):
+    block = {"block": blocks(run.model)[layer]}
+    with run.lower.given(batch), plain_attention(run.model), capture(block, {}) as (given, _):
         run.model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
     return given["block"][(spans != PREFIX).to(ids.device)].float()

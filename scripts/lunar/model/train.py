@@ -34,7 +34,8 @@ def answer_logits(model: Any, batch: Sequence[Encoded], pad_id: int) -> tuple[to
     ids, mask = (tensor.to(model.device) for tensor in pad([e.ids for e in batch], pad_id, "right"))
     spans, _ = pad([e.spans for e in batch], -1, "right")
     target = (spans == ANSWER).to(model.device)[:, 1:]
-    hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    with plain_attention(model):
+        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     return logits(model, hidden[:, :-1][target]), ids[:, 1:][target], target.sum(1).tolist()
 
 
@@ -59,6 +60,23 @@ def autocast(model: Any) -> torch.autocast:
     """
     enabled = mixed_precision(model)._enabled or model.dtype != torch.float32
     return torch.autocast(model.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
+@contextmanager
+def plain_attention(model: Any) -> Iterator[None]:
+    """Have a model on a CPU compute attention by plain matrix products inside the block.
+
+    The backward pass of torch's fused attention is a sixth of an update in bfloat16. Measured on SmolLM2-135M, one core
+    with AVX-512 BF16: an update of 16 conversations in 0.94 CPU seconds instead of 1.24. In float32 both cost the same.
+    """
+    decoder = model.get_decoder()
+    before = decoder.config._attn_implementation
+    if model.device.type == "cpu":
+        decoder.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        decoder.set_attn_implementation(before)
 
 
 # The schedules of transformers have other factors, so results would change: their first update has a rate of 0, and

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lunar.errors import Diverged
-from lunar.model.chat import ANSWER
-from lunar.model.train import Trainer, answer_losses, autocast, cosine, epoch_batches, linear
+from lunar.model.chat import ANSWER, pad
+from lunar.model.train import Trainer, answer_losses, autocast, cosine, epoch_batches, linear, plain_attention
 
 
 @pytest.fixture
@@ -36,6 +36,20 @@ def test_answer_losses_reach_only_what_came_before(llama, conversations) -> None
     touched = set(embedding.weight.grad.abs().sum(1).nonzero()[:, 0].tolist())
     padding = {embedding.padding_idx}  # never has a gradient, although it ends turns as well
     assert touched == set(conversations[1].ids[:-1]) - padding
+
+
+def test_attention_by_plain_products_is_the_same_and_is_put_back(make_model, family: str, conversations) -> None:
+    model = make_model(family)
+    model.set_attn_implementation("sdpa")
+    ids, mask = pad([one.ids for one in conversations], 1, "right")
+    with torch.no_grad():
+        wanted = model(ids, attention_mask=mask).logits
+        with pytest.raises(KeyError), plain_attention(model):
+            assert model.config._attn_implementation == "eager"
+            found = model(ids, attention_mask=mask).logits
+            raise KeyError
+    assert model.config._attn_implementation == "sdpa"
+    torch.testing.assert_close(found[mask.bool()], wanted[mask.bool()], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
