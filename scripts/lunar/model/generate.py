@@ -1,4 +1,4 @@
-"""Generation, batched by length."""
+"""Answers to questions, batched by length."""
 
 import hashlib
 import logging
@@ -6,42 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, DynamicLayer
 
 from lunar.errors import out_of_memory
 from lunar.files import Row
-from lunar.model.chat import Chat, Said, Turn, batches_by_length, pad
+from lunar.model.chat import Chat, Said, Turn, batches_by_length
+from lunar.model.decoding import Decoding
 from lunar.model.load import mixed_precision, rounded
 from lunar.model.resume import Answers
 
-
-class PreallocatedCache(DynamicLayer):
-    """Keys and values of one block, in tensors with room for the whole answer, in the precision attention reads them.
-
-    The library's own cache is copied whole for every token, and converted under mixed precision: 10.9 s instead of
-    13.4 s for 100 questions (one core each of two busy ones), the same answers.
-    """
-
-    room: int
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
-        """Append the new positions' states, shape (batch, heads, positions, width); gives those of all so far."""
-        if not self.is_initialized:
-            self.length, self.is_initialized = 0, True
-            shape = (*key_states.shape[:2], key_states.shape[2] + self.room)
-            self.dtype, self.device = value_states.dtype, value_states.device
-            self.all_keys = value_states.new_empty(*shape, key_states.shape[3])
-            self.all_values = value_states.new_empty(*shape, value_states.shape[3])
-        start, self.length = self.length, self.length + key_states.shape[2]
-        self.all_keys[:, :, start : self.length] = key_states
-        self.all_values[:, :, start : self.length] = value_states
-        self.keys, self.values = self.all_keys[:, :, : self.length], self.all_values[:, :, : self.length]
-        return self.keys, self.values
-
-
-def cache(room: int) -> Cache:
-    """A cache of all blocks with room for so many tokens after the prompt."""
-    return Cache(layer_class_to_replicate=type("Layer", (PreallocatedCache,), {"room": room}))
+ROUND = 4  # batches after which answers are kept; within a round, places of answers that ended are filled again
 
 
 def prompt_ids(
@@ -55,6 +28,32 @@ def prompt_ids(
     if prefills is None:
         return [chat.encode(question, turns=before).ids for question, before in zip(questions, earlier, strict=True)]
     return [chat.begun(*each) for each in zip(questions, prefills, earlier, strict=True)]
+
+
+def draft_ids(
+    chat: Chat,
+    questions: Sequence[str],
+    prompts: Sequence[list[int]],
+    prefills: Sequence[str] | None,
+    turns: Sequence[Sequence[Turn]] | None,
+    drafts: Sequence[str | None] | None,
+) -> list[list[int]]:
+    """Tokens of what each answer probably is, without the end of the turn; none where there is no draft."""
+    found: list[list[int]] = [[] for _ in prompts]
+    for i, draft in enumerate(drafts or ()):
+        if draft:
+            whole = f"{prefills[i]} {draft}" if prefills and prefills[i] else draft
+            ids = chat.begun(questions[i], whole, turns[i] if turns else ())
+            if ids[: len(prompts[i])] == prompts[i]:
+                found[i] = ids[len(prompts[i]) :]
+    return found
+
+
+def common(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with alike; one is left of each."""
+    first, last = (min(prompts), max(prompts)) if prompts else ((), ())
+    same = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    return max(0, min(same, len(first) - 1)) if len(prompts) > 1 else 0
 
 
 def longer_answers(chat: Chat, rows: Sequence[Row], generation: Mapping[str, int]) -> tuple[int, int]:
@@ -74,6 +73,7 @@ def generate(
     batch_size: int,
     prefills: Sequence[str] | None = None,
     turns: Sequence[Sequence[Turn]] | None = None,
+    drafts: Sequence[str | None] | None = None,
     temperature: float | None = None,
     before_batch: Callable[[], None] | None = None,
     kept: Answers | None = None,
@@ -89,8 +89,11 @@ def generate(
         batch_size: questions a forward pass.
         prefills: what each answer is made to begin with; what is returned comes after it.
         turns: what was asked and answered before each question.
+        drafts: what each answer probably is, or None. The answers are those of greedy decoding whatever the drafts
+            say, but for near ties; a right one costs a pass instead of one a token. Not with ``temperature``.
         temperature: sample at this temperature, from torch's global generator, instead of decoding greedily.
-        before_batch: called before each batch's prompt is processed (steering arms its hooks here).
+        before_batch: called before each batch's prompt is processed (steering arms its hooks here). The next pass is
+            then that of the whole prompts, without a draft.
         kept: answers that a killed job had finished; they are not asked for again, and new ones are added.
         progress: called with the number of questions done.
 
@@ -98,47 +101,39 @@ def generate(
     counts batches, since a forward pass that failed half way would spoil the count.
     """
     prompts = prompt_ids(chat, questions, prefills, turns)
+    guesses = draft_ids(chat, questions, prompts, prefills, turns, drafts)
     answers = [Said()] * len(prompts)
-    order = [i for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size) for i in batch]
+    lengths = [len(prompt) + len(guess) for prompt, guess in zip(prompts, guesses, strict=True)]
+    order = [i for batch in batches_by_length(lengths, batch_size) for i in batch]
     names = [f"{number} {hashlib.sha256(repr(prompt).encode()).hexdigest()}" for number, prompt in enumerate(prompts)]
+    shared = common(prompts) if before_batch is None and temperature is None else 0
     done = 0
-    # Batches are made anew as they were, so only those before the first question without an answer are taken up.
+    # Rounds are made anew as they were, so only those before the first question without an answer are taken up.
     while kept is not None and done < len(order) and names[order[done]] in kept.texts:
         answers[order[done]] = Said.of(kept.texts[names[order[done]]])
         done += 1
+    decoding = Decoding(model, chat, max_new_tokens, temperature, before_batch)
     with rounded(model), mixed_precision(model):
         while done < len(order):
-            batch = order[done : done + batch_size]
-            ids, mask = pad([prompts[i] for i in batch], chat.tokenizer.pad_token_id, "left")
-            if before_batch is not None:
-                before_batch()
+            batches = ROUND if before_batch is None and temperature is None else 1
+            some = order[done : done + batches * batch_size]
             try:
-                output = model.generate(
-                    input_ids=ids.to(model.device),
-                    attention_mask=mask.to(model.device),
-                    max_new_tokens=max_new_tokens,
-                    past_key_values=cache(max_new_tokens),
-                    do_sample=temperature is not None,
-                    temperature=temperature,
-                    top_k=0 if temperature is not None else None,
-                    eos_token_id=chat.end_ids,
-                    pad_token_id=chat.tokenizer.pad_token_id,
-                )
+                said = decoding.answers([prompts[i] for i in some], [guesses[i] for i in some], shared, batch_size)
             except Exception as error:
-                if before_batch is not None or len(batch) == 1 or not out_of_memory(error):
+                if before_batch is not None or min(len(some), batch_size) == 1 or not out_of_memory(error):
                     raise
-                output = None  # and on outside of this block: the error holds on to the memory
-            if output is None:
+                said = None  # and on outside of this block: the error holds on to the memory
+            if said is None:
                 torch.cuda.empty_cache()
-                batch_size = (len(batch) + 1) // 2
+                tried, batch_size = min(len(some), batch_size), (min(len(some), batch_size) + 1) // 2
                 logging.getLogger(__name__).warning(
-                    "out of memory with %d questions at once; going on with %d", len(batch), batch_size
+                    "out of memory with %d questions at once; going on with %d", tried, batch_size
                 )
                 continue
-            for i, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
+            for i, tokens in zip(some, said, strict=True):
                 answers[i] = chat.decode(tokens, begun=bool(prefills and prefills[i]))
             if kept is not None:
-                kept.add({names[i]: answers[i].row() for i in batch})
-            done += len(batch)
+                kept.add({names[i]: answers[i].row() for i in some})
+            done += len(some)
             progress(done)
     return answers

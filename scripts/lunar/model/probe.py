@@ -7,9 +7,9 @@ import torch
 
 from lunar.errors import LunarError, out_of_memory
 from lunar.model.arrival import arrivals
+from lunar.model.cache import cache
 from lunar.model.chat import Chat, pad
 from lunar.model.findings import Finding
-from lunar.model.generate import cache
 from lunar.model.likelihood import score_answers
 from lunar.model.load import blocks, down_proj, logits, mixed_precision
 

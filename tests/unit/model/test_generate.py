@@ -1,9 +1,14 @@
 """Batched generation against greedy decoding by hand, one question at a time and without a cache."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
-from lunar.model.generate import generate
+from lunar.model.decoding import Decoding
+from lunar.model.generate import common, draft_ids, generate
+from lunar.model.hooks import hooked
 
 NEW = 8
 
@@ -16,6 +21,18 @@ def _greedy(model, ids: list[int]) -> list[int]:
     return ids[-NEW:]
 
 
+@contextmanager
+def passes(model) -> Iterator[list[tuple[int, int]]]:
+    """The sizes, rows and tokens, of all passes inside the block."""
+    found: list[tuple[int, int]] = []
+
+    def keep(module, args, kwargs) -> None:
+        found.append(tuple(kwargs["input_ids"].shape))
+
+    with hooked(before=[(model.get_decoder(), keep)]):
+        yield found
+
+
 @pytest.fixture
 def questions(rows) -> list[str]:
     return [row["question"] for row in rows]
@@ -25,17 +42,13 @@ def questions(rows) -> list[str]:
 def test_equals_greedy_decoding_by_hand(llama, chat, questions, batch_size: int) -> None:
     done: list[int] = []
     batches: list[int] = []
+    how = {"max_new_tokens": NEW, "batch_size": batch_size}
     found = generate(
-        llama,
-        chat,
-        questions,
-        max_new_tokens=NEW,
-        batch_size=batch_size,
-        before_batch=lambda: batches.append(len(done)),
-        progress=done.append,
+        llama, chat, questions, **how, before_batch=lambda: batches.append(len(done)), progress=done.append
     )
     expected = [chat.decode(_greedy(llama, chat.encode(question).ids)) for question in questions]
     assert found == expected
+    assert generate(llama, chat, questions, **how) == expected  # with what prompts share read once
     assert len(set(found)) == len(found)  # so that a wrong order shows
     assert done == [min(len(questions), batch_size * (i + 1)) for i in range(len(done))]
     assert done[-1] == len(questions)
@@ -66,9 +79,93 @@ def test_stops_at_an_end_of_turn_token(llama, chat, questions, which: int) -> No
     assert found == [chat.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in cut]
 
 
+def test_a_right_draft_takes_one_pass(llama, chat, questions) -> None:
+    """The draft is proven with the prompt, or, where a hook waits for prompts alone, in the pass after it."""
+    plain = [_greedy(llama, chat.encode(question).ids) for question in questions]
+    prompts = [chat.encode(question).ids for question in questions]
+    for before, count in ((None, 1), (lambda: None, 2)):
+        with passes(llama) as found:
+            Decoding(llama, chat, NEW, before_batch=before).answers(prompts, plain, 0, 5)
+        assert len(found) == count
+
+
+def test_drafts_are_texts(llama, chat, rows, questions) -> None:
+    """A text stands for the tokens that would answer the question; other texts change no answer."""
+    expected = generate(llama, chat, questions, max_new_tokens=NEW, batch_size=5)
+    drafts = [rows[0]["answer"], None, "", "\ue000 <end>", "Tom Rook."]
+    assert generate(llama, chat, questions, max_new_tokens=NEW, batch_size=5, drafts=drafts) == expected
+    teach = chat.encode(questions[0], rows[0]["answer"])
+    prompts = [chat.encode(question).ids for question in questions]
+    found = draft_ids(chat, questions, prompts, None, None, drafts)
+    assert teach.ids[teach.prompt_length :] == [*found[0], chat.end_ids[0]]
+    assert found[1] == found[2] == []
+
+
+def test_rows_that_ended_leave_and_others_take_their_places(llama, chat, questions) -> None:
+    prompts = [chat.encode(question).ids for question in questions]
+    plain = [_greedy(llama, prompt) for prompt in prompts]
+    decoding = Decoding(llama, chat, NEW)
+    with passes(llama) as found:
+        decoding.answers(prompts, [plain[0], [], plain[2], plain[3], []], 0, 2)
+    assert max(rows for rows, _ in found) == 2
+    assert found[-1] == (2, 1)  # the two without a draft, which were read at different times, end together
+
+
+def test_what_prompts_share_is_read_once(llama, chat, questions) -> None:
+    prompts = [chat.encode(question).ids for question in questions]
+    shared = common(prompts)
+    assert 0 < shared < min(map(len, prompts)) and len({tuple(prompt[:shared]) for prompt in prompts}) == 1
+    assert len({prompt[shared] for prompt in prompts}) > 1
+    with passes(llama) as found:
+        generate(llama, chat, questions, max_new_tokens=1, batch_size=2)
+    assert found[0] == (1, shared)
+    assert sum(rows for rows, _ in found[1:]) == len(prompts)
+    assert max(tokens for _, tokens in found[1:]) == max(map(len, prompts)) - shared
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([[1, 2, 3], [1, 2, 4]], 2),
+        ([[1, 2], [1, 2]], 1),
+        ([[1, 2], [1, 2, 3]], 1),
+        ([[1, 2]], 0),
+        ([], 0),
+        ([[], []], 0),
+    ],
+)
+def test_common(prompts: list[list[int]], shared: int) -> None:
+    assert common(prompts) == shared
+
+
 def test_no_longer_than_asked(llama, chat, questions) -> None:
     found = generate(llama, chat, questions[:1], max_new_tokens=3, batch_size=1)
     assert found == [chat.decode(_greedy(llama, chat.encode(questions[0]).ids)[:3])]
+
+
+WINDOWS = {"whole": {}, "window": {"sliding_window": 5}}
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("hook", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
+def test_drafts_change_no_answer(make_model, family: str, chat, questions, batch_size: int, hook, window) -> None:
+    """Right ones, wrong ones, those that are right at first, too long ones and none, with tokens that end answers."""
+    if window == "window" and family != "mistral":
+        pytest.skip("has no window")
+    model = make_model(family, **WINDOWS[window])
+    plain = [_greedy(model, chat.encode(question).ids) for question in questions]
+    # Random tokens do not survive being written and read again, so drafts are put in as tokens.
+    chat.end_ids = [1, plain[2][3], plain[4][0]]
+    expected = [chat.decode(tokens) for tokens in plain]
+    drafts = [plain[0], plain[0], plain[2][:2] + plain[1], plain[3] * 3, []]
+    for turn in range(5):
+        given = drafts[turn:] + drafts[:turn]
+        how = {"size": batch_size, "shared": 0 if hook else 3}
+        decoding = Decoding(model, chat, NEW, before_batch=(lambda: None) if hook else None)
+        found = decoding.answers([chat.encode(question).ids for question in questions], given, **how)
+        assert [chat.decode(tokens) for tokens in found] == expected
+        assert all(len(tokens) <= NEW for tokens in found)
 
 
 OUT_OF_MEMORY = [
@@ -79,17 +176,17 @@ OUT_OF_MEMORY = [
 
 
 def _limited(model, monkeypatch, fits: int, error: Exception) -> list[int]:
-    """Have the model's generation fail on more than so many questions; gives the sizes that were tried."""
+    """Have the model's passes fail on more than so many questions; gives the sizes that were tried, each once."""
     tried: list[int] = []
-    real = model.generate
+    real = model.forward
 
     def limited(input_ids: torch.Tensor, **options):
-        tried.append(len(input_ids))
+        tried.extend([len(input_ids)] * (len(input_ids) not in tried))
         if len(input_ids) > fits:
             raise error
         return real(input_ids=input_ids, **options)
 
-    monkeypatch.setattr(model, "generate", limited)
+    monkeypatch.setattr(model, "forward", limited)
     return tried
 
 
@@ -99,8 +196,8 @@ def test_a_batch_that_does_not_fit_is_halved(llama, chat, questions, monkeypatch
     tried, done = _limited(llama, monkeypatch, 1, error), []
     found = generate(llama, chat, questions, max_new_tokens=NEW, batch_size=4, progress=done.append)
     assert found == expected
-    assert tried == [4, 2, 1, 1, 1, 1, 1]  # what comes later is not tried at the old size again
-    assert done == [1, 2, 3, 4, 5]
+    assert tried == [4, 2, 1]
+    assert done == [4, 5]  # a round is four batches
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
     assert "going on with 2" in caplog.text
 

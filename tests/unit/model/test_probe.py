@@ -109,7 +109,7 @@ def test_a_cache_that_forgets(llama, chat: Chat, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(DynamicLayer, "update", update)
     assert "cached pass" in _wrong(llama, chat)
     monkeypatch.undo()
-    monkeypatch.setattr("lunar.model.generate.PreallocatedCache.update", update)
+    monkeypatch.setattr("lunar.model.cache.PreallocatedCache.update", update)
     assert "greedy decoding" in _wrong(llama, chat)
 
 

@@ -17,6 +17,12 @@ from lunar.model.resume import Answers, Epochs, Records, fingerprint
 SETTINGS = {"first_layer": 1, "learning_rate": 1e-2, "batch_size": 2, "epochs": 4, "stop_at_loss": 0.0}
 
 
+@pytest.fixture(autouse=True)
+def rounds_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are kept after each round; five rows make several if a round is one batch."""
+    monkeypatch.setattr("lunar.model.generate.ROUND", 1)
+
+
 class Killed(BaseException):
     """Stands in for the end of the process."""
 
