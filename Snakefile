@@ -26,6 +26,7 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/targets.smk"
+include: "rules/time.smk"
 include: "rules/data.smk"
 include: "rules/model.smk"
 include: "rules/activations.smk"
@@ -58,6 +59,7 @@ onstart:
     # beside the turn that each finished job brings: after 300 jobs it turns 300 times a second, and every time looks at
     # all inputs of all jobs that wait. Nothing here starts jobs so fast that it needs a limit.
     workflow.scheduler.job_rate_limiter = None
+    tell_time()
 
 
 onerror:

@@ -14,6 +14,11 @@ rule check:
         replaced={name: experiments.replaced(EXPERIMENTS[name].settings, PLUGINS) for name in config["run"]},
         rows={name: entries.forget_rows(EXPERIMENTS[name].settings, PLUGINS.attacks) for name in config["run"]},
         sources=SOURCES,
+        configuration=lambda wildcards: config,
+        snakefile=workflow.main_snakefile,
+        patterns=lambda wildcards: output_patterns(),
+        sizes=lambda wildcards: {name: experiment_size(name) for name in seeded(config["run"])},
+        beside=lambda wildcards: side_by_side(config["run"]),
         published=config["published"],
         requirements=ours("requirements.txt"),
     message:
@@ -23,9 +28,10 @@ rule check:
 
 
 rule profile:
-    """Where the time of experiments of `run` went, by rule, as far as they are done; writes their tables/profile.csv.
+    """Where the time of experiments of `run` went, by rule, as far as they are done.
 
-    That table is no output: what has been run since is to count when this is asked again, and no job reads it.
+    Writes their tables/profile.csv, and profile_jobs.csv job by job. These are no outputs: what has been run since is to
+    count when this is asked again, and no job reads them.
     """
     log:
         "results/logs/profile.log",

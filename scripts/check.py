@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 from lunar.errors import LunarError
+from lunar.plan import estimate
 from lunar.plan.check import apart, experiment, listing, machine, problems
+from lunar.plan.snakemake_files import planned
 from lunar.progress import script
 
 
@@ -26,6 +28,9 @@ def main(smk) -> None:
                 smk.params.replaced[name],
                 smk.params.rows[name],
             )
+        if not problems(blocks):
+            jobs = planned(smk.params.snakefile, smk.params.configuration, smk.params.patterns)
+            blocks["this machine"].append(estimate.line(jobs, smk.params.sizes, smk.params.beside, gpu is not None))
         print(f"\n{listing(blocks)}", flush=True)
         if found := problems(blocks):
             raise LunarError("this would stop the run, as listed above:", *(f"  {one}" for one in found))

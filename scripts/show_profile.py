@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lunar.files import write_text
-from lunar.pages.profile import by_rule, listing
+from lunar.pages.profile import by_job, by_rule, listing
 from lunar.plan.snakemake_files import benchmarks
 from lunar.progress import script
 
@@ -11,13 +11,15 @@ from lunar.progress import script
 def main(smk) -> None:
     with script("profile", smk.log[0]) as progress:
         for name, patterns in smk.params.jobs.items():
-            table = by_rule(benchmarks(Path("results"), patterns))
-            if table.empty:
+            jobs = benchmarks(Path("results"), patterns)
+            if not jobs:
                 progress.say(f"{name}: no job of it was run here")
                 continue
-            path = Path("results") / name / "tables/profile.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, table.to_csv(index=False, float_format="%.4f"))
+            folder = Path("results") / name / "tables"
+            folder.mkdir(parents=True, exist_ok=True)
+            table = by_rule(jobs)
+            write_text(folder / "profile.csv", table.to_csv(index=False, float_format="%.4f"))
+            write_text(folder / "profile_jobs.csv", by_job(jobs).to_csv(index=False, float_format="%.2f"))
             print(f"\n{name}\n{listing(table)}\n", flush=True)
 
 

@@ -7,9 +7,10 @@ import yaml
 
 from lunar.files import read_json, write_text
 from lunar.pages.numbers import write_numbers
-from lunar.pages.profile import TITLES, by_rule, duration, readable
+from lunar.pages.profile import TITLES, by_rule, readable
 from lunar.pages.provenance import machine, seeds, versions
 from lunar.pages.render import render
+from lunar.plan.machine import duration
 from lunar.plan.snakemake_files import benchmarks
 from lunar.progress import script
 

@@ -1,7 +1,8 @@
 """The target `check`: seconds, a listing, an exit status, and nothing left but a log."""
 
 from clone import run_snakemake
-from shipped import change_config, toy
+from lunar.plan.snakemake_files import planned
+from shipped import change_config, read, toy
 
 
 def made(project):
@@ -12,7 +13,16 @@ def made(project):
 def test_nothing_missing(project):
     outcome = run_snakemake(project, "check")
     assert outcome.returncode == 0, outcome.stdout
-    for words in ("this machine", "\ntoy\n", "random weights", "forget 6, retain 24", "GPU", "packages", "embedder"):
+    for words in (
+        "this machine",
+        "\ntoy\n",
+        "random weights",
+        "forget 6, retain 24",
+        "GPU",
+        "packages",
+        "embedder",
+        " steps",
+    ):
         assert words in outcome.stdout, outcome.stdout
     assert made(project) == ["logs/check.log"]
 
@@ -31,3 +41,14 @@ def test_what_is_missing_is_named_with_the_way_out(project):
         assert words in outcome.stdout, outcome.stdout
     assert "Traceback" not in outcome.stdout
     assert set(made(project)) <= {"logs/check.log"}
+
+
+def test_the_jobs_that_are_left_are_listed_with_what_tells_them_apart(project, monkeypatch):
+    monkeypatch.chdir(project)
+    patterns = {
+        "attack_model": [r"results/(?P<experiment>[^/]+)/generations/(?P<method>[^/]+)/(?P<attack>[^/]+)/forget.jsonl"]
+    }
+    jobs = planned(str(project / "Snakefile"), read(project) | {"run": ["toy"]}, patterns)
+    assert ("attack_model", {"experiment": "toy", "method": "lunar", "attack": "ablate"}) in jobs
+    assert len(jobs) == len({str(job) for job in jobs}) == 18
+    assert made(project) == []

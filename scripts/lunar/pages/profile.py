@@ -1,24 +1,27 @@
 """Where the time went: what jobs took, summed by rule. Differs from machine to machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
+
+from lunar.plan.machine import duration
+from lunar.plan.snakemake_files import Measured, name_of
 
 COLUMNS = ("rule", "jobs", "cpu_seconds", "share", "seconds", "longest_seconds", "peak_mb")
 TITLES = ("Rule", "Jobs", "CPU time", "Share", "Time", "Longest job", "Peak memory, MB")
 
 
-def by_rule(jobs: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:
+def by_rule(jobs: Sequence[Measured]) -> pd.DataFrame:
     """Jobs summed by rule, columns as in ``COLUMNS``, the rule that took most CPU time first.
 
     Args:
-        jobs: rule and measured numbers of each, as ``lunar.plan.snakemake_files.benchmarks`` reads them.
+        jobs: as ``lunar.plan.snakemake_files.benchmarks`` reads them.
 
     Returns:
         ``share`` is of the CPU time of all rules; ``seconds`` are of the clock, one job after another; ``peak_mb`` are
         MB of 2^20 bytes.
     """
-    rows = [{"rule": rule} | numbers for rule, numbers in jobs]
+    rows = [{"rule": one.rule} | one.numbers for one in jobs]
     grouped = pd.DataFrame(rows, columns=["rule", "s", "cpu_time", "max_rss"]).groupby("rule")
     processor = grouped["cpu_time"].sum()
     table = pd.DataFrame(
@@ -34,16 +37,18 @@ def by_rule(jobs: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:
     return table.reset_index().sort_values(["cpu_seconds", "rule"], ascending=[False, True])[list(COLUMNS)]
 
 
-def duration(seconds: float) -> str:
-    """Seconds as readers see them: ``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    if pd.isna(seconds):
-        return "not measured"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+def by_job(jobs: Sequence[Measured]) -> pd.DataFrame:
+    """The jobs one by one, the dearest first; ``name`` is the attack or the method (``name_of``)."""
+    rows = [
+        {"rule": one.rule, "name": name_of(one.wildcards)}
+        | {
+            title: one.numbers[key]
+            for title, key in (("cpu_seconds", "cpu_time"), ("seconds", "s"), ("peak_mb", "max_rss"))
+        }
+        for one in jobs
+    ]
+    table = pd.DataFrame(rows, columns=["rule", "name", "cpu_seconds", "seconds", "peak_mb"])
+    return table.sort_values(["cpu_seconds", "rule", "name"], ascending=[False, True, True])
 
 
 def readable(table: pd.DataFrame) -> list[list[str]]:

@@ -346,10 +346,10 @@ def embedder(section: Mapping[str, Any], conda: bool) -> list[Line]:
 
 
 def time(benchmarks: Path) -> Line:
-    """What the experiment's earlier jobs here took; an estimate without any would be a guess."""
+    """What the experiment's earlier jobs here took."""
     seconds = [row["s"] for path in benchmarks.glob("*.tsv") if (row := read_benchmark(path))]
     if not seconds:
-        return Line(OK, "time", "not known, no job of it was run here; `snakemake -n` counts the jobs")
+        return Line(OK, "time", "no job of it was run here")
     return Line(OK, "time", f"{len(seconds)} jobs run here took {sum(seconds) / 60:.0f} min, one after another")
 
 

@@ -1,5 +1,6 @@
 """What this machine has: memory and GPUs. Needs no torch; `check` and the page of provenance tell it."""
 
+import math
 import os
 import subprocess
 from typing import NamedTuple
@@ -26,6 +27,18 @@ class Line(NamedTuple):
 def amount(size_in_bytes: float) -> str:
     """Bytes in GB, or in MB below a tenth of one."""
     return f"{size_in_bytes / 1e9:.1f} GB" if size_in_bytes >= 1e8 else f"{size_in_bytes / 1e6:.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as readers see them: ``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    if math.isnan(seconds):
+        return "not measured"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def installed_memory() -> int:

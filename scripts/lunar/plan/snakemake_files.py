@@ -1,11 +1,17 @@
 """What is read of Snakemake's benchmark files and of its log. The one place that knows their form."""
 
 import csv
+import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+Job = tuple[str, Mapping[str, str]]  # rule and wildcards
 # A line of a job's log that says how it ended (lunar.progress).
 END = re.compile(r"^\d\d:\d\d:\d\d (done in|error:|failed:|interrupted)", re.MULTILINE)
 
@@ -41,7 +47,52 @@ def read_benchmark(path: str | Path) -> dict[str, float]:
     return {name: number(text) for name, text in row.items()}
 
 
-def benchmarks(results: Path, patterns: Mapping[str, str]) -> list[tuple[str, dict[str, float]]]:
+class Measured(NamedTuple):
+    """What a job took.
+
+    Attributes:
+        rule: the job's.
+        wildcards: as its file is named by them.
+        numbers: as ``read_benchmark`` gives them.
+    """
+
+    rule: str
+    wildcards: dict[str, str]
+    numbers: dict[str, float]
+
+
+def planned(snakefile: str, configuration: Mapping[str, Any], patterns: Mapping[str, Sequence[str]]) -> list[Job]:
+    """Jobs that a run would have, as another Snakemake lists them; it plans in this folder, and runs nothing.
+
+    Args:
+        snakefile: path of the workflow.
+        configuration: all of it.
+        patterns: regular expressions of each rule's outputs.
+
+    Returns:
+        Rule and wildcards of each job; none where Snakemake fails, which then says why in the run itself.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(configuration, file)
+        file.flush()
+        command = [sys.executable, "-m", "snakemake", "all", "--summary", "--nolock", "-s", snakefile]
+        said = subprocess.run([*command, "--configfile", file.name], capture_output=True, text=True, check=False).stdout
+    jobs = {}
+    for row in csv.DictReader(said.splitlines(), delimiter="\t"):
+        found = [re.fullmatch(one, row["output_file"]) for one in patterns.get(row["rule"], ())]
+        wildcards = next((one.groupdict() for one in found if one), None)
+        if row["plan"] == "update pending" and wildcards is not None:
+            jobs[row["rule"], *sorted(wildcards.items())] = (row["rule"], wildcards)
+    return list(jobs.values())
+
+
+def name_of(wildcards: Mapping[str, str]) -> str:
+    """What tells jobs of one rule apart: the attack, or else the method; empty where there is neither."""
+    attack = wildcards.get("attack", "none")
+    return attack if attack != "none" else wildcards.get("method", "")
+
+
+def benchmarks(results: Path, patterns: Mapping[str, str]) -> list[Measured]:
     """What each job took that left a benchmark file; those that have not run are not there.
 
     Args:
@@ -49,11 +100,12 @@ def benchmarks(results: Path, patterns: Mapping[str, str]) -> list[tuple[str, di
         patterns: for each rule a regular expression of its benchmark files' paths, which start with that folder.
 
     Returns:
-        Rule and numbers (``read_benchmark``) of each job, by the path of its file.
+        Each job, by the path of its file.
     """
     found = []
     for path in sorted([*results.glob("benchmarks/*.tsv"), *results.glob("*/benchmarks/*.tsv")]):
-        rule = next((rule for rule, pattern in patterns.items() if re.fullmatch(pattern, path.as_posix())), None)
-        if rule is not None:
-            found.append((rule, read_benchmark(path)))
+        for rule, pattern in patterns.items():
+            if named := re.fullmatch(pattern, path.as_posix()):
+                found.append(Measured(rule, named.groupdict(), read_benchmark(path)))
+                break
     return found

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lunar.pages.profile import COLUMNS, TITLES, by_rule, duration, listing, readable
-from lunar.plan.snakemake_files import benchmarks
+from lunar.pages.profile import COLUMNS, TITLES, by_rule, listing, readable
+from lunar.plan.snakemake_files import Measured, benchmarks
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -18,7 +18,7 @@ def benchmark(results: Path, name: str, seconds: str, memory: str = "100.5", cpu
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> list[tuple[str, dict[str, float]]]:
+def jobs(tmp_path: Path) -> list[Measured]:
     results = tmp_path / "results"
     benchmark(results, "toy/benchmarks/unlearn_a.tsv", "10.0", "300", "20")
     benchmark(results, "toy@1/benchmarks/unlearn_a.tsv", "30.0", "200", "40")
@@ -35,7 +35,7 @@ def jobs(tmp_path: Path) -> list[tuple[str, dict[str, float]]]:
     return benchmarks(results, patterns)
 
 
-def test_jobs_of_the_experiment_and_its_seeds_by_rule(jobs: list[tuple[str, dict[str, float]]]) -> None:
+def test_jobs_of_the_experiment_and_its_seeds_by_rule(jobs: list[Measured]) -> None:
     table = by_rule(jobs)
     assert list(table.columns) == list(COLUMNS)
     assert table.iloc[0].to_dict() == {
@@ -46,7 +46,14 @@ def test_jobs_of_the_experiment_and_its_seeds_by_rule(jobs: list[tuple[str, dict
     assert math.isnan(table.iloc[2]["peak_mb"])
 
 
-def test_readable_with_a_line_for_all(jobs: list[tuple[str, dict[str, float]]]) -> None:
+def test_a_job_is_told_by_its_rule_and_its_names(jobs: list[Measured]) -> None:
+    assert [(one.rule, one.wildcards, one.numbers["cpu_time"]) for one in jobs if one.rule == "unlearn"] == [
+        ("unlearn", {"method": "a"}, 20.0),
+        ("unlearn", {"method": "a"}, 40.0),
+    ]
+
+
+def test_readable_with_a_line_for_all(jobs: list[Measured]) -> None:
     lines = readable(by_rule(jobs))
     assert lines[0] == ["unlearn", "2", "1 min 0 s", "97.6%", "40.0 s", "30.0 s", "300"]
     assert lines[2][-1] == "not measured"
@@ -59,15 +66,7 @@ def test_no_job_left_a_measurement(tmp_path: Path) -> None:
     assert len(readable(table)) == 1
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(4.25, "4.2 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s"), (3599.7, "1 h 0 min"), (math.nan, "not measured")],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_listing_aligned_under_titles(jobs: list[tuple[str, dict[str, float]]]) -> None:
+def test_listing_aligned_under_titles(jobs: list[Measured]) -> None:
     first, *lines = listing(by_rule(jobs)).splitlines()
     assert first.startswith("Rule ") and first.endswith(TITLES[-1])
     assert {len(line) for line in lines} == {len(first)}

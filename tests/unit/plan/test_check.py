@@ -211,7 +211,7 @@ def test_published_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_time_is_that_of_earlier_jobs(tmp_path: Path) -> None:
-    assert "not known" in time(tmp_path).found
+    assert time(tmp_path).found == "no job of it was run here"
     for name in ("a", "b"):
         (tmp_path / f"{name}.tsv").write_text("s\th:m:s\n90.0\t0:01:30\n", encoding="utf-8")
     assert time(tmp_path).found == "2 jobs run here took 3 min, one after another"

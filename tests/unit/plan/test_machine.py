@@ -1,10 +1,11 @@
 """What the machine has, with a script in the place of nvidia-smi."""
 
+import math
 from pathlib import Path
 
 import pytest
 
-from lunar.plan.machine import amount, installed_memory, largest_gpu
+from lunar.plan.machine import amount, duration, installed_memory, largest_gpu
 
 
 @pytest.fixture
@@ -28,3 +29,11 @@ def test_the_largest_gpu(command, tmp_path: Path) -> None:
 def test_amounts() -> None:
     assert (amount(2.34e9), amount(5e7)) == ("2.3 GB", "50.0 MB")
     assert installed_memory() > 2**28
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.25, "4.2 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s"), (3599.7, "1 h 0 min"), (math.nan, "not measured")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -30,7 +30,7 @@ def test_jobs_of_the_rules_that_are_asked_for(tmp_path: Path) -> None:
     found = benchmarks(
         tmp_path, {"fetch": f"{tmp_path.as_posix()}/benchmarks/a.tsv", "edit": ".*/toy/benchmarks/a.tsv"}
     )
-    assert [(rule, numbers["s"]) for rule, numbers in found] == [("fetch", 2.0), ("edit", 2.0)]
+    assert [(one.rule, one.numbers["s"]) for one in found] == [("fetch", 2.0), ("edit", 2.0)]
 
 
 def test_logs_without_an_end_are_those_of_killed_jobs(tmp_path: Path) -> None:

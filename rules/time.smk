@@ -1,0 +1,56 @@
+"""How long a run takes: said by target `check`, when a run starts, and as its jobs end."""
+
+import logging
+
+from snakemake.io import regex_from_filepattern
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+SHORT = 1  # CPU seconds: of a run whose jobs begin in less, nothing is said
+
+
+def experiment_size(name):
+    """How large an experiment is; None where its data is still to be fetched."""
+    experiment = EXPERIMENTS[name]
+    data = estimate.data_bytes(experiment.data_files())
+    return data and estimate.Size(size.parameters(experiment.settings["model"]), data)
+
+
+def seeded(names):
+    """These experiments with those of their further seeds."""
+    return [each for name in names for each in EXPERIMENTS[name].seeds().values()]
+
+
+def side_by_side(names):
+    """Jobs of these experiments that run at once."""
+    asked = max(EXPERIMENTS[name].megabytes(size.LARGEST[size.LOADED]) for name in names)
+    return estimate.at_once(workflow.cores or 1, workflow.global_resources.get("mem_mb").value, asked)
+
+
+def output_patterns():
+    """A regular expression of every output of each rule."""
+    return {each.name: [regex_from_filepattern(str(file)) for file in each.output] for each in workflow.rules}
+
+
+def tell_time():
+    """Say how long the jobs of this run will take on this machine, and, as they end, how long the rest will."""
+    jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()}
+    names = {each["experiment"] for _, each in jobs.values() if "experiment" in each}
+    sizes = {name: experiment_size(name) for name in names}
+    if GPU or not names or None in sizes.values():  # no run on a GPU is recorded
+        return
+    if estimate.begins(jobs.values()) < SHORT or not (rate := estimate.measure()):
+        return
+    recorded = estimate.Work(rate)
+    work = {job: recorded.seconds(*each, sizes) for job, each in jobs.items()}
+    said = estimate.told(sum(work.values()), side_by_side(names), rate, len(jobs))
+    print(f"  time | {said}", file=sys.stderr, flush=True)
+    remaining = estimate.Remaining(work)
+
+    class Ended(logging.Handler):
+        def emit(self, record):
+            ended = getattr(record, "event", None) == LogEvent.JOB_FINISHED
+            if ended and (line := remaining.finished(record.job_id)):
+                print(f"  time | {line}", file=sys.stderr, flush=True)
+
+    logger.addHandler(Ended())

@@ -1,0 +1,166 @@
+"""How long a run takes on this machine: work that was recorded of each rule, at the rate measured here. No torch.
+
+CPU seconds of a job = start + work x (parameters / recorded) x (bytes of data / recorded) x (recorded rate / its own).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lunar.plan.machine import OK, Line, duration
+from lunar.plan.snakemake_files import Job, name_of
+
+RECORDED = Path(__file__).with_name("recorded_work.toml")  # written by docs/make/recorded_work.py
+KINDS = ("bfloat16", "float32")
+
+
+class Rate(NamedTuple):
+    """What was measured of this machine.
+
+    Attributes:
+        kind: precision in which models multiply matrices here, one of ``KINDS``.
+        rate: operations a CPU second of one core.
+    """
+
+    kind: str
+    rate: float
+
+
+class Size(NamedTuple):
+    """How large an experiment is.
+
+    Attributes:
+        parameters: of its model.
+        data: bytes of the files of its rows.
+    """
+
+    parameters: int
+    data: int
+
+
+def measure() -> Rate | None:
+    """This machine's rate, measured in a process that loads torch; None where that cannot be done."""
+    scripts = str(Path(__file__).parents[2])
+    try:
+        said = subprocess.run(
+            [sys.executable, "-m", "lunar.bench.rate"],
+            env=os.environ | {"PYTHONPATH": scripts, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return Rate(**json.loads(said.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def data_bytes(files: Iterable[str]) -> int | None:
+    """Bytes of an experiment's files of rows; None where one is still to be fetched."""
+    paths = [Path(file) for file in files]
+    return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+
+
+def begins(jobs: Iterable[Job], recorded: Path = RECORDED) -> float:
+    """CPU seconds that jobs take by themselves, before they work."""
+    start = tomllib.loads(recorded.read_text(encoding="utf-8"))["start"]
+    return sum(start.get(rule, 0.0) for rule, _ in jobs)
+
+
+class Work:
+    """The recorded work as this machine does it."""
+
+    def __init__(self, rate: Rate, recorded: Path = RECORDED) -> None:
+        held = tomllib.loads(recorded.read_text(encoding="utf-8"))
+        # Without a run on this kind of machine: that of the other kind, by the rates alone.
+        kind = next(one for one in (rate.kind, *KINDS) if one in held)
+        self._start, self._work = held["start"], held[kind]["work"]
+        self._size = Size(**held["size"])
+        self._slower = held[kind]["rate"] / rate.rate
+
+    def seconds(self, rule: str, wildcards: Mapping[str, str], sizes: Mapping[str, Size]) -> float:
+        """CPU seconds of a job: those of its rule and name (``name_of``), or else the rule's mean.
+
+        Args:
+            rule, wildcards: the job's.
+            sizes: by experiment; a job of none counts as one of the recorded size.
+        """
+        work = self._work.get(f"{rule}:{name_of(wildcards)}", self._work.get(rule, 0.0))
+        size = sizes.get(wildcards.get("experiment", ""), self._size)
+        larger = size.parameters / self._size.parameters * size.data / self._size.data
+        return self._start.get(rule, 0.0) + work * larger * self._slower
+
+
+def at_once(cores: int, limit: float | None, each: float) -> int:
+    """Jobs that run side by side: one a core, as far as memory allows.
+
+    Args:
+        cores: given to the run.
+        limit: MB that jobs share; None for no limit.
+        each: MB that a job asks for.
+    """
+    return max(1, cores if limit is None else min(cores, int(limit // each)))
+
+
+def told(seconds: float, beside: int, rate: Rate, jobs: int) -> str:
+    """The estimate as readers see it."""
+    each = f"{rate.rate / 1e9:.0f} GFLOP/s a core in {rate.kind}"
+    return (
+        f"about {duration(seconds / beside)} for {jobs} steps, {beside} side by side ({seconds / 60:.0f} CPU minutes; "
+        f"measured: {each})"
+    )
+
+
+def line(jobs: Sequence[Job], sizes: Mapping[str, Size | None], beside: int, gpu: bool) -> Line:
+    """How long the jobs that are left will take, in the listing of target ``check``.
+
+    Args:
+        jobs: those that are left.
+        sizes: of the experiments that they belong to; None where data is still to be fetched.
+        beside: jobs that run side by side.
+        gpu: there is one.
+    """
+    if not jobs:
+        return Line(OK, "time", "nothing is left to do")
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if gpu or len(known) < len(sizes):
+        why = "no run on a GPU is recorded" if gpu else "data is still to be fetched"
+        return Line(OK, "time", f"not known for {len(jobs)} steps: {why}")
+    rate = measure()
+    if rate is None:
+        return Line(OK, "time", f"not known for {len(jobs)} steps: torch could not be asked for this machine's rate")
+    work = Work(rate)
+    return Line(OK, "time", told(sum(work.seconds(*job, known) for job in jobs), beside, rate, len(jobs)))
+
+
+class Remaining:
+    """What is left of a run, told from its finished jobs."""
+
+    EVERY = 0.05  # of the work: how often a line is due
+
+    def __init__(self, work: Mapping[Any, float], clock: Callable[[], float] = time.monotonic) -> None:
+        """Start the clock.
+
+        Args:
+            work: expected CPU seconds by job.
+            clock: gives seconds.
+        """
+        self._work, self._clock = dict(work), clock
+        self._all, self._done, self._said = sum(work.values()), 0.0, 0.0
+        self._began = clock()
+
+    def finished(self, job: Any) -> str | None:
+        """Count a job; a line for the screen where one is due. A job that ends twice counts once."""
+        self._done += self._work.pop(job, 0.0)
+        share = self._done / self._all if self._all else 1.0
+        if share - self._said < self.EVERY or not self._work:
+            return None
+        self._said = share
+        took = self._clock() - self._began
+        return f"{share:.0%} of the work done in {duration(took)}, about {duration(took / share * (1 - share))} left"
