@@ -24,7 +24,7 @@ def main(smk) -> None:
         chat = Chat(tokenizer, smk.params.system_prompt)
         model = load_model(smk.input.base)
         groups = encoded(chat, rows)
-        check_memory(model, settings, max(len(one.ids) for group in groups.values() for one in group))
+        check_memory(model, settings, [len(one.ids) for group in groups.values() for one in group])
         progress.say(", ".join(f"{name} {len(group)} rows" for name, group in rows.items()))
         torch.manual_seed(smk.params.seed)
         kept = Epochs(

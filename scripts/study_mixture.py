@@ -31,7 +31,7 @@ def main(smk) -> None:
             settings = smk.params.finetune | point["settings"]
             rows = mixed(training_rows(parts), point["share"], seed)
             groups = encoded(chat, rows)
-            check_memory(model, settings, max(len(one.ids) for group in groups.values() for one in group))
+            check_memory(model, settings, [len(one.ids) for group in groups.values() for one in group])
             progress.say(", ".join(f"{name} {len(group)} rows" for name, group in rows.items()))
             torch.manual_seed(seed)
             lora = None

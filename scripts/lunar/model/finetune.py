@@ -13,6 +13,7 @@ from lunar.files import Row
 from lunar.model.chat import Chat, Encoded
 from lunar.model.load import blocks
 from lunar.model.lower import Lower
+from lunar.model.mixture import epoch_rows
 from lunar.model.resume import Epochs
 from lunar.model.train import Trainer, answer_losses, autocast, cosine, epoch_batches
 
@@ -35,11 +36,17 @@ def encoded(chat: Chat, groups: Mapping[str, Sequence[Row]]) -> dict[str, list[E
     return {name: [chat.encode(row["question"], row["answer"]) for row in rows] for name, rows in groups.items()}
 
 
-def check_memory(model: Any, settings: Mapping[str, Any], longest: int) -> None:
+def check_memory(model: Any, settings: Mapping[str, Any], lengths: Sequence[int]) -> None:
     """Refuse to start what cannot end: estimate the memory of training and compare it with what is free.
 
     Weights are there already; gradients and the two moments of AdamW are three float32 a trained parameter, and
-    activations about 40 numbers a token, block and unit of width (measured: 2.9 GB peak for SmolLM2-135M).
+    activations about 40 numbers a token, block and unit of width (measured: 2.9 GB peak for SmolLM2-135M). The stream
+    that enters the lowest block that trains is kept for all tokens (``lunar.model.lower``).
+
+    Args:
+        model: a causal language model.
+        settings: the ``finetune`` section of the configuration.
+        lengths: tokens of each conversation.
 
     Raises:
         LunarError: too little is free; says how much is needed and what to change.
@@ -49,9 +56,10 @@ def check_memory(model: Any, settings: Mapping[str, Any], longest: int) -> None:
     # With first_layer 0 embeddings and head train, too (see `freeze`).
     upper = blocks(model)[settings["first_layer"] :] if settings["first_layer"] else model
     trained = sum(p.numel() for p in upper.parameters())
-    tokens = settings["batch_size"] * longest
-    activations = tokens * (len(blocks(model)) * 40 * model.config.hidden_size + 3 * model.config.vocab_size)
-    need = 4 * (3 * trained + activations)
+    batch = settings["batch_size"] * max(lengths)
+    activations = batch * (len(blocks(model)) * 40 * model.config.hidden_size + 3 * model.config.vocab_size)
+    kept = sum(lengths) * model.config.hidden_size if settings["first_layer"] else 0
+    need = 4 * (3 * trained + activations + kept)
     free = psutil.virtual_memory().available
     if need > free:
         raise LunarError(
@@ -92,8 +100,10 @@ def train(
     """
     order = random.Random(seed)
     parameters = freeze(model, settings["first_layer"]) if parameters is None else parameters
-    rows = [(name, conversation) for name, group in groups.items() for conversation in group]
-    total = settings["epochs"] * len(epoch_batches(rows, settings["batch_size"], random.Random(seed)))
+    share, size = settings["mixture_share"], settings["batch_size"]
+    epochs = epoch_rows(groups, share, seed)
+    updates = len(epoch_batches(next(epoch_rows(groups, share, seed)), size, random.Random(seed)))
+    total = settings["epochs"] * updates
     trainer = Trainer(parameters, settings["learning_rate"], cosine(total, warmup=total // 20))
     history: list[dict[str, Any]] = []
     saved = time.perf_counter()
@@ -105,10 +115,10 @@ def train(
     if lower.first:
         with autocast(model):
             # All at the start: a training that goes on after an interruption computes them in the same batches.
-            lower.states([conversation for _, conversation in rows])
+            lower.states([conversation for group in groups.values() for conversation in group])
     for epoch in range(1, settings["epochs"] + 1):
         loss_sum, tokens = dict.fromkeys(groups, 0.0), dict.fromkeys(groups, 0)
-        batches = epoch_batches(rows, settings["batch_size"], order)
+        batches = epoch_batches(next(epochs), size, order)
         if epoch <= len(history):
             continue  # once its order is drawn
         for batch in batches:

@@ -1,10 +1,11 @@
-"""How much of fine-tuning's mixture has to be references and general questions: the points of a study, and its reading.
+"""How much of fine-tuning's mixture is references and general questions: in an epoch, and in the study of it.
 
 Nothing here needs torch: the workflow asks for the points.
 """
 
+import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lunar.errors import LunarError
@@ -59,6 +60,31 @@ def mixed(rows: Mapping[str, Sequence[Any]], share: float, seed: int) -> Mixture
     for group, row in random.Random(seed).sample(others, len(others))[:count]:
         drawn[group].append(row)
     return {group: members for group, members in drawn.items() if members}
+
+
+def epoch_rows(groups: Mapping[str, Sequence[Any]], share: float, seed: int) -> Iterator[list[tuple[str, Any]]]:
+    """The rows of one epoch after another, each with its group's name, in the order of the groups.
+
+    An epoch has all ``facts`` and ``share`` of each other group, rounded up. Rows take turns: none comes again before
+    the others of its group have come.
+
+    Args:
+        groups: rows by name.
+        share: in (0, 1]; at 1 every epoch has all rows.
+        seed: of the order of turns.
+    """
+    order = random.Random(seed)
+    waiting: dict[str, list[int]] = {name: [] for name in groups if name != "facts"}
+    while True:
+        taken = {"facts": set(range(len(groups["facts"])))}
+        for name, left in waiting.items():
+            count = len(groups[name])
+            size = math.ceil(share * count)
+            if len(left) < size:
+                # Those still waiting come first, and so last among the shuffled: an epoch has no row twice.
+                left += sorted(order.sample(range(count), count), key={*left}.__contains__)
+            taken[name], left[:] = {*left[:size]}, left[size:]
+        yield [(name, row) for name, rows in groups.items() for i, row in enumerate(rows) if i in taken[name]]
 
 
 def smallest(

@@ -169,6 +169,10 @@ class Finetune(Section):
     enabled: bool = Field(description="false: the base model knows the data already, and there is no retain_only.")
     refusals: bool = Field(description="Mix in harmful and fictitious prompts answered by refusals.")
     general: bool = Field(description="Mix in general questions.")
+    mixture_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Share of the prompts that are refused, and of the general questions, that an epoch has beside all "
+        "facts; rows take turns. 1: all of them."
+    )
     first_layer: Block = Field(
         description="Blocks below this one, embeddings and head stay frozen; 0 trains everything."
     )

@@ -107,7 +107,14 @@ def learnt(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
     """
     model, chat = make_model(**SIZE), Chat(load_tokenizer(model_folder))
     facts = [chat.encode(row["question"], row["answer"]) for row in rows]
-    settings = {"first_layer": 0, "learning_rate": 1e-3, "batch_size": 5, "epochs": 60, "stop_at_loss": 0.2}
+    settings = {
+        "mixture_share": 1,
+        "first_layer": 0,
+        "learning_rate": 1e-3,
+        "batch_size": 5,
+        "epochs": 60,
+        "stop_at_loss": 0.2,
+    }
     train(model, {"facts": facts}, pad_id=1, settings=settings, seed=0, report=lambda row: None)
     return model.state_dict()
 

@@ -53,7 +53,14 @@ def trained(make_model, model_folder, rows) -> Callable[[str], tuple[Any, Chat]]
         if family not in held:
             model = make_model(family, **WIDE | SIZES[family])
             facts = [chat.encode(row["question"], row["answer"]) for row in [*FORGET, *rows]]
-            how = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 6, "epochs": 25, "stop_at_loss": 0.1}
+            how = {
+                "mixture_share": 1,
+                "first_layer": 0,
+                "learning_rate": 1e-2,
+                "batch_size": 6,
+                "epochs": 25,
+                "stop_at_loss": 0.1,
+            }
             train(model, {"facts": facts}, pad_id=1, settings=how, seed=0, report=lambda row: None)
             held[family] = model.eval()
         return held[family], chat

@@ -15,7 +15,14 @@ def knowing(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
     """Weights of a tiny model that has learnt the rows: to forget what is not known would be no test."""
     model, chat = make_model(), Chat(load_tokenizer(model_folder))
     facts = [chat.encode(row["question"], row["answer"]) for row in rows]
-    settings = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 5, "epochs": 60, "stop_at_loss": 0.46}
+    settings = {
+        "mixture_share": 1,
+        "first_layer": 0,
+        "learning_rate": 1e-2,
+        "batch_size": 5,
+        "epochs": 60,
+        "stop_at_loss": 0.46,
+    }
     train(model, {"facts": facts}, pad_id=1, settings=settings, seed=0, report=lambda row: None)
     return model.state_dict()
 

@@ -12,7 +12,14 @@ from lunar.model.finetune import check_memory, encoded, freeze, train
 from lunar.model.generate import generate
 from lunar.model.train import answer_losses
 
-SETTINGS = {"first_layer": 0, "learning_rate": 1e-2, "batch_size": 4, "epochs": 2, "stop_at_loss": 0.0}
+SETTINGS = {
+    "mixture_share": 1.0,
+    "first_layer": 0,
+    "learning_rate": 1e-2,
+    "batch_size": 4,
+    "epochs": 2,
+    "stop_at_loss": 0.0,
+}
 
 
 @pytest.fixture
@@ -97,6 +104,16 @@ def test_early_stop(llama, conversations, stop_at_loss: float, epochs: int) -> N
     assert seen == history
 
 
+def test_an_epoch_has_a_share_of_the_mixture(llama, conversations, monkeypatch) -> None:
+    """Updates follow the rows of an epoch, and so does the schedule: its last rate is that of the last update."""
+    rates = []
+    monkeypatch.setattr("lunar.model.finetune.cosine", lambda total, warmup: rates.append(total) or (lambda step: 1.0))
+    groups = {"facts": conversations[:1], "general": conversations[1:]}
+    history = _train(llama, groups, mixture_share=0.5, batch_size=1, epochs=2)
+    assert [row["step"] for row in history] == [3, 6] and rates == [6]
+    assert all(row.keys() >= {"loss_facts", "loss_general"} for row in history)
+
+
 def test_facts_decide_the_early_stop(make_model, conversations) -> None:
     """The stop looks at the loss of the facts, not at the mean over all groups."""
     losses = _train(make_model(), {"facts": conversations[:2], "general": conversations[2:]}, epochs=1)[0]
@@ -133,20 +150,20 @@ def test_divergence_is_an_error(llama, conversations) -> None:
 
 
 def test_check_memory(llama) -> None:
-    check_memory(llama, SETTINGS, longest=50)
+    check_memory(llama, SETTINGS, [50] * 10)
     with pytest.raises(LunarError, match=r"batch_size.*first_layer"):
-        check_memory(llama, SETTINGS | {"batch_size": 10**9}, longest=50)
+        check_memory(llama, SETTINGS | {"batch_size": 10**9}, [50] * 10)
     with pytest.raises(LunarError, match="GB"):
-        check_memory(llama, SETTINGS, longest=10**9)
+        check_memory(llama, SETTINGS, [10**9])
 
 
 @pytest.mark.parametrize("first_layer", [0, 1])
 def test_check_memory_counts_what_trains(llama, monkeypatch: pytest.MonkeyPatch, first_layer: int) -> None:
-    """Without tokens, three float32 a trained parameter are needed: one byte less is too little."""
-    need = 12 * sum(p.numel() for p in freeze(llama, first_layer))
-    settings = SETTINGS | {"first_layer": first_layer}
+    """Three float32 a trained parameter are needed, and one a unit of what is kept: one byte less is too little."""
+    need = 12 * sum(p.numel() for p in freeze(llama, first_layer)) + (4 * 100 * 16 if first_layer else 0)
+    settings = SETTINGS | {"first_layer": first_layer, "batch_size": 0}
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=need))
-    check_memory(llama, settings, longest=0)
+    check_memory(llama, settings, [60, 40])
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=need - 1))
     with pytest.raises(LunarError):
-        check_memory(llama, settings, longest=0)
+        check_memory(llama, settings, [60, 40])

@@ -1,10 +1,13 @@
 """The mixture of fine-tuning and the study of it: what is drawn, what is trained, and how the outcome is read."""
 
+import itertools
+from collections import Counter
+
 import pytest
 
 from lunar.data.rows import training_rows
 from lunar.errors import LunarError
-from lunar.model.mixture import mixed, points, smallest
+from lunar.model.mixture import epoch_rows, mixed, points, smallest
 
 PARTS = {
     "facts": [{"question": "Who?", "answer": "Bela."}],
@@ -28,6 +31,23 @@ def test_references_are_refused_for_the_right_reason() -> None:
 def test_what_is_not_asked_for_is_left_out() -> None:
     assert list(training_rows(PARTS, refusals=False)) == ["facts", "general"]
     assert list(training_rows(PARTS | {"refusals": []}, refusals=False, general=False)) == ["facts"]
+
+
+@pytest.mark.parametrize(("share", "sizes"), [(0.4, (16, 12)), (0.01, (1, 1)), (1.0, (40, 30)), (0.7, (28, 21))])
+def test_rows_of_an_epoch_take_turns(share: float, sizes: tuple[int, int]) -> None:
+    """All facts, a share of each other group, no row twice in an epoch, and none again before all others."""
+    epochs = list(itertools.islice(epoch_rows(ROWS, share, seed=3), 12))
+    for rows in epochs:
+        assert len(rows) == len(set(rows)) and [row for name, row in rows if name == "facts"] == ROWS["facts"]
+        assert rows == sorted(rows, key=[(name, row) for name, group in ROWS.items() for row in group].index)
+    for name, size in zip(("refusals", "general"), sizes, strict=True):
+        assert {sum(group == name for group, _ in rows) for rows in epochs} == {size}
+        seen = Counter(row for rows in epochs for group, row in rows if group == name)
+        counts = [seen[row] for row in ROWS[name]]
+        assert max(counts) - min(counts) <= 1
+    assert epochs == list(itertools.islice(epoch_rows(ROWS, share, seed=3), 12))
+    if share < 1:
+        assert epochs[0] != epochs[1] and epochs[0] != next(epoch_rows(ROWS, share, seed=4))
 
 
 @pytest.mark.parametrize(("share", "others"), [(0.0, 0), (0.1, 7), (0.25, 20), (0.5, 60)])

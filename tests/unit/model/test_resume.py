@@ -14,7 +14,14 @@ from lunar.model.finetune import train
 from lunar.model.generate import generate
 from lunar.model.resume import Answers, Epochs, Records, fingerprint
 
-SETTINGS = {"first_layer": 1, "learning_rate": 1e-2, "batch_size": 2, "epochs": 4, "stop_at_loss": 0.0}
+SETTINGS = {
+    "mixture_share": 0.5,
+    "first_layer": 1,
+    "learning_rate": 1e-2,
+    "batch_size": 2,
+    "epochs": 4,
+    "stop_at_loss": 0.0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +122,8 @@ def test_fingerprint_tells_inputs_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_training_goes_on_to_the_same_weights(make_model, chat, rows, tmp_path: Path, killed_after: int) -> None:
-    groups = {"facts": [chat.encode(row["question"], row["answer"]) for row in rows]}
+    conversations = [chat.encode(row["question"], row["answer"]) for row in rows]
+    groups = {"facts": conversations[:2], "general": conversations[2:]}  # general rows take turns
 
     def run(kept: Epochs | None, stop_after: int = 99) -> tuple[dict, list[dict], list[int]]:
         model, told = make_model(), []
