@@ -127,3 +127,10 @@ def taken(parts: Sequence[tuple[Rows, Sequence[int]]], room: int) -> Rows:
             setattr(into, f"all_{name}", whole)
             setattr(into, name, whole[:, :, :columns])
     return found
+
+
+def common(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with alike; one is left of each."""
+    first, last = (min(prompts), max(prompts)) if prompts else ((), ())
+    same = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    return max(0, min(same, len(first) - 1)) if len(prompts) > 1 else 0

@@ -8,7 +8,6 @@ import torch
 
 from lunar.errors import LunarError
 from lunar.model.cache import Rows, taken
-from lunar.model.chat import Chat
 from lunar.model.hooks import hooked
 
 PART = 4  # once this part of a batch has ended, new questions take the places, or the others go on without them
@@ -45,20 +44,18 @@ class Decoding:
 
     Attributes:
         model: a causal language model.
-        chat: has the tokens that end an answer, and the one that pads.
+        pad_id: the token that pads.
+        ends: tokens that end an answer.
         limit: tokens of an answer at most.
         temperature, before_batch: as for ``lunar.model.generate.generate``.
     """
 
     model: Any
-    chat: Chat
+    pad_id: int
+    ends: Collection[int]
     limit: int
     temperature: float | None = None
     before_batch: Callable[[], None] | None = None
-
-    def __post_init__(self) -> None:
-        self._ends = set(self.chat.end_ids or ())
-        self._pad = self.chat.tokenizer.pad_token_id
 
     def answers(
         self, prompts: Sequence[list[int]], drafts: Sequence[list[int]], shared: int, size: int
@@ -90,7 +87,7 @@ class Decoding:
     def _read_once(self, tokens: list[int]) -> Rows:
         """What all prompts begin with."""
         rows = Rows(1, 0)
-        self.model.get_decoder()(**rows.read([tokens], self._pad, self.model.device))
+        self.model.get_decoder()(**rows.read([tokens], self.pad_id, self.model.device))
         return rows
 
     def _fresh(self, prefix: Rows | None, new: Sequence[Answer]) -> Rows:
@@ -109,7 +106,7 @@ class Decoding:
         """One pass: each answer goes on by one token, and by those of its draft that come out."""
         guesses = [self._guess(answer) for answer in active]
         tokens = [answer.unread + guess for answer, guess in zip(active, guesses, strict=True)]
-        inputs = rows.read(tokens, self._pad, self.model.device)
+        inputs = rows.read(tokens, self.pad_id, self.model.device)
         width = inputs["input_ids"].shape[1]
         stops = [row * width + rows.offsets[row] + len(read) for row, read in enumerate(tokens)]
         places = [
@@ -124,7 +121,7 @@ class Decoding:
                 (i for i, pair in enumerate(zip(found, guess, strict=False)) if pair[0] != pair[1]), len(guess)
             )
             rows.cut(row, len(guess) - right)
-            answer.add(found[: right + 1], self._ends, self.limit)
+            answer.add(found[: right + 1], self.ends, self.limit)
 
     def _guess(self, answer: Answer) -> list[int]:
         """The rest of a draft as long as the answer follows it; none in a prompt's pass that hooks wait for."""

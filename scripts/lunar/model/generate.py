@@ -9,6 +9,7 @@ import torch
 
 from lunar.errors import out_of_memory
 from lunar.files import Row
+from lunar.model.cache import common
 from lunar.model.chat import Chat, Said, Turn, batches_by_length
 from lunar.model.decoding import Decoding
 from lunar.model.load import mixed_precision, rounded
@@ -47,13 +48,6 @@ def draft_ids(
             if ids[: len(prompts[i])] == prompts[i]:
                 found[i] = ids[len(prompts[i]) :]
     return found
-
-
-def common(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with alike; one is left of each."""
-    first, last = (min(prompts), max(prompts)) if prompts else ((), ())
-    same = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
-    return max(0, min(same, len(first) - 1)) if len(prompts) > 1 else 0
 
 
 def longer_answers(chat: Chat, rows: Sequence[Row], generation: Mapping[str, int]) -> tuple[int, int]:
@@ -112,7 +106,8 @@ def generate(
     while kept is not None and done < len(order) and names[order[done]] in kept.texts:
         answers[order[done]] = Said.of(kept.texts[names[order[done]]])
         done += 1
-    decoding = Decoding(model, chat, max_new_tokens, temperature, before_batch)
+    ends = set(chat.end_ids or ())
+    decoding = Decoding(model, chat.tokenizer.pad_token_id, ends, max_new_tokens, temperature, before_batch)
     with rounded(model), mixed_precision(model):
         while done < len(order):
             batches = ROUND if before_batch is None and temperature is None else 1

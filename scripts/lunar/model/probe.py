@@ -7,8 +7,9 @@ import torch
 
 from lunar.errors import LunarError, out_of_memory
 from lunar.model.arrival import arrivals
-from lunar.model.cache import cache
-from lunar.model.chat import Chat, pad
+from lunar.model.cache import common
+from lunar.model.chat import Chat
+from lunar.model.decoding import Decoding
 from lunar.model.findings import Finding
 from lunar.model.likelihood import score_answers
 from lunar.model.load import blocks, down_proj, logits, mixed_precision
@@ -149,29 +150,19 @@ def cached(model: Any, chat: Chat) -> Finding:
 
 
 def decoding(model: Any, chat: Chat) -> Finding:
-    """Greedy decoding in a padded batch takes the likeliest tokens of a plain pass."""
+    """Greedy decoding takes the likeliest tokens of a plain pass: what prompts share read once, no answer ended."""
     prompts = [chat.encode(question).ids for question in ASKED]
-    ids, mask = pad(prompts, chat.tokenizer.pad_token_id, "left")
     with torch.inference_mode(), mixed_precision(model):
-        output = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            max_new_tokens=NEW,
-            min_new_tokens=NEW,
-            past_key_values=cache(NEW),
-            do_sample=False,
-            eos_token_id=chat.end_ids,
-            pad_token_id=chat.tokenizer.pad_token_id,
-        )
-    short = list(_shortfalls(model, chat, prompts, output[:, ids.shape[1] :].tolist()))
+        decoding = Decoding(model, chat.tokenizer.pad_token_id, (), NEW)
+        said = decoding.answers(prompts, [[] for _ in prompts], common(prompts), len(prompts))
+    short = list(_shortfalls(model, prompts, said))
     return _agreement("greedy decoding", sum(short) / len(short))
 
 
-def _shortfalls(model: Any, chat: Chat, prompts: Sequence[list[int]], new: Sequence[list[int]]) -> Iterator[float]:
+def _shortfalls(model: Any, prompts: Sequence[list[int]], new: Sequence[list[int]]) -> Iterator[float]:
     """How much less likely than the likeliest each generated token is in a plain pass, in nats."""
     for prompt, said in zip(prompts, new, strict=True):
         plain = _uncached(model, [*prompt, *said])[len(prompt) - 1 : -1]
-        plain[:, chat.end_ids] = -torch.inf  # ruled out, so that there are enough tokens
         for row, token in zip(plain, said, strict=True):
             yield float(row.max() - row[token])
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from lunar.model.cache import common
 from lunar.model.decoding import Decoding
-from lunar.model.generate import common, draft_ids, generate
+from lunar.model.generate import draft_ids, generate
 from lunar.model.hooks import hooked
 
 NEW = 8
@@ -85,7 +86,7 @@ def test_a_right_draft_takes_one_pass(llama, chat, questions) -> None:
     prompts = [chat.encode(question).ids for question in questions]
     for before, count in ((None, 1), (lambda: None, 2)):
         with passes(llama) as found:
-            Decoding(llama, chat, NEW, before_batch=before).answers(prompts, plain, 0, 5)
+            Decoding(llama, 1, chat.end_ids, NEW, before_batch=before).answers(prompts, plain, 0, 5)
         assert len(found) == count
 
 
@@ -104,7 +105,7 @@ def test_drafts_are_texts(llama, chat, rows, questions) -> None:
 def test_rows_that_ended_leave_and_others_take_their_places(llama, chat, questions) -> None:
     prompts = [chat.encode(question).ids for question in questions]
     plain = [_greedy(llama, prompt) for prompt in prompts]
-    decoding = Decoding(llama, chat, NEW)
+    decoding = Decoding(llama, 1, chat.end_ids, NEW)
     with passes(llama) as found:
         decoding.answers(prompts, [plain[0], [], plain[2], plain[3], []], 0, 2)
     assert max(rows for rows, _ in found) == 2
@@ -162,7 +163,7 @@ def test_drafts_change_no_answer(make_model, family: str, chat, questions, batch
     for turn in range(5):
         given = drafts[turn:] + drafts[:turn]
         how = {"size": batch_size, "shared": 0 if hook else 3}
-        decoding = Decoding(model, chat, NEW, before_batch=(lambda: None) if hook else None)
+        decoding = Decoding(model, 1, chat.end_ids, NEW, before_batch=(lambda: None) if hook else None)
         found = decoding.answers([chat.encode(question).ids for question in questions], given, **how)
         assert [chat.decode(tokens) for tokens in found] == expected
         assert all(len(tokens) <= NEW for tokens in found)
