@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from lunar.metrics import study
 from lunar.metrics.base import METRICS, metric
 from lunar.metrics.samples import Evaluated, interval
 from lunar.metrics.settings import MetricSettings
-from lunar.metrics.study import Study, describe, resampled_means
+from lunar.metrics.study import SLICE, Study, describe, resampled_means
 from lunar.pages.main_table import readable, wide
 
 
@@ -22,6 +23,13 @@ def test_bootstrap_is_determined_by_the_seed() -> None:
     assert first.shape == (100,) and first.dtype == "float64"
     assert (first == resampled_means(values, 100, seed=3)).all()
     assert not (first == resampled_means(values, 100, seed=4)).all()
+
+
+def test_means_in_slices_are_those_of_all_at_once() -> None:
+    values = np.random.default_rng(1).random(700)
+    drawn = np.random.default_rng(3).integers(700, size=(900, 700))
+    assert drawn.size > 2 * SLICE
+    assert np.array_equal(resampled_means(values, 900, seed=3), values[drawn].mean(axis=1))
 
 
 def test_bootstrap_of_equal_values_has_no_width() -> None:
