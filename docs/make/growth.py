@@ -1,6 +1,6 @@
 """How cost grows: the tables of docs/bench.md, "How cost grows". CPU seconds of one thread, random weights and rows.
 
-    .venv/bin/python docs/make/growth.py    # prints them; some four CPU minutes
+    .venv/bin/python docs/make/growth.py    # prints them; two CPU minutes, 6 GB of memory
 
 Each line stands beside its work, as lunar/bench/floors.py counts it: what grows as its work does keeps the last column.
 """
@@ -79,19 +79,21 @@ def by_questions() -> Iterator[Line]:
         yield "Gram sums", count, *spread(cost(given.sums), gram_work(sum(lengths), 1536).operations)
         yield "rows read and checked", count, *spread(cost(lambda: rows_checked(count)), count)  # noqa: B023
         values = torch.rand(count).tolist()
-        yield "bootstrap of one metric", count, *spread(cost(lambda: resampled_means(values, 2000, 0)), count)  # noqa: B023
+        for what in ("bootstrap of the first metric", "bootstrap of another"):  # what is drawn is kept
+            yield what, count, *spread(cost(lambda: resampled_means(values, 2000, 0)), count)  # noqa: B023
 
 
 def by_blocks() -> Iterator[Line]:
     """One edit at several blocks: sums at each, and a solve each."""
     sized = how(10)
     model, prompts = random_model(sized, CPU, 0), random_prompts(sized, 100, 0)
-    vector = torch.ones(576)
+    vector, lengths = torch.ones(576), [one.prompt_length for one in prompts]
     keep = {"forget": {"prefix": 1.0}, "retain": {"prefix": 1.0, "question": 1.0, "suffix": 1.0}}
     for count in BLOCKS:
         layers = list(range(count))
         sums = lambda: collect(model, prompts, pad_id=0, batch_size=16, gram_layers=layers)  # noqa: E731, B023
-        yield "sums, with the pass", count, *spread(cost(sums), 1 + count / 10)
+        work = pass_work(sized, lengths, sized["dtype"]).operations + count * gram_work(sum(lengths), 1536).operations
+        yield "sums, with the pass", count, *spread(cost(sums), work)
         held = [{"forget": sums(), "retain": sums()}]
 
         def solved(held: Any = held, layers: Any = layers) -> None:
@@ -145,7 +147,7 @@ def spread(measured: tuple[float, float], work: float) -> tuple[float, float, fl
 
 
 def table(title: str, lines: Iterator[Line]) -> str:
-    """Lines as Markdown, grouped by what they measure; the last column is 1.0 at the largest size."""
+    """Lines as Markdown, grouped by what they measure: growth since the line before, beside that of the work."""
     found = list(lines)
     shown = [
         f"| stage | {title} | CPU seconds | times as much | its work, times | peak, MB |",
