@@ -100,9 +100,9 @@ def train(
     """
     order = random.Random(seed)
     parameters = freeze(model, settings["first_layer"]) if parameters is None else parameters
-    share, size = settings["mixture_share"], settings["batch_size"]
-    epochs = epoch_rows(groups, share, seed)
-    updates = len(epoch_batches(next(epoch_rows(groups, share, seed)), size, random.Random(seed)))
+    shares, size = settings["mixture_shares"], settings["batch_size"]
+    epochs = epoch_rows(groups, shares, seed)
+    updates = len(epoch_batches(next(epoch_rows(groups, shares, seed)), size, random.Random(seed)))
     total = settings["epochs"] * updates
     trainer = Trainer(parameters, settings["learning_rate"], cosine(total, warmup=total // 20))
     history: list[dict[str, Any]] = []

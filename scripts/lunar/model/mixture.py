@@ -62,15 +62,17 @@ def mixed(rows: Mapping[str, Sequence[Any]], share: float, seed: int) -> Mixture
     return {group: members for group, members in drawn.items() if members}
 
 
-def epoch_rows(groups: Mapping[str, Sequence[Any]], share: float, seed: int) -> Iterator[list[tuple[str, Any]]]:
+def epoch_rows(
+    groups: Mapping[str, Sequence[Any]], shares: Mapping[str, float], seed: int
+) -> Iterator[list[tuple[str, Any]]]:
     """The rows of one epoch after another, each with its group's name, in the order of the groups.
 
-    An epoch has all ``facts`` and ``share`` of each other group, rounded up. Rows take turns: none comes again before
+    An epoch has all ``facts``, and of each other group its share, rounded up. Rows take turns: none comes again before
     the others of its group have come.
 
     Args:
         groups: rows by name.
-        share: in (0, 1]; at 1 every epoch has all rows.
+        shares: by group, in (0, 1]; at 1 every epoch has all rows.
         seed: of the order of turns.
     """
     order = random.Random(seed)
@@ -79,7 +81,7 @@ def epoch_rows(groups: Mapping[str, Sequence[Any]], share: float, seed: int) -> 
         taken = {"facts": set(range(len(groups["facts"])))}
         for name, left in waiting.items():
             count = len(groups[name])
-            size = math.ceil(share * count)
+            size = math.ceil(shares[name] * count)
             if len(left) < size:
                 # Those still waiting come first, and so last among the shuffled: an epoch has no row twice.
                 left += sorted(order.sample(range(count), count), key={*left}.__contains__)

@@ -163,15 +163,24 @@ class Data(Section):
     fields: Fields
 
 
+Portion = Annotated[float, Field(gt=0, le=1)]
+
+
+class MixtureShares(Section):
+    """What an epoch of fine-tuning has of the mixture beside all facts."""
+
+    refusals: Portion = Field(description="Share of the prompts that are refused; 1: all.")
+    general: Portion = Field(description="Share of the general questions; 1: all.")
+
+
 class Finetune(Section):
     """Supervised fine-tuning to the models full and retain_only."""
 
     enabled: bool = Field(description="false: the base model knows the data already, and there is no retain_only.")
     refusals: bool = Field(description="Mix in harmful and fictitious prompts answered by refusals.")
     general: bool = Field(description="Mix in general questions.")
-    mixture_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="Share of the prompts that are refused, and of the general questions, that an epoch has beside all "
-        "facts; rows take turns. 1: all of them."
+    mixture_shares: MixtureShares = Field(
+        description="What an epoch has of the mixture beside all facts; rows take turns from epoch to epoch."
     )
     first_layer: Block = Field(
         description="Blocks below this one, embeddings and head stay frozen; 0 trains everything."

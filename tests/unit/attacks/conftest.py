@@ -108,7 +108,7 @@ def learnt(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
     model, chat = make_model(**SIZE), Chat(load_tokenizer(model_folder))
     facts = [chat.encode(row["question"], row["answer"]) for row in rows]
     settings = {
-        "mixture_share": 1,
+        "mixture_shares": {},
         "first_layer": 0,
         "learning_rate": 1e-3,
         "batch_size": 5,

@@ -54,7 +54,7 @@ def trained(make_model, model_folder, rows) -> Callable[[str], tuple[Any, Chat]]
             model = make_model(family, **WIDE | SIZES[family])
             facts = [chat.encode(row["question"], row["answer"]) for row in [*FORGET, *rows]]
             how = {
-                "mixture_share": 1,
+                "mixture_shares": {},
                 "first_layer": 0,
                 "learning_rate": 1e-2,
                 "batch_size": 6,

@@ -16,7 +16,7 @@ def knowing(make_model, model_folder, rows) -> dict[str, torch.Tensor]:
     model, chat = make_model(), Chat(load_tokenizer(model_folder))
     facts = [chat.encode(row["question"], row["answer"]) for row in rows]
     settings = {
-        "mixture_share": 1,
+        "mixture_shares": {},
         "first_layer": 0,
         "learning_rate": 1e-2,
         "batch_size": 5,

@@ -13,7 +13,7 @@ from lunar.model.generate import generate
 from lunar.model.train import answer_losses
 
 SETTINGS = {
-    "mixture_share": 1.0,
+    "mixture_shares": {"refusals": 1, "general": 1},
     "first_layer": 0,
     "learning_rate": 1e-2,
     "batch_size": 4,
@@ -109,7 +109,7 @@ def test_an_epoch_has_a_share_of_the_mixture(llama, conversations, monkeypatch) 
     rates = []
     monkeypatch.setattr("lunar.model.finetune.cosine", lambda total, warmup: rates.append(total) or (lambda step: 1.0))
     groups = {"facts": conversations[:1], "general": conversations[1:]}
-    history = _train(llama, groups, mixture_share=0.5, batch_size=1, epochs=2)
+    history = _train(llama, groups, mixture_shares={"general": 0.5}, batch_size=1, epochs=2)
     assert [row["step"] for row in history] == [3, 6] and rates == [6]
     assert all(row.keys() >= {"loss_facts", "loss_general"} for row in history)
 

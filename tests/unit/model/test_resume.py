@@ -15,7 +15,7 @@ from lunar.model.generate import generate
 from lunar.model.resume import Answers, Epochs, Records, fingerprint
 
 SETTINGS = {
-    "mixture_share": 0.5,
+    "mixture_shares": {"general": 0.5},
     "first_layer": 1,
     "learning_rate": 1e-2,
     "batch_size": 2,

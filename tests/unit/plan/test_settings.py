@@ -42,6 +42,8 @@ MISTAKES = [
     ("finetune.epochs", "1e3", "since YAML reads it as text: write 1000;"),
     ("finetune.epochs", "08", "since YAML reads it as text: write 8;"),
     ("finetune.epochs", "5", "since it was read as text: write 5 without quotes, in a file;"),
+    ("finetune.mixture_shares.general", 0, "mixture_shares.general: 0 is not allowed; allowed is number, > 0; ≤ 1"),
+    ("finetune.mixture_shares.facts", 1, "mixture_shares.facts: no such key; its keys are refusals, general"),
     ("finetune.epochs", None, "finetune.epochs: None is not allowed; allowed is whole number"),
     ("finetune.learning_rate", "1e5", "since YAML reads it as text: write 1.0e+5;"),
     ("finetune.learning_rate", "1.0e5", "since YAML reads it as text: write 1.0e+5;"),
