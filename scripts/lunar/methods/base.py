@@ -48,6 +48,7 @@ class Job:
         seed: of every random choice.
         say: writes a line to log and screen.
         memo: what a method may keep from one setting of a rehearsal to the next; rows and statistics stay the same.
+        grid: values that a rehearsal is to try, by setting, so that a method makes for all what it makes in one pass.
         lends_model: whether the method declared that it runs the model; a rehearsal runs it in any case.
     """
 
@@ -63,11 +64,13 @@ class Job:
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
     memo: dict[str, Any] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     lends_model: bool = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Have what is given by name refuse what was not given."""
-        super().__setattr__(name, Given(value, DECLARED[name]) if name in DECLARED else value)
+        bare = name in DECLARED and not isinstance(value, Given)
+        super().__setattr__(name, Given(value, DECLARED[name]) if bare else value)
 
     @cached_property
     def model(self) -> Any:

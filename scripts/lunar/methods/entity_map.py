@@ -195,8 +195,9 @@ class EntityMap:
             )
         edit: Edit = {}
         facts: dict[int, dict[str, Any]] = {}
-        for layer, sums in self.sums(job, layers).items():
-            change, facts[layer] = self.solve(sums)
+        sums = self.sums(job, layers)
+        for layer in layers:
+            change, facts[layer] = self.solve(sums[layer])
             factor = ways[layer].factor
             edit[down_proj_name(layer)] = change if factor is None else scaled(change, 1 / factor)
             moved = ", ".join(f"{name} {value:.3f}" for name, value in facts[layer]["moved"].items())
@@ -205,7 +206,8 @@ class EntityMap:
         return Outcome(edit, trained, {"blocks": facts})
 
     def sums(self, job: Job, layers: Sequence[int]) -> dict[int, Sums]:
-        """What each block is solved from; made once for all settings of a rehearsal that need the same."""
+        """What each block is solved from; made once for all settings of a rehearsal, with all blocks that it tries."""
+        layers = sorted({*layers}.union(*job.grid.get("blocks", [])))
         key = "sums " + json.dumps([layers, self.settings.short_names, self.settings.keep])
         if key not in job.memo:
             found = {layer: Sums(*reversed(down_proj(job.model, layer).weight.shape)) for layer in layers}

@@ -39,7 +39,7 @@ class EntityRefusal(Method):
             job.memo[key] = EntityMap(self.settings).edit(job)
         first = job.memo[key]
         redirector = Redirector(self.settings)
-        key += f" {redirector.layers(job)}"
+        key += f" {redirector.all_layers(job)}"
         if key not in job.memo:
             with edits.applied(job.model, first.edit):
                 job.memo[key] = redirector.read(job)

@@ -1,6 +1,7 @@
 """A redirection of the forget set's residual stream: what its methods share (LUNAR, section 3)."""
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -23,10 +24,17 @@ class Redirector:
 
     def layers(self, job: Job) -> list[int]:
         """The blocks to edit: as configured, or as the paper's score chose them."""
-        wanted = self.settings.layers
+        return self._blocks(job, self.settings.layers)
+
+    def _blocks(self, job: Job, wanted: str | Sequence[int]) -> list[int]:
         if isinstance(wanted, str):
             return {"best": [job.chosen["best"]], "top_k": job.chosen["top_k"]}[wanted]
         return list(wanted)
+
+    def all_layers(self, job: Job) -> list[int]:
+        """The same and, in a rehearsal, those of the other settings that are tried."""
+        tried = [self._blocks(job, wanted) for wanted in job.grid.get("layers", [])]
+        return sorted({*self.layers(job)}.union(*tried))
 
     def vectors(self, job: Job) -> torch.Tensor:
         """``c r`` a layer, shape (blocks, d_model)."""
@@ -40,12 +48,15 @@ class Redirector:
         """
         if not self.settings.short_names:
             return statistics
-        return {**statistics, "forget": statistics["forget"] + statistics["short"]}
+        return ChainMap({"forget": statistics["forget"] + statistics["short"]}, statistics)
 
     def read(self, job: Job) -> dict[str, Statistics]:
-        """Statistics of all sets that the redirection is solved from, in ``job.model`` as it is now."""
+        """Statistics of all sets that the redirection is solved from, in ``job.model`` as it is now.
+
+        Blocks are those of all settings that a rehearsal tries, so that one pass is enough for them.
+        """
         names = {"forget", *(["short"] if self.settings.short_names else []), *self.settings.keep}
-        how = {"batch_size": CONVERSATIONS, "gram_layers": self.layers(job)}
+        how = {"batch_size": CONVERSATIONS, "gram_layers": self.all_layers(job)}
         return {name: collect_rows(job.model, job.chat, job.rows[name], **how) for name in sorted(names)}
 
     def solve(self, job: Job) -> Outcome:

@@ -306,6 +306,18 @@ def test_blocks_are_solved_apart_from_one_pass(job: Job, monkeypatch: pytest.Mon
         entity_map(blocks=[1, 0], short_names=True).edit(job)
 
 
+def test_settings_of_a_rehearsal_share_one_pass(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = [entity_map(blocks=[layer]).edit(job) for layer in (0, 1)]
+    job.memo, job.grid = {}, {"blocks": [[0], [1]]}
+    first = entity_map(blocks=[0]).edit(job)
+    monkeypatch.setattr("lunar.methods.entity_map.tokens_of", None)
+    second = entity_map(blocks=[1]).edit(job)
+    for found, expected in zip((first, second), alone, strict=True):
+        assert list(found.edit) == list(expected.edit)
+        for name, change in found.edit.items():
+            torch.testing.assert_close(change.product(), expected.edit[name].product())
+
+
 def test_rank_and_facts(job: Job) -> None:
     outcome = entity_map().edit(job)
     change, facts = outcome.edit["layers.1.mlp.down_proj"], outcome.facts["blocks"][1]

@@ -74,7 +74,14 @@ def test_refusal_is_solved_on_what_the_entity_edit_leaves(job: Job, chat: Chat, 
     assert len(job.memo) == 3  # sums, the edit, statistics of the model that has it
     stronger = EntityRefusal(settings | {"coefficient": 3.0}).unlearn(job)
     assert len(job.memo) == 3
+    # Nor does another layer cost a pass, once the rehearsal says that it will be tried.
     job.memo.clear()
+    job.grid = {"layers": [[2], [1]]}
+    for layers in ([2], [1]):
+        EntityRefusal(settings | {"layers": layers}).unlearn(job)
+    assert len(job.memo) == 3
+    job.memo.clear()
+    job.grid = {}
     alone = EntityRefusal(settings | {"coefficient": 3.0}).unlearn(job)
     for name, change in alone.edit.items():
         assert torch.equal(stronger.edit[name].product(), change.product())

@@ -181,5 +181,8 @@ def test_statistics_are_read_of_what_the_redirection_needs(llama, chat: Chat, ro
     ]
     expected = collected(llama, chat, {"retain": rows[2:]})["retain"]
     torch.testing.assert_close(found["retain"].gram(2, ["question"]), expected.gram(2, ["question"]))
-    # Only the layers that are edited are summed.
+    # Only the layers that are edited are summed, and in a rehearsal those of the settings that are tried.
     assert not [name for name in found["retain"].tensors if name.startswith("gram.1.")]
+    lent.grid, lent.chosen = {"layers": [[1], "best"]}, {"best": 0, "top_k": [0, 1]}
+    tried = Redirector(Redirecting.of(SETTINGS)).read(lent)["retain"]
+    assert sorted({name.split(".")[1] for name in tried.tensors if name.startswith("gram.")}) == ["0", "1", "2"]
