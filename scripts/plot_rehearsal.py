@@ -28,6 +28,8 @@ def main(smk) -> None:
         for axis, (name, means) in zip(axes, found.items(), strict=False):
             for (label, rows), (colour, marker, line) in zip(lines(means), LINES, strict=False):
                 axis.plot(rows["layers"], rows["score"], color=colour, marker=marker, ls=line, ms=4, label=label)
+                spared = rows[rows["stopped"]]
+                axis.plot(spared["layers"], spared["score"], ls="none", marker=marker, ms=4, mec=colour, mfc="white")
             axis.set(title=f"{name}, rehearsed", xlabel="layer" if name == first else "layers", ylim=(0, None))
             axis.set(ylabel="score (0: best)" if axis is axes[0] else "")
             axis.legend(fontsize=6)

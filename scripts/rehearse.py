@@ -46,9 +46,10 @@ def main(smk) -> None:
             smk.params.leaked,
             {"batch_size": smk.params.batch_size, "gram_layers": smk.params.candidates},
             smk.params.generation,
+            lambda text: progress.say(text, screen=False),
         )
         bar = progress.bar("settings", sum(successive_halving(len(grid), len(pairs))))
-        table, best, mean = rehearsal.run(grid, pairs, lambda text: progress.say(text, screen=False), bar)
+        table, best, mean = rehearsal.run(grid, pairs, bar)
         progress.say(f"chosen: {json.dumps(grid[best])}, mean score {mean:.1f} (best of {len(grid)})")
         write_text(smk.output.settings, table.to_csv(index=False))
         write_json(smk.output.chosen, {"chosen": grid[best], "score": mean})

@@ -4,10 +4,11 @@ In a rehearsal one retained author plays the forgotten one and another is held o
 the unseen authors are; the method then unlearns with each setting of its grid and the answers are scored.
 """
 
+import heapq
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from lunar.methods.renamed import told_apart
 from lunar.metrics.text import mean, refusal, rouge1
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
+from lunar.plan.declare import Given
 
 
 def score(forget: float, held_out: float, refused: float) -> float:
@@ -87,33 +89,45 @@ def share_refused(answers: Sequence[str]) -> float:
     return mean(refusal, [{"prediction": answer} for answer in answers])
 
 
-def measure(
-    model: Any, chat: Chat, parts: Mapping[str, Sequence[Row]], generation: Mapping[str, int]
-) -> dict[str, float]:
-    """Answer every part's questions and measure.
+def recalls(rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
+    """What is left of the authors: ``forget`` (in both wordings) and ``held_out``, ROUGE-1 recall.
 
     Args:
-        parts: rows; ``forget``, ``forget_validation``, ``held_out`` and ``general_validation``.
-        generation: ``max_new_tokens`` and ``batch_size``.
-
-    Returns:
-        ``forget`` and ``held_out`` (ROUGE-1 recall) and ``refused`` (share of the general questions, 0 of none).
+        rows: with a ``prediction``; of ``forget``, ``forget_validation`` and ``held_out``.
     """
-    names = ("forget", "forget_validation", "held_out", "general_validation")
-    rows = [(name, row) for name in names for row in parts[name]]
-    answers = generate(model, chat, [row["question"] for _, row in rows], **generation)
-    found: dict[str, list[Row]] = {name: [] for name in names}
-    for (name, row), answer in zip(rows, answers, strict=True):
-        found[name].append(row | answer.row())
-
     return {
-        "forget": mean(rouge1, found["forget"] + found["forget_validation"]),
-        "held_out": mean(rouge1, found["held_out"]),
-        "refused": share_refused([row["prediction"] for row in found["general_validation"]]),
+        "forget": mean(rouge1, [*rows["forget"], *rows["forget_validation"]]),
+        "held_out": mean(rouge1, rows["held_out"]),
     }
 
 
 WORST = score(1.0, 0.0, 1.0)
+OWN = ("forget", "short", "renamed", "declined", "retain")  # sets that a pair has statistics of its own of
+
+
+def stopped(row: Mapping[str, float]) -> bool:
+    """Whether a try's general questions were spared, so that its score is the least that it can be."""
+    return "forget" in row and "refused" not in row
+
+
+def told(row: Mapping[str, float] | None) -> str:
+    """What the log says of a try, and what was left out and why."""
+    if row is None:
+        return "not tried, since its scores on earlier pairs alone make it worse than those that go on"
+    values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
+    return values + (" or more; general questions were spared, since others are better already" if stopped(row) else "")
+
+
+class Collected(Given):
+    """Statistics that all pairs share, and those of the pair's own sets as soon as a method asks for them."""
+
+    def __init__(self, shared: Mapping[str, Statistics], collect: Callable[[str], Statistics]) -> None:
+        super().__init__(shared, "'statistics', 'direction',")
+        self._collect = collect
+
+    def __missing__(self, name: str) -> Statistics:
+        """Statistics of one of the pair's own sets; any other is refused."""
+        return self._collect(name) if name in OWN else super().__missing__(name)
 
 
 @dataclass
@@ -130,6 +144,7 @@ class Rehearsal:
         copies, leaked: as ``lunar.data.forget_sets.rename`` and ``lunar.methods.renamed.told_apart``.
         collecting: ``batch_size`` and ``gram_layers`` of ``lunar.activations.statistics.collect``.
         generation: ``max_new_tokens`` and ``batch_size``.
+        say: writes a line to the log.
     """
 
     entry: Mapping[str, Any]
@@ -142,12 +157,14 @@ class Rehearsal:
     leaked: float
     collecting: Mapping[str, Any]
     generation: Mapping[str, int]
+    say: Callable[[str], None]
 
     def __post_init__(self) -> None:
         self._shared = self.job.rows, self.job.statistics, self.job.directions
         questions = [row["question"] for row in self.asked["general_validation"]]
         self._refused = share_refused(generate(self.job.model, self.chat, questions, **self.generation))
         self._parts: dict[str, Sequence[Row]] = {}
+        self._collected: dict[str, Statistics] = {}
 
     def play(self, pair: Mapping[str, str]) -> None:
         """Have a pair's rows and statistics in the job.
@@ -157,68 +174,116 @@ class Rehearsal:
         """
         more = {"copies": self.copies, "seed": self.job.seed, "refusals": self.asked["refusals"]}
         self._parts = {**cast(**pair, retain=self.retain, names=self.names, **more), **self.asked}
-        reads = {"statistics", "direction"} & {*METHODS[self.entry["recipe"]].needs}
-        own = self._statistics() if reads else {}
         rows, statistics, directions = self._shared
         self.job.rows, self.job.memo = {**self._parts, **rows}, {}
-        self.job.statistics, self.job.directions = {**statistics, **own}, {**directions, **own}
+        self._collected = {}
+        self.job.statistics = Collected(statistics, self._statistics)
+        self.job.directions = Collected(directions, self._statistics)
 
-    def _statistics(self) -> dict[str, Statistics]:
-        """Statistics of the pair's own sets; of renamed copies only of those about somebody else to the model."""
-        job, parts = self.job, self._parts
-        declined = {"declined"} & {*self.entry.get("keep", {})}
-        sets = {name: parts[name] for name in ("forget", "short", "retain", *declined)}
-        originals = [*sets["forget"], *sets["short"]]
-        sets["renamed"], _ = told_apart(job.model, job.chat, parts["renamed"], originals, self.leaked, self.generation)
-        return {name: collect_rows(job.model, job.chat, rows, **self.collecting) for name, rows in sets.items()}
+    def _statistics(self, name: str) -> Statistics:
+        """Statistics of one of the pair's sets; of renamed copies only of those about somebody else to the model."""
+        if name not in self._collected:
+            job, parts = self.job, self._parts
+            rows = parts[name]
+            if name == "renamed":
+                originals = [*parts["forget"], *parts["short"]]
+                rows, _ = told_apart(job.model, job.chat, rows, originals, self.leaked, self.generation)
+            self._collected[name] = collect_rows(job.model, job.chat, rows, **self.collecting)
+        return self._collected[name]
 
-    def tried(self, setting: Mapping[str, Any]) -> dict[str, float]:
-        """What the method with a setting does to the pair that plays: as ``measure``, and the ``score``.
+    def _answered(self, names: Sequence[str]) -> dict[str, list[Row]]:
+        """Rows of parts with the model's ``prediction``, by part; all are asked in the same batches."""
+        rows = [(name, row) for name in names for row in self._parts[name]]
+        answers = generate(self.job.model, self.chat, [row["question"] for _, row in rows], **self.generation)
+        found: dict[str, list[Row]] = {name: [] for name in names}
+        for (name, row), answer in zip(rows, answers, strict=True):
+            found[name].append(row | answer.row())
+        return found
 
-        Raises:
-            Diverged: a training's loss is no number any more.
+    def tried(self, setting: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+        """What the method with a setting does to the pair that plays, told as soon as it is known.
+
+        Yields:
+            After the authors' questions ``forget`` and ``held_out`` (``recalls``), and as ``score`` that of a model
+            that refuses no general question: the least that it can be. Then these with ``refused``, the share of
+            general questions refused, and the score itself. Of a training that diverged the worst ``score`` alone.
         """
-        outcome = METHODS[self.entry["recipe"]]({**self.entry, **setting}).unlearn(self.job)
+        try:
+            outcome = METHODS[self.entry["recipe"]]({**self.entry, **setting}).unlearn(self.job)
+        except Diverged as error:
+            self.say(f"{json.dumps(setting)}: {error}")
+            yield {"score": WORST}
+            return
         with edits.applied(self.job.model, outcome.edit):
-            row = measure(self.job.model, self.chat, self._parts, self.generation)
-        return row | {"score": score(row["forget"], row["held_out"], max(0.0, row["refused"] - self._refused))}
+            row = recalls(self._answered(["forget", "forget_validation", "held_out"]))
+        yield row | {"score": score(**row, refused=0.0)}
+        with edits.applied(self.job.model, outcome.edit):
+            answers = self._answered(["general_validation"])["general_validation"]
+        refused = share_refused([row["prediction"] for row in answers])
+        newly = max(0.0, refused - self._refused)
+        yield row | {"refused": refused, "score": score(**row, refused=newly)}
+
+    def race(
+        self, grid: Sequence[Mapping[str, Any]], before: Mapping[int, Sequence[float]], places: int
+    ) -> tuple[list[int], dict[int, dict[str, float]]]:
+        """Try settings on the pair that plays for as long as it takes to know the best.
+
+        The setting that may still be the best goes on first: its total is so far the lowest, and no question that is
+        left can lower it. So one that has been asked everything when its turn comes is better than all that wait.
+
+        Args:
+            grid: the settings.
+            before: of each setting that takes part the scores on earlier pairs, by number.
+            places: how many settings are to be known.
+
+        Returns:
+            The best ones' numbers, by their totals (of equal ones the first); what is known of each that was tried,
+            without ``refused`` where the general questions were spared.
+        """
+        waiting = [(math.fsum(scores), number, self.tried(grid[number])) for number, scores in before.items()]
+        heapq.heapify(waiting)
+        best: list[int] = []
+        rows: dict[int, dict[str, float]] = {}
+        while len(best) < places:
+            _, number, steps = heapq.heappop(waiting)
+            row = next(steps, None)
+            if row is None:
+                best.append(number)
+            else:
+                rows[number] = row
+                heapq.heappush(waiting, (math.fsum([*before[number], row["score"]]), number, steps))
+        return best, rows
 
     def run(
-        self,
-        grid: Sequence[Mapping[str, Any]],
-        pairs: Sequence[Mapping[str, str]],
-        say: Callable[[str], None],
-        progress: Callable[[int], None],
+        self, grid: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, str]], progress: Callable[[int], None]
     ) -> tuple[pd.DataFrame, int, float]:
         """Try every setting on the first pair, and always the better half of them on the next.
 
-        A setting that is chosen was tried on all pairs, most that are not were tried on few.
+        A setting that is chosen was tried on all pairs, most that are not were tried on few. Those that go on are the
+        same as if each had been asked everything: of the others only what cannot change that is left out.
 
         Args:
             grid: the settings.
             pairs: files of the authors who play the parts, in their order.
-            say: writes a line to the log.
-            progress: called with the number of tries done.
+            progress: called with the number of tries done or spared.
 
         Returns:
-            A row a try; the number of the best setting and its mean score.
+            A row a try, ``stopped`` where its general questions were spared and its score is the least that it can be;
+            the number of the best setting and its mean score.
         """
         rounds = successive_halving(len(grid), len(pairs))
-        alive = list(range(len(grid)))
+        scores: dict[int, list[float]] = {number: [] for number in range(len(grid))}
         results: list[dict[str, Any]] = []
-        for number, pair in enumerate(pairs):
+        for turn, (pair, places) in enumerate(zip(pairs, [*rounds[1:], 1], strict=True), start=1):
             self.play(pair)
-            for tried in alive:
-                try:
-                    row = self.tried(grid[tried])
-                except Diverged as error:
-                    row = {"score": WORST}
-                    say(f"{json.dumps(grid[tried])}: {error}")
-                results.append({"setting": tried, "pair": number + 1} | grid[tried] | row)
-                values = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
-                say(f"{json.dumps(grid[tried])} without {pair['forget']}: {values}")
-                progress(len(results))
-            table = pd.DataFrame(results)
-            means = table[table["setting"].isin(alive)].groupby("setting")["score"].mean()
-            alive = sorted(means.sort_values(kind="stable").index[: [*rounds[1:], 1][number]])
-        return table, alive[0], float(means[alive[0]])
+            self.job.grid = {key: [grid[number][key] for number in scores] for key in grid[0]}
+            best, rows = self.race(grid, scores, places)
+            for number in scores:
+                known = rows.get(number)
+                self.say(f"{json.dumps(grid[number])} without {pair['forget']}: {told(known)}")
+                if known is not None:
+                    where = {"setting": number, "pair": turn}
+                    results.append(where | grid[number] | known | {"stopped": stopped(known)})
+            scores = {number: [*scores[number], rows[number]["score"]] for number in sorted(best)}
+            progress(sum(rounds[:turn]))
+        return pd.DataFrame(results), best[0], math.fsum(scores[best[0]]) / len(pairs)

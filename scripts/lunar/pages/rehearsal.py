@@ -12,22 +12,24 @@ def scores(path: str, grid_keys: Sequence[str]) -> pd.DataFrame:
     """Scores of the settings tried in one method's rehearsals, in the order of its table.
 
     Args:
-        path: rehearsal/<method>.csv, with ``layers`` and ``score``, a line a setting and pair of authors.
+        path: rehearsal/<method>.csv, with ``layers``, ``score`` and ``stopped``, a line a setting and pair of authors.
         grid_keys: names of settings that rehearsals choose, of this method or of others.
 
     Returns:
-        A row a setting: ``layers`` as text, the grid's other keys, ``score`` (mean over pairs) and ``pairs``.
+        A row a setting: ``layers`` as text, the grid's other keys, ``score`` (mean over pairs), ``pairs``, and
+        ``stopped`` where the score is the least that it can be (``lunar.methods.rehearsal.stopped``).
     """
     table = pd.read_csv(path)
     table["layers"] = table["layers"].map(lambda text: ", ".join(map(str, ast.literal_eval(text))))
     others = [key for key in table.columns if key in grid_keys and key != "layers"]
-    means = table.groupby(["layers", *others], sort=False)["score"].agg(["mean", "count"]).reset_index()
-    return means.rename(columns={"mean": "score", "count": "pairs"})
+    settings = table.groupby(["layers", *others], sort=False)
+    found = {"score": ("score", "mean"), "pairs": ("score", "count"), "stopped": ("stopped", "any")}
+    return settings.agg(**found).reset_index()
 
 
 def lines(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """What is drawn as one line: settings that differ in nothing but layers, with a label of the rest."""
-    others = [key for key in found.columns if key not in ("layers", "score", "pairs")]
+    others = [key for key in found.columns if key not in ("layers", "score", "pairs", "stopped")]
     if not others:
         return [("score", found)]
     return [
@@ -51,13 +53,14 @@ def compared(found: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.DataFrame:
 
 def numbers(method: str, found: pd.DataFrame, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """What the caption reads, of the first drawn ``method``; the other arguments are those of ``compared``."""
-    best = found.loc[found[found["pairs"] == found["pairs"].max()]["score"].idxmin()]
+    best = found.loc[found[(found["pairs"] == found["pairs"].max()) & ~found["stopped"]]["score"].idxmin()]
     both = compared(found, chosen)
     # The paper's score is good where it is high, and ours where it is low.
     rank = f"{-spearmanr(both['paper'], both['ours']).statistic:.2f}" if len(both) > 2 else "not defined"
     return {
         "method": method,
         "tried": len(found),
+        "stopped": int(found["stopped"].sum()),
         "best": best["layers"],
         "score": f"{best['score']:.1f}",
         "paper": chosen["best"],

@@ -7,13 +7,13 @@ import pytest
 
 from lunar.pages.rehearsal import compared, lines, numbers, scores
 
-TABLE = """setting,pair,coefficient,layers,forget,score
-0,1,1.5,[1],0.1,30.0
-1,1,1.5,[2],0.1,8.0
-2,1,2.0,[1],0.1,5.0
-3,1,2.0,[3],0.1,20.0
-0,2,1.5,[1],0.1,10.0
-3,2,2.0,[3],0.1,24.0
+TABLE = """setting,pair,coefficient,layers,forget,score,stopped
+0,1,1.5,[1],0.1,30.0,False
+1,1,1.5,[2],0.1,8.0,True
+2,1,2.0,[1],0.1,5.0,True
+3,1,2.0,[3],0.1,20.0,False
+0,2,1.5,[1],0.1,10.0,False
+3,2,2.0,[3],0.1,19.5,True
 """
 CHOSEN: dict[str, Any] = {
     "best": 2,
@@ -29,13 +29,14 @@ def path(tmp_path: Path) -> str:
 
 def test_scores_are_means_over_pairs(path: str) -> None:
     found = scores(path, ["coefficient", "layers", "blocks"])
-    assert [*found.columns] == ["layers", "coefficient", "score", "pairs"]
-    assert found["score"].tolist() == [20.0, 8.0, 5.0, 22.0]
+    assert [*found.columns] == ["layers", "coefficient", "score", "pairs", "stopped"]
+    assert found["score"].tolist() == [20.0, 8.0, 5.0, 19.75]
     assert found["pairs"].tolist() == [2, 1, 1, 2]
+    assert found["stopped"].tolist() == [False, True, True, True]
 
 
 def test_several_layers_are_written_out(tmp_path: Path) -> None:
-    (tmp_path / "topk.csv").write_text('layers,score\n"[1, 2]",3.0\n', encoding="utf-8")
+    (tmp_path / "topk.csv").write_text('layers,score,stopped\n"[1, 2]",3.0,False\n', encoding="utf-8")
     found = scores(str(tmp_path / "topk.csv"), ["layers"])
     assert found["layers"].tolist() == ["1, 2"]
     # Layers are all that was chosen: there is one line.
@@ -53,7 +54,7 @@ def test_a_layer_is_compared_by_its_best_setting(path: str) -> None:
     assert both.to_dict("index") == {
         "1": {"paper": 0.2, "ours": 5.0},
         "2": {"paper": 0.9, "ours": 8.0},
-        "3": {"paper": 0.1, "ours": 22.0},
+        "3": {"paper": 0.1, "ours": 19.75},
     }
 
 
@@ -61,7 +62,8 @@ def test_numbers(path: str) -> None:
     assert numbers("lunar", scores(path, ["coefficient"]), CHOSEN) == {
         "method": "lunar",
         "tried": 4,
-        "best": "1",  # of the settings that came through all pairs
+        "stopped": 3,
+        "best": "1",  # of the settings that came through all pairs; the other may score more than its 19.75
         "score": "20.0",
         "paper": 2,
         "layers": 3,
