@@ -235,7 +235,11 @@ class Rehearsal:
         yield row | {"refused": refused, "score": score(**row, refused=newly)}
 
     def race(
-        self, grid: Sequence[Mapping[str, Any]], before: Mapping[int, Sequence[float]], places: int
+        self,
+        grid: Sequence[Mapping[str, Any]],
+        before: Mapping[int, Sequence[float]],
+        places: int,
+        progress: Callable[[int], None],
     ) -> tuple[list[int], dict[int, dict[str, float]]]:
         """Try settings on the pair that plays for as long as it takes to know the best.
 
@@ -246,6 +250,7 @@ class Rehearsal:
             grid: the settings.
             before: of each setting that takes part the scores on earlier pairs, by number.
             places: how many settings are to be known.
+            progress: called with the number of settings that were asked about the authors.
 
         Returns:
             The best ones' numbers, by their totals (of equal ones the first); what is known of each that was tried,
@@ -262,6 +267,7 @@ class Rehearsal:
                 best.append(number)
             else:
                 rows[number] = row
+                progress(len(rows))
                 heapq.heappush(waiting, (math.fsum([*before[number], row["score"]]), number, steps))
         return best, rows
 
@@ -270,8 +276,8 @@ class Rehearsal:
     ) -> tuple[pd.DataFrame, int, float]:
         """Try every setting on the first pair, and always the better half of them on the next.
 
-        A setting that is chosen was tried on all pairs, most that are not were tried on few. Those that go on are the
-        same as if each had been asked everything: of the others only what cannot change that is left out.
+        Those that go on are the same as if each had been asked everything: of the others only what cannot change that
+        is left out. Where one setting is left, nothing is to be chosen any more, so no further pair is played.
 
         Args:
             grid: the settings.
@@ -280,7 +286,7 @@ class Rehearsal:
 
         Returns:
             A row a try, ``stopped`` where its general questions were spared and its score is the least that it can be;
-            the number of the best setting and its mean score.
+            the number of the best setting and its mean score over the pairs played.
         """
         rounds = successive_halving(len(grid), len(pairs))
         scores: dict[int, list[float]] = {number: [] for number in range(len(grid))}
@@ -288,7 +294,8 @@ class Rehearsal:
         for turn, (pair, places) in enumerate(zip(pairs, [*rounds[1:], 1], strict=True), start=1):
             self.play(pair)
             self.job.grid = {key: [grid[number][key] for number in scores] for key in grid[0]}
-            best, rows = self.race(grid, scores, places)
+            past = sum(rounds[: turn - 1])
+            best, rows = self.race(grid, scores, places, lambda tried, past=past: progress(past + tried))
             for number in scores:
                 known = rows.get(number)
                 self.say(f"{json.dumps(grid[number])} without {pair['forget']}: {told(known)}")
@@ -296,5 +303,8 @@ class Rehearsal:
                     where = {"setting": number, "pair": turn}
                     results.append(where | grid[number] | known | {"stopped": stopped(known)})
             scores = {number: [*scores[number], rows[number]["score"]] for number in sorted(best)}
-            progress(sum(rounds[:turn]))
-        return pd.DataFrame(results), best[0], math.fsum(scores[best[0]]) / len(pairs)
+            progress(sum(rounds[:turn]) if len(scores) > 1 else sum(rounds))
+            if len(scores) == 1:
+                break
+        chosen, known = next(iter(scores.items()))
+        return pd.DataFrame(results), chosen, math.fsum(known) / len(known)
