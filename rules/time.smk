@@ -13,7 +13,7 @@ def experiment_size(name):
     """How large an experiment is; None where its data is still to be fetched."""
     experiment = EXPERIMENTS[name]
     data = estimate.data_bytes(experiment.data_files())
-    return data and estimate.Size(size.parameters(experiment.settings["model"]), data)
+    return data and estimate.Size(size.parameters(experiment.settings["model"]), data, len(experiment.attacks()))
 
 
 def seeded(names):

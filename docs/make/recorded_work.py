@@ -24,15 +24,16 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from lunar.pages.provenance import processor  # noqa: E402
-from lunar.plan.estimate import KINDS, RECORDED, data_bytes, measure  # noqa: E402
+from lunar.plan.estimate import KINDS, PER_ATTACK, RECORDED, data_bytes, measure  # noqa: E402
 from lunar.plan.experiments import with_files  # noqa: E402
 from lunar.plan.plan import plan  # noqa: E402
 from lunar.plan.size import parameters  # noqa: E402
 
+Seconds = dict[tuple[str, str], list[float]]  # by rule and name
 NEAR = 0.2  # share of a rule's mean within which a job has no line of its own
 
 
-def job_seconds(folder: Path) -> dict[tuple[str, str], list[float]]:
+def job_seconds(folder: Path) -> Seconds:
     """CPU seconds of jobs by rule and name, as target ``profile`` reads the benchmarks of an experiment's results."""
     with tempfile.TemporaryDirectory() as work:
         results = Path(work) / "results"
@@ -58,7 +59,15 @@ def job_seconds(folder: Path) -> dict[tuple[str, str], list[float]]:
     return found
 
 
-def by_rule(seconds: dict[tuple[str, str], list[float]]) -> dict[str, float]:
+def once_an_attack(seconds: Seconds, attacks: int) -> Seconds:
+    """Jobs that go through all attacks as what one attack takes of them."""
+    return {
+        (rule, name): [each / attacks for each in found] if rule in PER_ATTACK else found
+        for (rule, name), found in seconds.items()
+    }
+
+
+def by_rule(seconds: Seconds) -> dict[str, float]:
     """Means by rule."""
     rules = defaultdict(list)
     for (rule, _), found in seconds.items():
@@ -66,7 +75,7 @@ def by_rule(seconds: dict[tuple[str, str], list[float]]) -> dict[str, float]:
     return {rule: mean(found) for rule, found in sorted(rules.items())}
 
 
-def work(seconds: dict[tuple[str, str], list[float]], start: dict[str, float]) -> dict[str, float]:
+def work(seconds: Seconds, start: dict[str, float]) -> dict[str, float]:
     """What jobs took beyond their start: means by rule, and by ``rule:name`` of those that differ from these."""
     found = {rule: max(0.0, each - start.get(rule, 0.0)) for rule, each in by_rule(seconds).items()}
     for (rule, name), each in sorted(seconds.items()):
@@ -101,14 +110,16 @@ def main(folder: Path) -> None:
     held = tomllib.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.is_file() else {"size": {}, "start": {}}
     config = with_files(ROOT / "config", yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
     experiment = plan(config, ROOT / "scripts").experiments[folder.name]
-    seconds = job_seconds(folder.absolute())
+    attacks = len(experiment.attacks())
+    seconds = once_an_attack(job_seconds(folder.absolute()), attacks)
     if experiment.settings["model"]["source"] == "random":
         held["start"] = by_rule(seconds)
     else:
         rate = measure()
         held["size"] = {
             "parameters": parameters(experiment.settings["model"]),
-            "data": data_bytes(ROOT / file for file in experiment.data_files()),
+            "data": data_bytes(str(ROOT / file) for file in experiment.data_files()),
+            "attacks": attacks,
         }
         held[rate.kind] = {"processor": processor(), "rate": rate.rate, "work": work(seconds, held["start"])}
     RECORDED.write_text(as_toml(held), encoding="utf-8")

@@ -45,10 +45,8 @@ def test_what_is_missing_is_named_with_the_way_out(project):
 
 def test_the_jobs_that_are_left_are_listed_with_what_tells_them_apart(project, monkeypatch):
     monkeypatch.chdir(project)
-    patterns = {
-        "attack_model": [r"results/(?P<experiment>[^/]+)/generations/(?P<method>[^/]+)/(?P<attack>[^/]+)/forget.jsonl"]
-    }
-    jobs = planned(str(project / "Snakefile"), read(project) | {"run": ["toy"]}, patterns)
-    assert ("attack_model", {"experiment": "toy", "method": "lunar", "attack": "ablate"}) in jobs
-    assert len(jobs) == len({str(job) for job in jobs}) == 18
+    pattern = r"results/(?P<experiment>[^/]+)/generations/(?P<method>[^/]+)/(?P<attack>[^/]+)/\w+.jsonl"
+    jobs = planned(str(project / "Snakefile"), read(project) | {"run": ["toy"]}, {"generate_answers": [pattern]})
+    assert ("generate_answers", {"experiment": "toy", "method": "lunar", "attack": "none"}) in jobs
+    assert len(jobs) == len({str(job) for job in jobs}) == 21
     assert made(project) == []

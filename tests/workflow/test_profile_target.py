@@ -15,15 +15,15 @@ HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load
 def test_jobs_that_have_run_are_summed_by_rule(project):
     folder = project / "results/toy/benchmarks"
     folder.mkdir(parents=True)
-    for name, seconds in {"attack_lunar_ablate": 20, "attack_npo_ablate": 30, "evaluate_lunar_none": 50}.items():
+    for name, seconds in {"attack_lunar": 20, "attack_npo": 30, "evaluate_lunar_none": 50}.items():
         (folder / f"{name}.tsv").write_text(f"{HEADER}9\t0:00:09\t100\t1\t1\t1\t0\t0\t0\t{seconds}\n", encoding="utf-8")
     outcome = run_snakemake(project, "profile")
     assert outcome.returncode == 0, outcome.stdout
-    assert re.search(r"attack_model +2 +50\.0 s +50\.0% +18\.0 s +9\.0 s +100\n", outcome.stdout), outcome.stdout
+    assert re.search(r"attack_method +2 +50\.0 s +50\.0% +18\.0 s +9\.0 s +100\n", outcome.stdout), outcome.stdout
     with (project / "results/toy/tables/profile.csv").open(encoding="utf-8") as file:
         rows = {row["rule"]: row for row in csv.DictReader(file)}
     assert {name: float(row["cpu_seconds"]) for name, row in rows.items()} == {
-        "attack_model": 50,
+        "attack_method": 50,
         "evaluate_answers": 50,
     }
 

@@ -13,8 +13,8 @@ def test_it_is_planned_without_rehearsals_and_with_six_attacks_on_every_method(p
     assert outcome.returncode == 0, outcome.stdout
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", outcome.stdout, flags=re.MULTILINE)}
     assert "rehearse" not in jobs and "race" not in jobs
-    assert (jobs["finetune"], jobs["unlearn"], jobs["control_attack"], jobs["attack_model"]) == (2, 4, 6, 30)
-    assert jobs["total"] < 150
+    assert (jobs["finetune"], jobs["unlearn"], jobs["control_attacks"], jobs["attack_method"]) == (2, 4, 1, 5)
+    assert jobs["total"] < 90 and len(QUICK["attacked"]["attacks"]) == 6
 
 
 def test_what_it_fixes_is_a_value_that_rehearsals_choose_from():

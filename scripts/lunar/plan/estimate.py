@@ -1,6 +1,8 @@
 """How long a run takes on this machine: work that was recorded of each rule, at the rate measured here. No torch.
 
 CPU seconds of a job = start + work x (parameters / recorded) x (bytes of data / recorded) x (recorded rate / its own).
+A job's start is what it takes with a model of no size: its process and its imports. Where a job makes all attacks of a
+method, both are of one attack, and count once an attack.
 """
 
 import json
@@ -18,6 +20,7 @@ from lunar.plan.snakemake_files import Job, name_of
 
 RECORDED = Path(__file__).with_name("recorded_work.toml")  # written by docs/make/recorded_work.py
 KINDS = ("bfloat16", "float32")
+PER_ATTACK = ("control_attacks", "attack_method", "evaluate_attacks")  # rules whose jobs go through all attacks
 
 
 class Rate(NamedTuple):
@@ -38,10 +41,12 @@ class Size(NamedTuple):
     Attributes:
         parameters: of its model.
         data: bytes of the files of its rows.
+        attacks: how many are run.
     """
 
     parameters: int
     data: int
+    attacks: int
 
 
 def measure() -> Rate | None:
@@ -68,7 +73,7 @@ def data_bytes(files: Iterable[str]) -> int | None:
 
 
 def begins(jobs: Iterable[Job], recorded: Path = RECORDED) -> float:
-    """CPU seconds that jobs take by themselves, before they work."""
+    """CPU seconds that jobs take by themselves at least, before they work."""
     start = tomllib.loads(recorded.read_text(encoding="utf-8"))["start"]
     return sum(start.get(rule, 0.0) for rule, _ in jobs)
 
@@ -94,7 +99,8 @@ class Work:
         work = self._work.get(f"{rule}:{name_of(wildcards)}", self._work.get(rule, 0.0))
         size = sizes.get(wildcards.get("experiment", ""), self._size)
         larger = size.parameters / self._size.parameters * size.data / self._size.data
-        return self._start.get(rule, 0.0) + work * larger * self._slower
+        times = size.attacks if rule in PER_ATTACK else 1
+        return times * (self._start.get(rule, 0.0) + work * larger * self._slower)
 
 
 def at_once(cores: int, limit: float | None, each: float) -> int:

@@ -11,18 +11,19 @@ RECORDED = """
 [size]
 parameters = 100
 data = 1000
+attacks = 26
 [start]
-attack_model = 4.0
-evaluate_attack = 1.0
+unlearn = 4.0
+evaluate_answers = 1.0
 [bfloat16]
 processor = "a"
 rate = 4e11
 [bfloat16.work]
-attack_model = 20.0
-"attack_model:relearn-half" = 60.0
+unlearn = 20.0
+"unlearn:npo" = 60.0
 """
-FULL = Size(100, 1000)
-ATTACKED = {"experiment": "a", "method": "npo", "attack": "relearn-half"}
+FULL = Size(100, 1000, 6)
+ATTACKED = {"experiment": "a", "method": "npo", "attack": "none"}
 
 
 @pytest.fixture
@@ -33,32 +34,37 @@ def recorded(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("attack", "rate", "size", "seconds"),
+    ("method", "rate", "size", "seconds"),
     [
-        ("relearn-half", 4e11, FULL, 64.0),
-        ("typos", 4e11, FULL, 24.0),  # the rule's mean
-        ("typos", 2e11, FULL, 44.0),  # half as fast: the start stays as it is
-        ("typos", 4e11, Size(200, 1000), 44.0),
-        ("typos", 4e11, Size(100, 3000), 64.0),
-        ("typos", 4e11, Size(1, 1000), 4.2),  # nearly nothing but a process
+        ("npo", 4e11, FULL, 64.0),
+        ("dpo", 4e11, FULL, 24.0),  # the rule's mean
+        ("dpo", 2e11, FULL, 44.0),  # half as fast: the start stays as it is
+        ("dpo", 4e11, Size(200, 1000, 6), 44.0),
+        ("dpo", 4e11, Size(100, 3000, 6), 64.0),
+        ("dpo", 4e11, Size(1, 1000, 6), 4.2),  # nearly nothing but a process
     ],
 )
 def test_a_job_costs_its_start_and_its_work_at_the_rate_here(
-    recorded: Path, attack: str, rate: float, size: Size, seconds: float
+    recorded: Path, method: str, rate: float, size: Size, seconds: float
 ) -> None:
     work = Work(Rate("bfloat16", rate), recorded)
-    assert work.seconds("attack_model", {**ATTACKED, "attack": attack}, {"a": size}) == pytest.approx(seconds)
+    assert work.seconds("unlearn", {**ATTACKED, "method": method}, {"a": size}) == pytest.approx(seconds)
 
 
 def test_a_rule_without_work_costs_its_start_and_an_unknown_one_nothing(recorded: Path) -> None:
     work = Work(Rate("bfloat16", 1e9), recorded)
-    assert work.seconds("evaluate_attack", ATTACKED, {"a": FULL}) == 1.0
+    assert work.seconds("evaluate_answers", ATTACKED, {"a": FULL}) == 1.0
     assert work.seconds("write_report", {}, {"a": FULL}) == 0.0
-    assert begins([("evaluate_attack", ATTACKED), ("write_report", {}), ("attack_model", ATTACKED)], recorded) == 5.0
+    assert begins([("evaluate_answers", ATTACKED), ("write_report", {}), ("unlearn", ATTACKED)], recorded) == 5.0
+
+
+def test_a_job_of_all_attacks_costs_as_much_as_there_are(recorded: Path) -> None:
+    recorded.write_text(RECORDED + "attack_method = 10.0\n", encoding="utf-8")
+    assert Work(Rate("bfloat16", 4e11), recorded).seconds("attack_method", ATTACKED, {"a": FULL}) == 60.0
 
 
 def test_another_kind_of_machine_is_told_by_the_rates(recorded: Path) -> None:
-    assert Work(Rate("float32", 1e11), recorded).seconds("attack_model", {}, {}) == 4.0 + 4 * 20.0
+    assert Work(Rate("float32", 1e11), recorded).seconds("unlearn", {}, {}) == 4.0 + 4 * 20.0
 
 
 def test_what_is_recorded_is_whole() -> None:
