@@ -83,11 +83,14 @@ class Work:
 
     def __init__(self, rate: Rate, recorded: Path = RECORDED) -> None:
         held = tomllib.loads(recorded.read_text(encoding="utf-8"))
-        # Without a run on this kind of machine: that of the other kind, by the rates alone.
-        kind = next(one for one in (rate.kind, *KINDS) if one in held)
-        self._start, self._work = held["start"], held[kind]["work"]
-        self._size = Size(**held["size"])
-        self._slower = held[kind]["rate"] / rate.rate
+        self._start, self._size = held["start"], Size(**held["size"])
+        self._work: dict[str, float] = {}
+        # A rule that was not recorded on this kind of machine counts as on the other kind, by the rates alone.
+        for kind in sorted(held.keys() & {*KINDS}, key=lambda kind: kind != rate.kind):
+            there = {key.partition(":")[0] for key in self._work}
+            slower = held[kind]["rate"] / rate.rate
+            found = {key: each * slower for key, each in held[kind]["work"].items()}
+            self._work |= {key: each for key, each in found.items() if key.partition(":")[0] not in there}
 
     def seconds(self, rule: str, wildcards: Mapping[str, str], sizes: Mapping[str, Size]) -> float:
         """CPU seconds of a job: those of its rule and name (``name_of``), or else the rule's mean.
@@ -100,7 +103,7 @@ class Work:
         size = sizes.get(wildcards.get("experiment", ""), self._size)
         larger = size.parameters / self._size.parameters * size.data / self._size.data
         times = size.attacks if rule in PER_ATTACK else 1
-        return times * (self._start.get(rule, 0.0) + work * larger * self._slower)
+        return times * (self._start.get(rule, 0.0) + work * larger)
 
 
 def at_once(cores: int, limit: float | None, each: float) -> int:

@@ -67,6 +67,16 @@ def test_another_kind_of_machine_is_told_by_the_rates(recorded: Path) -> None:
     assert Work(Rate("float32", 1e11), recorded).seconds("unlearn", {}, {}) == 4.0 + 4 * 20.0
 
 
+def test_a_rule_that_only_the_other_kind_has_is_told_by_the_rates(recorded: Path) -> None:
+    part = '[float32]\nprocessor = "b"\nrate = 1e11\n[float32.work]\nunlearn = 70.0\nrehearse = 900.0\n'
+    recorded.write_text(RECORDED.replace('"unlearn:npo"', "finetune = 50.0\n'unlearn:npo'") + part, encoding="utf-8")
+    plain = Work(Rate("float32", 1e11), recorded)
+    assert plain.seconds("unlearn", ATTACKED, {}) == 4.0 + 70.0  # and not the other kind's unlearn:npo
+    assert plain.seconds("finetune", {}, {}) == 4 * 50.0
+    assert Work(Rate("bfloat16", 4e11), recorded).seconds("rehearse", {}, {}) == 900.0 / 4
+    assert Work(Rate("bfloat16", 4e11), recorded).seconds("unlearn", ATTACKED, {}) == 4.0 + 60.0
+
+
 def test_what_is_recorded_is_whole() -> None:
     held = estimate.tomllib.loads(estimate.RECORDED.read_text(encoding="utf-8"))
     assert {"size", "start"} < held.keys() <= {"size", "start", *estimate.KINDS}
