@@ -19,7 +19,7 @@ from lunar.methods.base import Job, Method, Outcome
 from lunar.methods.settings import Retaining, Trained
 from lunar.model.chat import Encoded, batches_by_length
 from lunar.model.load import rounded
-from lunar.model.lower import Lower
+from lunar.model.lower import Lower, first_trained
 from lunar.model.train import Trainer, answer_losses, autocast, linear
 
 
@@ -44,7 +44,9 @@ class Run:
 
     def __init__(self, job: Job, training: Adapter | Weights, refusals: bool, size: int) -> None:
         self.job, self.model, self.training, self.size = job, job.model, training, size
-        self.lower = Lower(job.model)
+        # The model is put back after each setting of a rehearsal, so the next setting starts from the same states.
+        first = first_trained(job.model)
+        self.lower = job.memo.setdefault(f"blocks below {first}", Lower(job.model, first))
         rows = job.rows
         self.forget = self._encode(rows["forget"])
         asked = [{"question": row["question"]} for row in rows["forget"]]

@@ -15,6 +15,7 @@ from lunar.edits.edit import Dense, Factors
 from lunar.errors import LunarError
 from lunar.methods.base import METHODS, Job
 from lunar.methods.training import Run
+from lunar.model.load import blocks
 from lunar.plan.declare import ENTRY
 from lunar.plan.imports import imported_modules
 from lunar.plan.user_defaults import resolve
@@ -240,6 +241,20 @@ def test_settings_are_those_of_the_formula(name: str, settings: dict, message: s
 def test_blocks_that_are_not_there(job, name: str, settings: dict, message: str) -> None:
     with pytest.raises(LunarError, match=message):
         trained_method(name, **settings).unlearn(job)
+
+
+def test_frozen_blocks_are_run_once_for_all_settings_of_a_rehearsal(job) -> None:
+    """A second training takes up what the first one kept, and gives what it gives by itself."""
+    rows: list[int] = []
+    handle = blocks(job.model)[0].mlp.register_forward_hook(lambda module, args, output: rows.append(len(output)))
+    trained_method("npo").unlearn(job)
+    assert sum(rows) == 6  # each conversation once
+    found = trained_method("npo", learning_rate=1e-3).unlearn(job).curve
+    assert sum(rows) == 6
+    handle.remove()
+    job.memo = {}
+    wanted = trained_method("npo", learning_rate=1e-3).unlearn(job).curve
+    assert [row["loss"] for row in found] == pytest.approx([row["loss"] for row in wanted], rel=1e-4)
 
 
 # The registry.
