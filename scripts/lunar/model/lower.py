@@ -13,6 +13,7 @@ import torch
 from lunar.model.chat import Encoded, batches_by_length, pad
 from lunar.model.hooks import capture
 from lunar.model.load import blocks, up_to
+from lunar.model.train import plain_attention
 
 CONVERSATIONS = 16  # a forward pass
 
@@ -61,7 +62,12 @@ class Lower:
             # Nobody reads what stands at padded places.
             ids, mask = (part.to(self._model.device) for part in pad(rows, 0, "right"))
             last = {"last": blocks(self._model)[self.first - 1]}
-            with torch.no_grad(), up_to(self._model, self.first - 1), capture(last, {}) as (given, _):
+            with (
+                torch.no_grad(),
+                plain_attention(self._model),
+                up_to(self._model, self.first - 1),
+                capture(last, {}) as (given, _),
+            ):
                 self._model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
             for key, row in zip(rows, given["last"].cpu(), strict=True):
                 self._states[key] = row[: len(key)].clone()

@@ -264,8 +264,10 @@ def test_shipped_entries_hold_what_their_formulas_need(monkeypatch: pytest.Monke
     monkeypatch.chdir(ROOT)
     config = deepcopy(CONFIG)
     for experiment in resolve(config, PLUGINS).values():
-        for name in FORMULAS:
-            entry = experiment["methods"][name]
+        # Where nothing is rehearsed, methods with a grid are left out.
+        entries = [entry for name, entry in experiment["methods"].items() if name in FORMULAS and "grid" in entry]
+        assert bool(entries) == bool(experiment["rehearsal"]["authors"])
+        for entry in entries:
             filled = {key: values[0] for key, values in entry["grid"].items()}
             method = METHODS[entry["recipe"]](entry | filled)
             assert method.settings.learning_rate == filled["learning_rate"]

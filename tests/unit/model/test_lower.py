@@ -55,7 +55,7 @@ def test_a_pass_from_kept_states_is_the_whole_pass(make_model, conversations, fa
     for batch in (conversations[1:4], conversations[3:4], [*conversations[4:], conversations[0]]):
         wanted, slopes = _gradients(model, batch, None)
         found, others = _gradients(model, batch, lower)
-        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
         for one, other in zip(others, slopes, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
@@ -87,9 +87,9 @@ def test_a_block_that_trains_is_seen_and_states_are_those_below_it(llama, conver
     assert {name: set(vars(module)) for name, module in llama.named_modules()} == before
     with capture({1: blocks(llama)[1]}, {}) as (given, _), torch.no_grad():
         wanted, _, _ = answer_logits(llama, conversations[:1], 1)
-    torch.testing.assert_close(lower.states(conversations[:1])[0], given[1][0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(lower.states(conversations[:1])[0], given[1][0], rtol=1e-5, atol=1e-5)
     with torch.no_grad(), lower.given(conversations[:1]):
-        torch.testing.assert_close(answer_logits(llama, conversations[:1], 1)[0], wanted, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(answer_logits(llama, conversations[:1], 1)[0], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_an_error_in_the_block_leaves_the_model_as_it_was(llama, conversations) -> None:

@@ -31,5 +31,5 @@ def test_survival_of_edits() -> None:
 
 @pytest.mark.parametrize("evidence", [{}, {"edit": None}, {"edit": {"size": 1.0, "survival": None, "cosine": 1.0}}])
 def test_survival_needs_evidence(evidence: dict[str, Any]) -> None:
-    with pytest.raises(LunarError, match=r"attacks/lunar/skip\.json: edit\."):
+    with pytest.raises(LunarError, match=r"attacks/lunar\.jsonl: skip: edit\."):
         survival({("lunar", "skip"): evidence}, TABLE)
