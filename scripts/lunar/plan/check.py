@@ -5,7 +5,7 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +125,11 @@ def experiment(
     lines.append(data(settings["data"], made(sources)))
     if lines[-1].state == OK:
         lines += subjects(replaced, settings["data"])
-        lines += spoken(settings) if all_there(settings["data"]) else []
-        lines += enough(settings["data"], needed_rows)
-        lines += gold_answers(settings["data"], folders, settings["generation"]["max_new_tokens"])
+        if all_there(settings["data"]):
+            rows = splits(settings["data"])
+            lines += spoken(settings, rows)
+            lines += enough(rows["forget"], needed_rows)
+            lines += answers(rows, folders, settings["generation"]["max_new_tokens"])
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])
     held = size.statistics(known, candidates)
     dtype, finetuned = settings["dtype"], settings["finetune"]["enabled"]
@@ -276,27 +278,19 @@ def subjects(replaced: Mapping[str, Mapping[str, Any]], data: Mapping[str, Any])
     return lines
 
 
-def enough(section: Mapping[str, Any], needed: Mapping[str, int]) -> list[Line]:
+def enough(forget: Sequence[Any], needed: Mapping[str, int]) -> list[Line]:
     """Attacks that need more forget rows than there are.
 
     Args:
-        section: the ``data`` section; its rows are as they should be.
-        needed: fewest forget rows by attack.
+        forget: those that there are.
+        needed: fewest by attack.
     """
-    if not needed or not all(Path(path).exists() for path in section["forget"]):
-        return []
-    there = len(splits(section)["forget"])
     remedy = "add rows to data.forget, or leave the attack out of attacked.attacks"
-    few = ((name, number) for name, number in needed.items() if number > there)
+    few = ((name, number) for name, number in needed.items() if number > len(forget))
     return [
-        Line(STOP, "data", f"attack {name} needs {number} forget rows, there is {there}", remedy)
+        Line(STOP, "data", f"attack {name} needs {number} forget rows, there is {len(forget)}", remedy)
         for name, number in few
     ]
-
-
-def gold_answers(section: Mapping[str, Any], folders: list[Path], limit: int) -> list[Line]:
-    """Whether every gold answer can be given, as ``lunar.plan.answers`` says; nothing where data is not there yet."""
-    return answers(splits(section), folders, limit) if all_there(section) else []
 
 
 def all_there(section: Mapping[str, Any]) -> bool:

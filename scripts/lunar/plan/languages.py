@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lunar.data.languages import languages, named, unjudged
-from lunar.data.load import splits
 from lunar.data.words import SYLLABLES, UNSPACED, words
 from lunar.metrics import refusal
 from lunar.plan.machine import NOTE, OK, STOP, Line
@@ -12,13 +11,13 @@ from lunar.plan.machine import NOTE, OK, STOP, Line
 SHOWN = ("forget", "retain", "unseen", "general", "harmful", "fictitious", "refusals")
 
 
-def spoken(settings: Mapping[str, Any]) -> list[Line]:
+def spoken(settings: Mapping[str, Any], rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Line]:
     """Which languages an experiment's rows are in, and what cannot judge or ask in them.
 
     Args:
-        settings: its configuration, merged and checked; the rows are there and as they should be.
+        settings: its configuration, merged and checked.
+        rows: its splits, as they should be.
     """
-    rows = splits(settings["data"])
     found = {name: languages([*rows.get(f"{name}_build", ()), *rows[name]]) for name in SHOWN}
     lines = [Line(OK, "languages", _said(found))]
     for code, text in unjudged(found, refusal.languages()).items():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clone import ROOT
+from lunar.data.load import splits
 from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP
 from lunar.plan.user_defaults import resolve
@@ -23,7 +24,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_english_rows_are_judged(settings: dict[str, Any]) -> None:
-    assert spoken(settings) == [(OK, "languages", "English", "")]
+    assert spoken(settings, splits(settings["data"])) == [(OK, "languages", "English", "")]
 
 
 def test_what_another_language_lacks(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_what_another_language_lacks(settings: dict[str, Any], tmp_path: Path) -
     path.write_text("".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in said), encoding="utf-8")
     settings["data"]["forget"] = [str(path)]
     settings["attacked"] = {"methods": ["lunar"], "attacks": ["typos", "quiz", "prefill-gold"]}
-    first, *others = spoken(settings)
+    first, *others = spoken(settings, splits(settings["data"]))
     assert first.state == OK and first.found.startswith("forget Korean 2, English 1; retain English;")
     found = {line.found: line for line in others}
     expected = {
