@@ -161,11 +161,9 @@ class Rehearsal:
 
     def __post_init__(self) -> None:
         self._shared = self.job.rows, self.job.statistics, self.job.directions
-        self._parts: dict[str, Sequence[Row]] = self.asked
-        self._drafts: dict[str, str] = {}
-        unedited = self._answered(["general_validation"])["general_validation"]
-        self._refused = share_refused([row["prediction"] for row in unedited])
-        self._unedited = {row["question"]: row["prediction"] for row in unedited}
+        questions = [row["question"] for row in self.asked["general_validation"]]
+        self._refused = share_refused(generate(self.job.model, self.chat, questions, **self.generation))
+        self._parts: dict[str, Sequence[Row]] = {}
         self._collected: dict[str, Statistics] = {}
 
     def play(self, pair: Mapping[str, str]) -> None:
@@ -178,7 +176,7 @@ class Rehearsal:
         self._parts = {**cast(**pair, retain=self.retain, names=self.names, **more), **self.asked}
         rows, statistics, directions = self._shared
         self.job.rows, self.job.memo = {**self._parts, **rows}, {}
-        self._collected, self._drafts = {}, dict(self._unedited)
+        self._collected = {}
         self.job.statistics = Collected(statistics, self._statistics)
         self.job.directions = Collected(directions, self._statistics)
 
@@ -194,15 +192,9 @@ class Rehearsal:
         return self._collected[name]
 
     def _answered(self, names: Sequence[str]) -> dict[str, list[Row]]:
-        """Rows of parts with the model's ``prediction``, by part; all are asked in the same batches.
-
-        Drafts are what edits mostly leave as it was: the unedited model's answers to general questions, and of the
-        authors the gold ones. About the one to forget the next setting says much the same as the last one.
-        """
+        """Rows of parts with the model's ``prediction``, by part; all are asked in the same batches."""
         rows = [(name, row) for name in names for row in self._parts[name]]
-        questions = [row["question"] for _, row in rows]
-        drafts = [self._drafts.get(row["question"]) or row.get("answer") for _, row in rows]
-        answers = generate(self.job.model, self.chat, questions, drafts=drafts, **self.generation)
+        answers = generate(self.job.model, self.chat, [row["question"] for _, row in rows], **self.generation)
         found: dict[str, list[Row]] = {name: [] for name in names}
         for (name, row), answer in zip(rows, answers, strict=True):
             found[name].append(row | answer.row())
@@ -223,14 +215,11 @@ class Rehearsal:
             yield {"score": WORST}
             return
         with edits.applied(self.job.model, outcome.edit):
-            answers = self._answered(["forget", "forget_validation", "held_out"])
-        for said in (*answers["forget"], *answers["forget_validation"]):
-            self._drafts[said["question"]] = said["prediction"]
-        row = recalls(answers)
+            row = recalls(self._answered(["forget", "forget_validation", "held_out"]))
         yield row | {"score": score(**row, refused=0.0)}
         with edits.applied(self.job.model, outcome.edit):
-            general = self._answered(["general_validation"])["general_validation"]
-        refused = share_refused([said["prediction"] for said in general])
+            answers = self._answered(["general_validation"])["general_validation"]
+        refused = share_refused([row["prediction"] for row in answers])
         newly = max(0.0, refused - self._refused)
         yield row | {"refused": refused, "score": score(**row, refused=newly)}
 

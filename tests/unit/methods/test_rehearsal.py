@@ -225,29 +225,6 @@ def test_a_setting_is_asked_about_the_authors_first_and_then_in_general(
     assert next(steps, None) is None
 
 
-def test_answers_are_drafted_as_they_probably_are(
-    stage: Rehearsal, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drafts: list[list[str]] = []
-
-    def seen(model: Any, chat: Chat, questions: list[str], **how: Any) -> list[Said]:
-        drafts.append(how["drafts"])
-        return [Said(f"{len(drafts)}: {question}") for question in questions]
-
-    monkeypatch.setattr(rehearsal, "generate", seen)
-    own = generate(stage.job.model, stage.chat, ["Why?"], **GENERATION)
-    for pair in pairs_of(files, ("ada", "ben"), ("ben", "ada")):
-        stage.play(pair)
-        rows = [row for part in ("forget", "forget_validation", "held_out") for row in stage._parts[part]]
-        list(stage.tried({"force": 1}))
-        # The gold answers at first, in general what the unedited model says.
-        assert drafts == [[row["answer"] for row in rows], own]
-        drafts.clear()
-        next(stage.tried({"force": 2}))
-        assert drafts == [[f"1: {row['question']}" for row in rows[:4]] + [row["answer"] for row in rows[4:]]]
-        drafts.clear()
-
-
 def test_general_questions_newly_refused_count(
     stage: Rehearsal, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
