@@ -1,4 +1,4 @@
-"""What an interrupted job leaves for the job that takes its place: finished batches and epochs, never half of one.
+"""What an interrupted job leaves for the job that takes its place: finished rounds and epochs, never half of one.
 
 Both lie beside the job's first output under a name that Snakemake does not know, so it leaves them alone, and both hold
 a fingerprint of all that they came from: what was made from anything else is not taken up.
@@ -52,7 +52,7 @@ def _dropped(path: Path, why: object) -> None:
 
 
 class Answers:
-    """Answers by the name of their question, kept in a file batch by batch; one process works on that file at a time.
+    """Answers by the name of their question, kept in a file round by round; one process works on that file at a time.
 
     Attributes:
         texts: the answers so far.

@@ -144,17 +144,16 @@ def test_no_longer_than_asked(llama, chat, questions) -> None:
     assert found == [chat.decode(_greedy(llama, chat.encode(questions[0]).ids)[:3])]
 
 
-WINDOWS = {"whole": {}, "window": {"sliding_window": 5}}
+# Each family of the tests, and one whose attention sees five tokens only.
+CASES = [*((one, {}) for one in ("llama", "mistral", "qwen2", "gemma")), ("mistral", {"sliding_window": 5})]
 
 
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(("family", "size"), CASES)
 @pytest.mark.parametrize("hook", [True, False])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
-def test_drafts_change_no_answer(make_model, family: str, chat, questions, batch_size: int, hook, window) -> None:
+def test_drafts_change_no_answer(make_model, family: str, size, chat, questions, batch_size: int, hook: bool) -> None:
     """Right ones, wrong ones, those that are right at first, too long ones and none, with tokens that end answers."""
-    if window == "window" and family != "mistral":
-        pytest.skip("has no window")
-    model = make_model(family, **WINDOWS[window])
+    model = make_model(family, **size)
     plain = [_greedy(model, chat.encode(question).ids) for question in questions]
     # Random tokens do not survive being written and read again, so drafts are put in as tokens.
     chat.end_ids = [1, plain[2][3], plain[4][0]]

@@ -12,6 +12,7 @@ from lunar.metrics.likelihoods import exact_memorisation, extraction_strength, m
 from lunar.metrics.tofu import probability, truth_ratio
 from lunar.model import likelihood
 from lunar.model.chat import Chat
+from lunar.model.hooks import hooked
 from lunar.model.likelihood import score_answers, score_rows, token_numbers
 
 ITEMS = [
@@ -55,6 +56,42 @@ def test_scores_are_those_of_a_full_pass_an_answer(
             assert found["rank"] == expected["rank"]
             assert found["logprob"] == pytest.approx(expected["logprob"], abs=2e-4)
             assert found["zscore"] == pytest.approx(expected["zscore"], abs=2e-3)
+
+
+def test_scores_within_a_window_and_each_prompt_read_once(make_model: Callable[..., Any], chat: Chat) -> None:
+    """An attention window is not widened or cut by what is padded, nor by what prompts share."""
+    model = make_model("mistral", dtype=torch.float64, sliding_window=5)
+    read: list[tuple[int, ...]] = []
+
+    def keep(module: Any, args: Any, kwargs: Any) -> None:
+        if kwargs["input_ids"] is not None:  # or it is the head's turn, which is given states
+            read.append(tuple(kwargs["input_ids"].shape))
+
+    with hooked(before=[(model.get_decoder(), keep)]):
+        scores = score_answers(model, chat, ITEMS, batch_size=4)
+    # What all share; four prompts; eight answers, longest first, of which one has no token but its end.
+    assert [rows for rows, _ in read[:2]] == [1, len(ITEMS)]
+    assert sum(rows for rows, _ in read[2:]) == sum(len(answers) for _, answers in ITEMS) - 1
+    assert [tokens for _, tokens in read[2:]] == sorted((tokens for _, tokens in read[2:]), reverse=True)
+    for (question, answers), group in zip(ITEMS, scores, strict=True):
+        for answer, found in zip(answers, group, strict=True):
+            assert found["logprob"] == pytest.approx(by_hand(model, chat, question, answer)["logprob"], abs=2e-4)
+
+
+def test_numbers_are_those_of_float64() -> None:
+    """Nearly certain tokens too, where small differences of large numbers would be lost."""
+    torch.manual_seed(0)
+    logits = 2.5 * torch.randn(40, 3000)
+    logits[torch.arange(40), torch.randint(0, 3000, (40,))] += torch.linspace(0, 20, 40)
+    targets = torch.where(torch.arange(40) % 2 > 0, logits.argmax(1), torch.randint(0, 3000, (40,)))
+    found, exact = token_numbers(logits, targets), logits.double().log_softmax(1)
+    own = exact.gather(1, targets[:, None])
+    mean = (exact.exp() * exact).sum(1, keepdim=True)
+    variance = (exact.exp() * (exact - mean).square()).sum(1)
+    assert found["rank"] == (1 + (exact > own).sum(1)).tolist()
+    assert found["logprob"] == pytest.approx(own[:, 0].tolist(), abs=1e-5)
+    zscore = (own - mean)[:, 0] / variance.clamp_min(1e-6).sqrt()
+    assert found["zscore"] == pytest.approx(zscore.tolist(), rel=1e-4, abs=1e-4)
 
 
 def test_an_empty_answer_is_the_end_of_the_turn(llama: Any, chat: Chat) -> None:
