@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lunar.model.cache import common
+from lunar.model.chat import pad
 from lunar.model.decoding import Decoding
 from lunar.model.generate import draft_ids, generate
 from lunar.model.hooks import hooked
@@ -137,6 +138,20 @@ def test_what_prompts_share_is_read_once(llama, chat, questions) -> None:
 )
 def test_common(prompts: list[list[int]], shared: int) -> None:
     assert common(prompts) == shared
+
+
+def test_samples_are_those_of_the_library(llama, chat, questions) -> None:
+    """With one seed the same draws, since rows that ended are drawn for as well."""
+    prompts = [chat.encode(question).ids for question in questions]
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    ids, mask = pad([prompts[i] for i in order], 1, "left")
+    chat.end_ids = list(range(1, 120))  # so that answers end at different lengths
+    torch.manual_seed(5)
+    how = {"do_sample": True, "temperature": 1.5, "top_k": 0, "eos_token_id": chat.end_ids, "pad_token_id": 1}
+    output = llama.generate(input_ids=ids, attention_mask=mask, max_new_tokens=NEW, **how)[:, ids.shape[1] :].tolist()
+    expected = [chat.decode(output[order.index(i)]) for i in range(len(prompts))]
+    torch.manual_seed(5)
+    assert generate(llama, chat, questions, max_new_tokens=NEW, batch_size=9, temperature=1.5) == expected
 
 
 def test_no_longer_than_asked(llama, chat, questions) -> None:
