@@ -113,6 +113,8 @@ def taken(parts: Sequence[tuple[Rows, Sequence[int]]], room: int) -> Rows:
     for number, layer in enumerate(parts[0][0].cache.layers):
         into = found.cache.layer_class_to_replicate()
         found.cache.layers.append(into)
+        if not layer.is_initialized:  # a block that is left out of the model has read nothing
+            continue
         into.dtype, into.device, into.is_initialized, into.length = layer.dtype, layer.device, True, columns
         for name in ("keys", "values"):
             _, heads, _, width = getattr(layer, name).shape

@@ -30,6 +30,10 @@ def test_layer_skip_where_the_last_block_is_edited(target) -> None:
 
 def test_layer_skip_control(target, monkeypatch) -> None:
     whole = blocks(target.model)
+    target.chosen["best"] = 0  # the block left out is between others
+    target.generation = {"max_new_tokens": 20, "batch_size": 2}
+    assert make("layer_skip").control(target)["same_as_without_the_block"] == 1.0
+    target.chosen["best"] = 1
     assert make("layer_skip").control(target)["same_as_without_the_block"] == 1.0
     assert blocks(target.model) is whole
     # Planted: another block is skipped than the one said.
