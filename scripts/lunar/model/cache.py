@@ -1,4 +1,4 @@
-"""What a model has read: keys and values of rows that grow by tokens, are cut back, and move between batches."""
+"""What a model has read: keys and values of rows that grow by tokens and move between batches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,6 +47,7 @@ class Rows:
     Attributes:
         lengths: tokens of each row that count.
         offsets: where each row's tokens began in the last pass.
+        lasts: where the last of them stood.
         cache: their keys and values.
     """
 
@@ -58,6 +59,7 @@ class Rows:
         """
         self.lengths = [0] * rows
         self.offsets = [0] * rows
+        self.lasts = [0] * rows
         self.cache = cache(room)
         self._columns = 0
         self._ends = [0] * rows  # the column after a row's last token
@@ -72,7 +74,8 @@ class Rows:
         before = (torch.arange(self._columns) >= self._columns - lengths).long()
         positions = lengths + (mask.cumsum(1) - 1).clamp_min(0)
         self.offsets = [0 if self._columns else ids.shape[1] - len(row) for row in tokens]
-        self._ends = [self._columns + start + len(row) for start, row in zip(self.offsets, tokens, strict=True)]
+        self.lasts = [start + len(row) - 1 for start, row in zip(self.offsets, tokens, strict=True)]
+        self._ends = [self._columns + last + 1 for last in self.lasts]
         self.lengths = [length + len(row) for length, row in zip(self.lengths, tokens, strict=True)]
         self._columns += ids.shape[1]
         return {
@@ -82,11 +85,6 @@ class Rows:
             "past_key_values": self.cache,
             "use_cache": True,
         }
-
-    def cut(self, row: int, tokens: int) -> None:
-        """Take back a row's last tokens."""
-        self._ends[row] -= tokens
-        self.lengths[row] -= tokens
 
     @property
     def aligned(self) -> bool:

@@ -1,14 +1,12 @@
-"""Decoding token by token, with drafts that are proven in one pass, and with places that are filled again."""
+"""Decoding token by token, in batches whose places are filled again."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from lunar.errors import LunarError
 from lunar.model.cache import Rows, taken
-from lunar.model.hooks import hooked
 
 PART = 4  # once this part of a batch has ended, new questions take the places, or the others go on without them
 
@@ -19,23 +17,18 @@ class Answer:
 
     Attributes:
         unread: tokens that the model has to read before it goes on; of one that ended, anything.
-        draft: what the answer probably is, or nothing.
         said: its tokens so far.
         ended: whether there are no more.
     """
 
     unread: list[int]
-    draft: list[int]
     said: list[int] = field(default_factory=list)
     ended: bool = False
 
-    def add(self, tokens: Sequence[int], ends: Collection[int], limit: int) -> None:
-        """Add what the model says next, up to what ends it: one of the tokens ``ends``, or the limit."""
-        for token in tokens[: limit - len(self.said)]:
-            self.said.append(token)
-            if token in ends:
-                break
-        self.unread, self.ended = self.said[-1:], self.said[-1] in ends or len(self.said) == limit
+    def add(self, token: int, ends: Collection[int], limit: int) -> None:
+        """Add what the model says next; one of the tokens ``ends`` ends the answer, and so does the limit."""
+        self.said.append(token)
+        self.unread, self.ended = [token], token in ends or len(self.said) == limit
 
 
 @dataclass
@@ -57,18 +50,15 @@ class Decoding:
     temperature: float | None = None
     before_batch: Callable[[], None] | None = None
 
-    def answers(
-        self, prompts: Sequence[list[int]], drafts: Sequence[list[int]], shared: int, size: int
-    ) -> list[list[int]]:
+    def answers(self, prompts: Sequence[list[int]], shared: int, size: int) -> list[list[int]]:
         """Tokens of the answers to some prompts, each up to the one that ends it.
 
         Args:
             prompts: tokens, of which the first ``shared`` are the same in all; they are read once.
-            drafts: what each answer probably is, empty where that is not known.
             shared: as above; 0 where a hook has to see whole prompts.
             size: rows a pass at most.
         """
-        every = [Answer(prompt[shared:], draft) for prompt, draft in zip(prompts, drafts, strict=True)]
+        every = [Answer(prompt[shared:]) for prompt in prompts]
         waiting, active, rows = list(every), [], Rows(0, 0)
         prefix = self._read_once(prompts[0][:shared]) if shared else None
         while waiting or active:
@@ -91,11 +81,11 @@ class Decoding:
         return rows
 
     def _fresh(self, prefix: Rows | None, new: Sequence[Answer]) -> Rows:
-        """Prompts, read, with the first token of each answer and what a draft adds to it."""
+        """Prompts, read, with the first token of each answer."""
         if prefix is None:
             rows = Rows(len(new), self.limit)
         else:
-            longest = max(len(answer.unread) + len(answer.draft) for answer in new)
+            longest = max(len(answer.unread) for answer in new)
             rows = taken([(prefix, [0] * len(new))], longest + self.limit)
         if self.before_batch is not None:
             self.before_batch()
@@ -103,52 +93,16 @@ class Decoding:
         return rows
 
     def _step(self, rows: Rows, active: Sequence[Answer]) -> None:
-        """One pass: each answer goes on by one token, and by those of its draft that come out."""
-        guesses = [self._guess(answer) for answer in active]
-        tokens = [answer.unread + guess for answer, guess in zip(active, guesses, strict=True)]
-        inputs = rows.read(tokens, self.pad_id, self.model.device)
-        width = inputs["input_ids"].shape[1]
-        stops = [row * width + rows.offsets[row] + len(read) for row, read in enumerate(tokens)]
-        places = [
-            place for stop, guess in zip(stops, guesses, strict=True) for place in range(stop - len(guess) - 1, stop)
-        ]
-        chosen = iter(self._choose(self._logits(inputs, places)))
-        for row, (answer, guess) in enumerate(zip(active, guesses, strict=True)):
-            found = [next(chosen) for _ in range(len(guess) + 1)]
-            if answer.ended:
-                continue
-            right = next(
-                (i for i, pair in enumerate(zip(found, guess, strict=False)) if pair[0] != pair[1]), len(guess)
-            )
-            rows.cut(row, len(guess) - right)
-            answer.add(found[: right + 1], self.ends, self.limit)
-
-    def _guess(self, answer: Answer) -> list[int]:
-        """The rest of a draft as long as the answer follows it; none in a prompt's pass that hooks wait for."""
-        said, draft = answer.said, answer.draft
-        if answer.ended or draft[: len(said)] != said or (self.before_batch is not None and not said):
-            return []
-        return draft[len(said) : self.limit - 1]
-
-    def _logits(self, inputs: Mapping[str, Any], places: Sequence[int]) -> torch.Tensor:
-        """The model's logits at some places of a pass, counted row by row; float32 of shape (places, vocabulary).
-
-        Raises:
-            LunarError: the model's head is no module of its own.
-        """
-        at = torch.tensor(places, device=self.model.device)
-
-        def select(module: Any, args: Any, kwargs: Any) -> Any:
-            return (args[0].flatten(0, 1)[at][None], *args[1:]), kwargs
-
-        with hooked(before=[(self.model.get_output_embeddings(), select)]):
-            logits = self.model(**inputs).logits
-        if logits.shape[:2] != (1, len(places)):
-            raise LunarError(f"{type(self.model).__name__}: its head is no module that hooks reach")
-        return logits[0].float()
+        """One pass: each answer goes on by one token."""
+        inputs = rows.read([answer.unread for answer in active], self.pad_id, self.model.device)
+        lasts = torch.tensor(rows.lasts, device=self.model.device)[:, None]
+        chosen = self._choose(self.model(**inputs, logits_to_keep=lasts).logits[:, 0].float())
+        for answer, token in zip(active, chosen, strict=True):
+            if not answer.ended:
+                answer.add(token, self.ends, self.limit)
 
     def _choose(self, logits: torch.Tensor) -> list[int]:
-        """The next token after each place."""
+        """The next token of each row, given its logits of shape (rows, vocabulary)."""
         if self.temperature is None:
             return logits.argmax(-1).tolist()
         return torch.multinomial((logits / self.temperature).softmax(-1), 1)[:, 0].tolist()

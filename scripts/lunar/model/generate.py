@@ -31,25 +31,6 @@ def prompt_ids(
     return [chat.begun(*each) for each in zip(questions, prefills, earlier, strict=True)]
 
 
-def draft_ids(
-    chat: Chat,
-    questions: Sequence[str],
-    prompts: Sequence[list[int]],
-    prefills: Sequence[str] | None,
-    turns: Sequence[Sequence[Turn]] | None,
-    drafts: Sequence[str | None] | None,
-) -> list[list[int]]:
-    """Tokens of what each answer probably is, without the end of the turn; none where there is no draft."""
-    found: list[list[int]] = [[] for _ in prompts]
-    for i, draft in enumerate(drafts or ()):
-        if draft:
-            whole = f"{prefills[i]} {draft}" if prefills and prefills[i] else draft
-            ids = chat.begun(questions[i], whole, turns[i] if turns else ())
-            if ids[: len(prompts[i])] == prompts[i]:
-                found[i] = ids[len(prompts[i]) :]
-    return found
-
-
 def longer_answers(chat: Chat, rows: Sequence[Row], generation: Mapping[str, int]) -> tuple[int, int]:
     """How many gold answers cannot be given within the limit of new tokens, and which limit would be enough for all."""
     encoded = [chat.encode(row["question"], row["answer"]) for row in rows if row.get("answer")]
@@ -67,7 +48,6 @@ def generate(
     batch_size: int,
     prefills: Sequence[str] | None = None,
     turns: Sequence[Sequence[Turn]] | None = None,
-    drafts: Sequence[str | None] | None = None,
     temperature: float | None = None,
     before_batch: Callable[[], None] | None = None,
     kept: Answers | None = None,
@@ -83,11 +63,9 @@ def generate(
         batch_size: questions a forward pass.
         prefills: what each answer is made to begin with; what is returned comes after it.
         turns: what was asked and answered before each question.
-        drafts: what each answer probably is, or None. The answers are those of greedy decoding whatever the drafts
-            say, but for near ties; a right one costs a pass instead of one a token. Not with ``temperature``.
         temperature: sample at this temperature, from torch's global generator, instead of decoding greedily.
         before_batch: called before each batch's prompt is processed (steering arms its hooks here). The next pass is
-            then that of the whole prompts, without a draft.
+            then that of the whole prompts.
         kept: answers that a killed job had finished; they are not asked for again, and new ones are added.
         progress: called with the number of questions done.
 
@@ -95,10 +73,8 @@ def generate(
     counts batches, since a forward pass that failed half way would spoil the count.
     """
     prompts = prompt_ids(chat, questions, prefills, turns)
-    guesses = draft_ids(chat, questions, prompts, prefills, turns, drafts)
     answers = [Said()] * len(prompts)
-    lengths = [len(prompt) + len(guess) for prompt, guess in zip(prompts, guesses, strict=True)]
-    order = [i for batch in batches_by_length(lengths, batch_size) for i in batch]
+    order = [i for batch in batches_by_length([len(prompt) for prompt in prompts], batch_size) for i in batch]
     names = [f"{number} {hashlib.sha256(repr(prompt).encode()).hexdigest()}" for number, prompt in enumerate(prompts)]
     shared = common(prompts) if before_batch is None and temperature is None else 0
     done = 0
@@ -113,7 +89,7 @@ def generate(
             batches = ROUND if before_batch is None and temperature is None else 1
             some = order[done : done + batches * batch_size]
             try:
-                said = decoding.answers([prompts[i] for i in some], [guesses[i] for i in some], shared, batch_size)
+                said = decoding.answers([prompts[i] for i in some], shared, batch_size)
             except Exception as error:
                 if before_batch is not None or min(len(some), batch_size) == 1 or not out_of_memory(error):
                     raise

@@ -154,7 +154,7 @@ def decoding(model: Any, chat: Chat) -> Finding:
     prompts = [chat.encode(question).ids for question in ASKED]
     with torch.inference_mode(), mixed_precision(model):
         decoding = Decoding(model, chat.tokenizer.pad_token_id, (), NEW)
-        said = decoding.answers(prompts, [[] for _ in prompts], common(prompts), len(prompts))
+        said = decoding.answers(prompts, common(prompts), len(prompts))
     short = list(_shortfalls(model, prompts, said))
     return _agreement("greedy decoding", sum(short) / len(short))
 

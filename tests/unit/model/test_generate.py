@@ -9,7 +9,7 @@ import torch
 from lunar.model.cache import common
 from lunar.model.chat import pad
 from lunar.model.decoding import Decoding
-from lunar.model.generate import draft_ids, generate
+from lunar.model.generate import generate
 from lunar.model.hooks import hooked
 
 NEW = 8
@@ -81,36 +81,15 @@ def test_stops_at_an_end_of_turn_token(llama, chat, questions, which: int) -> No
     assert found == [chat.tokenizer.decode(tokens, skip_special_tokens=True).strip() for tokens in cut]
 
 
-def test_a_right_draft_takes_one_pass(llama, chat, questions) -> None:
-    """The draft is proven with the prompt, or, where a hook waits for prompts alone, in the pass after it."""
-    plain = [_greedy(llama, chat.encode(question).ids) for question in questions]
-    prompts = [chat.encode(question).ids for question in questions]
-    for before, count in ((None, 1), (lambda: None, 2)):
-        with passes(llama) as found:
-            Decoding(llama, 1, chat.end_ids, NEW, before_batch=before).answers(prompts, plain, 0, 5)
-        assert len(found) == count
-
-
-def test_drafts_are_texts(llama, chat, rows, questions) -> None:
-    """A text stands for the tokens that would answer the question; other texts change no answer."""
-    expected = generate(llama, chat, questions, max_new_tokens=NEW, batch_size=5)
-    drafts = [rows[0]["answer"], None, "", "\ue000 <end>", "Tom Rook."]
-    assert generate(llama, chat, questions, max_new_tokens=NEW, batch_size=5, drafts=drafts) == expected
-    teach = chat.encode(questions[0], rows[0]["answer"])
-    prompts = [chat.encode(question).ids for question in questions]
-    found = draft_ids(chat, questions, prompts, None, None, drafts)
-    assert teach.ids[teach.prompt_length :] == [*found[0], chat.end_ids[0]]
-    assert found[1] == found[2] == []
-
-
 def test_rows_that_ended_leave_and_others_take_their_places(llama, chat, questions) -> None:
     prompts = [chat.encode(question).ids for question in questions]
     plain = [_greedy(llama, prompt) for prompt in prompts]
-    decoding = Decoding(llama, 1, chat.end_ids, NEW)
     with passes(llama) as found:
-        decoding.answers(prompts, [plain[0], [], plain[2], plain[3], []], 0, 2)
-    assert max(rows for rows, _ in found) == 2
-    assert found[-1] == (2, 1)  # the two without a draft, which were read at different times, end together
+        said = Decoding(llama, 1, {plain[0][1], plain[2][2], plain[3][3]}, NEW).answers(prompts, 0, 2)
+    assert [len(tokens) for tokens in said] == [2, 2, 3, 4, 8]
+    first, second, third = ((2, len(prompts[0])), (2, 1)), ((2, len(prompts[2])), (2, 1), (2, 1)), (1, len(prompts[4]))
+    # The fourth and the fifth answer, whose prompts were read at different times, go on together by one token.
+    assert found == [*first, *second, third, (2, 1), *[(1, 1)] * 6]
 
 
 def test_what_prompts_share_is_read_once(llama, chat, questions) -> None:
@@ -123,6 +102,18 @@ def test_what_prompts_share_is_read_once(llama, chat, questions) -> None:
     assert found[0] == (1, shared)
     assert sum(rows for rows, _ in found[1:]) == len(prompts)
     assert max(tokens for _, tokens in found[1:]) == max(map(len, prompts)) - shared
+
+
+def test_the_head_is_computed_where_a_token_is_chosen(make_model, family: str, chat, questions) -> None:
+    """Once a row and pass, though the prompts are of different lengths."""
+    model, found = make_model(family), []
+
+    def keep(module, args, kwargs) -> None:
+        found.append(tuple(args[0].shape[:2]))
+
+    with hooked(before=[(model.get_output_embeddings(), keep)]):
+        generate(model, chat, questions, max_new_tokens=1, batch_size=2)
+    assert found == [(2, 1), (2, 1), (1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -159,28 +150,22 @@ def test_no_longer_than_asked(llama, chat, questions) -> None:
     assert found == [chat.decode(_greedy(llama, chat.encode(questions[0]).ids)[:3])]
 
 
-# Each family of the tests, and one whose attention sees five tokens only.
-CASES = [*((one, {}) for one in ("llama", "mistral", "qwen2", "gemma")), ("mistral", {"sliding_window": 5})]
+# Each family of the tests, and one whose attention sees eight tokens only.
+CASES = [*((one, {}) for one in ("llama", "mistral", "qwen2", "gemma")), ("mistral", {"sliding_window": 8})]
 
 
 @pytest.mark.parametrize(("family", "size"), CASES)
-@pytest.mark.parametrize("hook", [True, False])
+@pytest.mark.parametrize("shared", [0, 3])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
-def test_drafts_change_no_answer(make_model, family: str, size, chat, questions, batch_size: int, hook: bool) -> None:
-    """Right ones, wrong ones, those that are right at first, too long ones and none, with tokens that end answers."""
+def test_places_change_no_answer(make_model, family: str, size, chat, questions, batch_size: int, shared: int) -> None:
+    """Answers end at different tokens, and prompts of other lengths take their places."""
     model = make_model(family, **size)
     plain = [_greedy(model, chat.encode(question).ids) for question in questions]
-    # Random tokens do not survive being written and read again, so drafts are put in as tokens.
-    chat.end_ids = [1, plain[2][3], plain[4][0]]
-    expected = [chat.decode(tokens) for tokens in plain]
-    drafts = [plain[0], plain[0], plain[2][:2] + plain[1], plain[3] * 3, []]
-    for turn in range(5):
-        given = drafts[turn:] + drafts[:turn]
-        how = {"size": batch_size, "shared": 0 if hook else 3}
-        decoding = Decoding(model, 1, chat.end_ids, NEW, before_batch=(lambda: None) if hook else None)
-        found = decoding.answers([chat.encode(question).ids for question in questions], given, **how)
-        assert [chat.decode(tokens) for tokens in found] == expected
-        assert all(len(tokens) <= NEW for tokens in found)
+    ends = {plain[1][1], plain[2][2], plain[3][3]}
+    expected = [next((one[: i + 1] for i, token in enumerate(one) if token in ends), one) for one in plain]
+    assert len({len(one) for one in expected}) > 2
+    decoding = Decoding(model, 1, ends, NEW)
+    assert decoding.answers([chat.encode(question).ids for question in questions], shared, batch_size) == expected
 
 
 OUT_OF_MEMORY = [
