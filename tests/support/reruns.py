@@ -355,7 +355,7 @@ LINES = [
         # Methods that read no renamed rows and were not rehearsed are spared.
         spares={
             **{"fetch_model": 1, "prepare_data": 1, "finetune": 2, "plot_finetune": 1, "generate_build_answers": 1},
-            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1},
+            **{"clean_references": 1, "steer_layer": 3, "choose_layers": 1, "plot_layers": 1, "control_attacks": 1},
             **{"decline_questions": 1, "collect_activations": 10, "unlearn": 3, "generate_answers": 5},
             **{"score_likelihood": 2, "embed_answers": 2, "evaluate_answers": 2},
         },
