@@ -47,7 +47,6 @@ def any_of(names):
 
 
 METHODS = any_of({name for each in EXPERIMENTS.values() for name in each.methods})
-UNDER_ATTACK = any_of({name for each in EXPERIMENTS.values() for name in each.settings["attacks"]})
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
 # Every page and figure of the report, by the rule that makes it.
@@ -60,7 +59,6 @@ wildcard_constraints:
     source=any_of(SOURCES),
     model="full|retain_only",
     method=METHODS,
-    attack=f"none|{UNDER_ATTACK}",
     layer=r"\d+",
     part="[^/]+",
     curve="[^/]+",

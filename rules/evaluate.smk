@@ -15,13 +15,11 @@ rule score_likelihood:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         code=library("score_likelihood.py"),
     output:
-        rows="results/{experiment}/likelihood/{method}/{attack}.jsonl",
+        rows="results/{experiment}/likelihood/{method}/none.jsonl",
     log:
-        "results/{experiment}/logs/likelihood_{method}_{attack}.log",
+        "results/{experiment}/logs/likelihood_{method}_none.log",
     benchmark:
-        "results/{experiment}/benchmarks/likelihood_{method}_{attack}.tsv"
-    wildcard_constraints:
-        attack="none",
+        "results/{experiment}/benchmarks/likelihood_{method}_none.tsv"
     conda:
         "../envs/model.yaml"
     resources:
@@ -43,19 +41,17 @@ rule score_likelihood:
 rule embed_answers:
     """Highest cosine of each answer to a refusal, by sentence embeddings."""
     input:
-        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
+        rows=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ANSWERED),
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         refusals="results/{experiment}/data/refusals.jsonl",
         embedder=of(Experiment.embedder_files),
         code=library("embed_answers.py"),
     output:
-        rows="results/{experiment}/similarity/{method}/{attack}.jsonl",
+        rows="results/{experiment}/similarity/{method}/none.jsonl",
     log:
-        "results/{experiment}/logs/embed_{method}_{attack}.log",
+        "results/{experiment}/logs/embed_{method}_none.log",
     benchmark:
-        "results/{experiment}/benchmarks/embed_{method}_{attack}.tsv"
-    wildcard_constraints:
-        attack="none",
+        "results/{experiment}/benchmarks/embed_{method}_none.tsv"
     conda:
         "../envs/embed.yaml"
     resources:
@@ -74,21 +70,19 @@ rule evaluate_answers:
     """Every metric of one method that is left alone, with bootstrap intervals and the samples behind them."""
     input:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
-        answers=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
-        likelihood="results/{experiment}/likelihood/{method}/{attack}.jsonl",
-        similarity="results/{experiment}/similarity/{method}/{attack}.jsonl",
+        answers=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ANSWERED),
+        likelihood="results/{experiment}/likelihood/{method}/none.jsonl",
+        similarity="results/{experiment}/similarity/{method}/none.jsonl",
         reference=of(Experiment.never_saw),
         files=of(Experiment.metric_inputs),
         code=plugin_library("evaluate_answers.py", Experiment.metric_modules),
     output:
-        metrics="results/{experiment}/metrics/{method}/{attack}.json",
-        samples="results/{experiment}/metrics/{method}/{attack}_samples.npz",
+        metrics="results/{experiment}/metrics/{method}/none.json",
+        samples="results/{experiment}/metrics/{method}/none_samples.npz",
     log:
-        "results/{experiment}/logs/evaluate_{method}_{attack}.log",
+        "results/{experiment}/logs/evaluate_{method}_none.log",
     benchmark:
-        "results/{experiment}/benchmarks/evaluate_{method}_{attack}.tsv"
-    wildcard_constraints:
-        attack="none",
+        "results/{experiment}/benchmarks/evaluate_{method}_none.tsv"
     conda:
         "../envs/data.yaml"
     params:

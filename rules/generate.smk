@@ -9,13 +9,11 @@ rule generate_answers:
         questions=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         code=library("generate_answers.py"),
     output:
-        rows=expand("results/{{experiment}}/generations/{{method}}/{{attack}}/{split}.jsonl", split=splits.ANSWERED),
+        rows=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ANSWERED),
     log:
-        "results/{experiment}/logs/generate_{method}_{attack}.log",
+        "results/{experiment}/logs/generate_{method}_none.log",
     benchmark:
-        "results/{experiment}/benchmarks/generate_{method}_{attack}.tsv"
-    wildcard_constraints:
-        attack="none",
+        "results/{experiment}/benchmarks/generate_{method}_none.tsv"
     conda:
         "../envs/model.yaml"
     resources:

@@ -7,7 +7,7 @@ from lunar.progress import script
 
 
 def main(smk) -> None:
-    with script(f"{smk.wildcards.experiment} embed {smk.wildcards.method}/{smk.wildcards.attack}", smk.log[0]):
+    with script(f"{smk.wildcards.experiment} embed {smk.wildcards.method}", smk.log[0]):
         embed = embedder(smk.params.embedder)
         refusals = embed([row["answer"] for row in read_rows(smk.input.refusals)])
         scored = []

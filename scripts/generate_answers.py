@@ -14,7 +14,7 @@ from lunar.progress import script
 
 def main(smk) -> None:
     wildcards = smk.wildcards
-    title = f"{wildcards.experiment} {wildcards.get('method', 'vanilla')}/{wildcards.get('attack', 'build')}"
+    title = f"{wildcards.experiment} answers of {wildcards.get('method', 'vanilla')}"
     with script(title, smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         splits = [read_rows(path) for path in smk.input.questions]

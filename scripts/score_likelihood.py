@@ -12,7 +12,7 @@ from lunar.progress import script
 
 
 def main(smk) -> None:
-    title = f"{smk.wildcards.experiment} likelihood {smk.wildcards.method}/{smk.wildcards.attack}"
+    title = f"{smk.wildcards.experiment} likelihood {smk.wildcards.method}"
     with script(title, smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
         model = load_model(smk.input.model, smk.params.dtype)

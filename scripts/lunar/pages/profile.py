@@ -38,7 +38,7 @@ def by_rule(jobs: Sequence[Measured]) -> pd.DataFrame:
 
 
 def by_job(jobs: Sequence[Measured]) -> pd.DataFrame:
-    """The jobs one by one, the dearest first; ``name`` is the attack or the method (``name_of``)."""
+    """The jobs one by one, the dearest first; ``name`` is the method (``name_of``)."""
     rows = [
         {"rule": one.rule, "name": name_of(one.wildcards)}
         | {

@@ -87,9 +87,8 @@ def planned(snakefile: str, configuration: Mapping[str, Any], patterns: Mapping[
 
 
 def name_of(wildcards: Mapping[str, str]) -> str:
-    """What tells jobs of one rule apart: the attack, or else the method; empty where there is neither."""
-    attack = wildcards.get("attack", "none")
-    return attack if attack != "none" else wildcards.get("method", "")
+    """What tells jobs of one rule apart: the method; empty where there is none."""
+    return wildcards.get("method", "")
 
 
 def benchmarks(results: Path, patterns: Mapping[str, str]) -> list[Measured]:

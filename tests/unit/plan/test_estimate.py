@@ -23,7 +23,7 @@ unlearn = 20.0
 "unlearn:npo" = 60.0
 """
 FULL = Size(100, 1000, 6)
-ATTACKED = {"experiment": "a", "method": "npo", "attack": "none"}
+ATTACKED = {"experiment": "a", "method": "npo"}
 
 
 @pytest.fixture
