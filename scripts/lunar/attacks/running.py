@@ -1,6 +1,7 @@
 """Several attacks in one job: what was made of the same is taken over, and one that fails stops no other."""
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ from lunar.plan.imports import library_files
 
 
 def made_of(script: str, how: Mapping[str, Any], inputs: Mapping[str, Any], shared: str) -> str:
-    """A fingerprint of all that one attack's record comes from: its inputs, its code, its entry, and what is shared."""
+    """A fingerprint of all that one attack's record comes from: its inputs, its code, its entry, and what is shared.
+
+    Code counts under relative paths, so that records moved with the project to another folder still stand there.
+    """
     paths = [inputs[name] for name in how["inputs"]]
-    return fingerprint([*paths, *how["files"], *library_files(Path(script), how["module"])], how["entry"], shared)
+    code = [os.path.relpath(file) for file in (script, *library_files(Path(script), how["module"]))]
+    return fingerprint([*paths, *how["files"], *code], how["entry"], shared)
 
 
 def run_all(

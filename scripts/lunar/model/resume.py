@@ -115,7 +115,8 @@ class Records:
         locks.hold(self._part)
         self._found: dict[str, Row] = {}
         for path in (self._output, self._part):
-            for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            # Lines of bytes, since those of a text would also end at signs that answers may hold, such as U+2028.
+            for line in path.read_bytes().splitlines() if path.is_file() else ():
                 try:
                     row = json.loads(line)
                     self._found[row["part"]] = {"part": row["part"], "made_of": row["made_of"]} | row

@@ -1,5 +1,6 @@
 """Several attacks in one job."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,24 @@ def test_an_attack_is_made_of_its_own_module_and_no_other(tmp_path: Path) -> Non
     same = ATTACKS["typos"] | {"module": "lunar.attacks.paraphrase"}
     assert made_of(SCRIPT, ATTACKS["typos"], inputs, "a") != made_of(SCRIPT, same, inputs, "a")
     assert made_of(SCRIPT, ATTACKS["typos"], inputs, "a") != made_of(SCRIPT, ATTACKS["typos"], inputs, "b")
+
+
+def test_an_attack_is_made_of_the_script_too_wherever_the_project_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, moved = tmp_path / "first", tmp_path / "moved"
+    shutil.copytree(Path(SCRIPT).parent, first / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (first / "rows.jsonl").write_text("{}")
+    shutil.copytree(first, moved)
+
+    def there(folder: Path) -> str:
+        monkeypatch.chdir(folder)
+        return made_of(str(folder / "scripts/attack_method.py"), ATTACKS["typos"], {"rows": "rows.jsonl"}, "a")
+
+    assert there(first) == there(moved)
+    with (moved / "scripts/attack_method.py").open("a") as file:
+        file.write("# another\n")
+    assert there(first) != there(moved)
 
 
 def test_one_that_fails_stops_no_other(output: Path) -> None:

@@ -104,6 +104,25 @@ def test_parts_of_an_interrupted_job_are_taken_over(tmp_path: Path, caplog: pyte
     assert [row["value"] for row in read_rows(output)] == [1, 2]
 
 
+def test_parts_with_signs_of_any_script_are_taken_over(tmp_path: Path) -> None:
+    output = tmp_path / "lunar.jsonl"
+    first = Records(output)
+    first.add("quiz", "1", {"prediction": "a line\u2028and another\x85é"})
+    first.add("typos", "1", {"prediction": "b"})
+    first.write(["quiz", "typos"])
+    assert Records(output).stands("quiz", "1") and Records(output).stands("typos", "1")
+
+
+def test_a_part_that_ends_within_a_sign_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = tmp_path / "lunar.jsonl"
+    Records(output).add("quiz", "1", {"value": 1})
+    with Path(f"{output}.part").open("ab") as file:
+        file.write('{"part": "typos", "text": "é'.encode()[:-1])  # killed while it wrote
+    again = Records(output)
+    assert again.stands("quiz", "1") and not again.stands("typos", "1")
+    assert "is dropped" in caplog.text
+
+
 def test_fingerprint_tells_inputs_apart(tmp_path: Path) -> None:
     folder, small = tmp_path / "model", tmp_path / "rows.jsonl"
     folder.mkdir()
