@@ -17,8 +17,9 @@ if os.path.abspath(workflow.basedir) != str(workflow.current_basedir):
 
 
 # Snakemake looks at a job's CPU time every half second, and after 15 seconds only twice a minute. What a job does after
-# the last look is not counted: of a job of 40 seconds up to 25 are missing. Here it looks every second.
-benchmark.benchmarked.__wrapped__.__defaults__ = (None, None, 1)
+# the last look is not counted: of a job of 40 seconds up to 25 are missing. Here it looks every three seconds. A look at
+# a process of 4 GB takes 50 ms of the kernel's time, so one a second would be a twentieth of all work.
+benchmark.benchmarked.__wrapped__.__defaults__ = (None, None, 3)
 
 
 report: "report/workflow.rst"

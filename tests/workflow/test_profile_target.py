@@ -34,14 +34,14 @@ def test_an_experiment_that_has_not_begun_is_named(project):
     assert not (project / "results/toy").exists()
 
 
-def test_cpu_time_is_looked_at_every_second(monkeypatch):
+def test_cpu_time_is_looked_at_every_three_seconds(monkeypatch):
     [line] = re.findall(
         r"^benchmark\.benchmarked.*$", (ROOT / "Snakefile").read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     monkeypatch.setattr(benchmark.benchmarked.__wrapped__, "__defaults__", (None, None, 30))
     exec(line, {"benchmark": benchmark})
     monkeypatch.setattr(benchmark, "BENCHMARK_INTERVAL_SHORT", 0.01)  # as if the first half seconds had passed
-    work = subprocess.Popen([sys.executable, "-c", "import time\nwhile time.process_time() < 3: pass"])
+    work = subprocess.Popen([sys.executable, "-c", "import time\nwhile time.process_time() < 4: pass"])
     with benchmark.benchmarked(work.pid) as record:
         work.wait()
-    assert 1.8 < record.cpu_time < 3.2
+    assert 2.2 < record.cpu_time < 4.2
