@@ -44,4 +44,4 @@ def test_cpu_time_is_looked_at_every_three_seconds(monkeypatch):
     work = subprocess.Popen([sys.executable, "-c", "import time\nwhile time.process_time() < 4: pass"])
     with benchmark.benchmarked(work.pid) as record:
         work.wait()
-    assert 2.2 < record.cpu_time < 4.2
+    assert 0.8 < record.cpu_time < 4.2
