@@ -34,6 +34,8 @@ def output_patterns():
 
 def tell_time():
     """Say how long the jobs of this run will take on this machine, and, as they end, how long the rest will."""
+    if workflow.touch or not workflow.local_exec:  # nothing is made, or it is made on other machines
+        return
     jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()}
     names = {each["experiment"] for _, each in jobs.values() if "experiment" in each}
     sizes = {name: experiment_size(name) for name in names}

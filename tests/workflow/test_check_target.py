@@ -50,3 +50,13 @@ def test_the_jobs_that_are_left_are_listed_with_what_tells_them_apart(project, m
     assert ("generate_answers", {"experiment": "toy", "method": "lunar", "attack": "none"}) in jobs
     assert len(jobs) == len({str(job) for job in jobs}) == 21
     assert made(project) == []
+
+
+def test_a_run_that_cannot_be_planned_is_no_run_without_jobs(project, monkeypatch):
+    monkeypatch.chdir(project)
+    assert planned(str(project / "Snakefile"), read(project) | {"run": ["no-such-experiment"]}, {}) is None
+
+
+def test_no_time_is_told_where_nothing_is_made(project):
+    said = run_snakemake(project, "--touch", "--until", "finetune").stdout  # of which it finds none
+    assert "finetune" in said and "time |" not in said

@@ -126,15 +126,17 @@ def told(seconds: float, beside: int, rate: Rate, jobs: int) -> str:
     )
 
 
-def line(jobs: Sequence[Job], sizes: Mapping[str, Size | None], beside: int, gpu: bool) -> Line:
+def line(jobs: Sequence[Job] | None, sizes: Mapping[str, Size | None], beside: int, gpu: bool) -> Line:
     """How long the jobs that are left will take, in the listing of target ``check``.
 
     Args:
-        jobs: those that are left.
+        jobs: those that are left; None where Snakemake could not plan them.
         sizes: of the experiments that they belong to; None where data is still to be fetched.
         beside: jobs that run side by side.
         gpu: there is one.
     """
+    if jobs is None:
+        return Line(OK, "time", "not known: the run could not be planned; `snakemake -n` says why")
     if not jobs:
         return Line(OK, "time", "nothing is left to do")
     known = {name: size for name, size in sizes.items() if size is not None}

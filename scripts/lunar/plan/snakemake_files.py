@@ -61,7 +61,9 @@ class Measured(NamedTuple):
     numbers: dict[str, float]
 
 
-def planned(snakefile: str, configuration: Mapping[str, Any], patterns: Mapping[str, Sequence[str]]) -> list[Job]:
+def planned(
+    snakefile: str, configuration: Mapping[str, Any], patterns: Mapping[str, Sequence[str]]
+) -> list[Job] | None:
     """Jobs that a run would have, as another Snakemake lists them; it plans in this folder, and runs nothing.
 
     Args:
@@ -70,15 +72,17 @@ def planned(snakefile: str, configuration: Mapping[str, Any], patterns: Mapping[
         patterns: regular expressions of each rule's outputs.
 
     Returns:
-        Rule and wildcards of each job; none where Snakemake fails, which then says why in the run itself.
+        Rule and wildcards of each job; None where Snakemake fails, which then says why in the run itself.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(configuration, file)
         file.flush()
         command = [sys.executable, "-m", "snakemake", "all", "--summary", "--nolock", "-s", snakefile]
-        said = subprocess.run([*command, "--configfile", file.name], capture_output=True, text=True, check=False).stdout
+        said = subprocess.run([*command, "--configfile", file.name], capture_output=True, text=True, check=False)
+    if said.returncode:
+        return None
     jobs = {}
-    for row in csv.DictReader(said.splitlines(), delimiter="\t"):
+    for row in csv.DictReader(said.stdout.splitlines(), delimiter="\t"):
         found = [re.fullmatch(one, row["output_file"]) for one in patterns.get(row["rule"], ())]
         wildcards = next((one.groupdict() for one in found if one), None)
         if row["plan"] == "update pending" and wildcards is not None:

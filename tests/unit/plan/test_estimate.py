@@ -110,11 +110,12 @@ def test_data_that_is_not_there_has_no_size(tmp_path: Path) -> None:
     ("jobs", "sizes", "gpu", "said"),
     [
         ([], {}, False, "nothing is left to do"),
+        (None, {}, False, "not known: the run could not be planned; `snakemake -n` says why"),
         ([("finetune", {})], {"a": None}, False, "not known for 1 steps: data is still to be fetched"),
         ([("finetune", {})], {"a": FULL}, True, "not known for 1 steps: no run on a GPU is recorded"),
     ],
 )
-def test_what_cannot_be_told_says_why(jobs: list, sizes: dict, gpu: bool, said: str) -> None:
+def test_what_cannot_be_told_says_why(jobs: list | None, sizes: dict, gpu: bool, said: str) -> None:
     assert line(jobs, sizes, 2, gpu).found == said
 
 
