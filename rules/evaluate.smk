@@ -1,9 +1,9 @@
 """Metrics and tables.
 
-What takes a model is apart from what is computed of it: likelihood/<method>/<attack>.jsonl (numbers of each answer
-token) and similarity/<method>/<attack>.jsonl (cosines to refusals) serve any metric in metrics/<method>/<attack>.json.
-Bootstrap samples stand beside it in <attack>_samples.npz: tables/, which is joined from both, takes differences between
-methods from them. All are in results/<experiment>/.
+What takes a model is apart from what is computed of it: likelihood/<method>/none.jsonl (numbers of each answer
+token) and similarity/<method>/none.jsonl (cosines to refusals) serve any metric in metrics/<method>/none.json. Metrics
+under all attacks are in attacked.json. Bootstrap samples stand beside both, in *_samples.npz: tables/, which is joined
+from these, takes differences between methods from them. All are in results/<experiment>/.
 """
 
 

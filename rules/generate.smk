@@ -2,7 +2,7 @@
 
 
 rule generate_answers:
-    """Greedy answers of one method, under one attack, to the questions of every split."""
+    """Greedy answers of one method, left alone, to the questions of every split."""
     input:
         model=of(Experiment.method_model),
         edit=of(Experiment.edit),

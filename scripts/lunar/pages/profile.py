@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lunar.plan.machine import duration
-from lunar.plan.snakemake_files import Measured, name_of
+from lunar.plan.snakemake_files import Measured
 
 COLUMNS = ("rule", "jobs", "cpu_seconds", "share", "seconds", "longest_seconds", "peak_mb")
 TITLES = ("Rule", "Jobs", "CPU time", "Share", "Time", "Longest job", "Peak memory, MB")
@@ -38,9 +38,9 @@ def by_rule(jobs: Sequence[Measured]) -> pd.DataFrame:
 
 
 def by_job(jobs: Sequence[Measured]) -> pd.DataFrame:
-    """The jobs one by one, the dearest first; ``name`` is the method (``name_of``)."""
+    """The jobs one by one, the dearest first; ``name`` is the method, where they have one."""
     rows = [
-        {"rule": one.rule, "name": name_of(one.wildcards)}
+        {"rule": one.rule, "name": one.wildcards.get("method", "")}
         | {
             title: one.numbers[key]
             for title, key in (("cpu_seconds", "cpu_time"), ("seconds", "s"), ("peak_mb", "max_rss"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lunar.plan.machine import OK, Line, duration
-from lunar.plan.snakemake_files import Job, name_of
+from lunar.plan.snakemake_files import Job
 
 RECORDED = Path(__file__).with_name("recorded_work.toml")  # written by docs/make/recorded_work.py
 KINDS = ("bfloat16", "float32")
@@ -93,13 +93,13 @@ class Work:
             self._work |= {key: each for key, each in found.items() if key.partition(":")[0] not in there}
 
     def seconds(self, rule: str, wildcards: Mapping[str, str], sizes: Mapping[str, Size]) -> float:
-        """CPU seconds of a job: those of its rule and name (``name_of``), or else the rule's mean.
+        """CPU seconds of a job: those of its rule and method, or else the rule's mean.
 
         Args:
             rule, wildcards: the job's.
             sizes: by experiment; a job of none counts as one of the recorded size.
         """
-        work = self._work.get(f"{rule}:{name_of(wildcards)}", self._work.get(rule, 0.0))
+        work = self._work.get(f"{rule}:{wildcards.get('method', '')}", self._work.get(rule, 0.0))
         size = sizes.get(wildcards.get("experiment", ""), self._size)
         larger = size.parameters / self._size.parameters * size.data / self._size.data
         times = size.attacks if rule in PER_ATTACK else 1

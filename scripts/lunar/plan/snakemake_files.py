@@ -90,11 +90,6 @@ def planned(
     return list(jobs.values())
 
 
-def name_of(wildcards: Mapping[str, str]) -> str:
-    """What tells jobs of one rule apart: the method; empty where there is none."""
-    return wildcards.get("method", "")
-
-
 def benchmarks(results: Path, patterns: Mapping[str, str]) -> list[Measured]:
     """What each job took that left a benchmark file; those that have not run are not there.
 
