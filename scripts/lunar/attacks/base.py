@@ -37,9 +37,10 @@ INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # b
 
 
 def checksum(model: Any) -> list[tuple[str, int]]:
-    """The sum of each weight's bits, and which weights there are: another one is another model."""
+    """The sum of each weight's bits, and the number of each module's hooks: another one is another model."""
     named = ((name, weight.detach().flatten()) for name, weight in model.named_parameters())
-    return [(name, int(weight.view(INTEGERS[weight.element_size()]).sum())) for name, weight in named]
+    bits = [(name, int(weight.view(INTEGERS[weight.element_size()]).sum())) for name, weight in named]
+    return bits + [(name, len(one._forward_hooks) + len(one._forward_pre_hooks)) for name, one in model.named_modules()]
 
 
 class AttackFailed(LunarError):

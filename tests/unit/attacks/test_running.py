@@ -26,9 +26,10 @@ def attempt(output: Path, attacks: dict[str, Any], fails: str = "") -> list[str]
 
     def run(name: str, attack: Attack) -> Row:
         ran.append(name)
+        drawn = float(torch.rand(1))
         if name == fails:
             raise AttackFailed("no question changed")
-        return {"evidence": {"class": type(attack).__name__}}
+        return {"evidence": {"class": type(attack).__name__, "drawn": drawn}}
 
     inputs = {"rows": str(output.parent / "rows.jsonl")}
     prints = {name: made_of(SCRIPT, how, inputs, "shared") for name, how in attacks.items()}
@@ -53,6 +54,13 @@ def test_only_what_changed_is_run(output: Path) -> None:
     assert [row["part"] for row in read_rows(output)] == ["paraphrase"]
     (output.parent / "rows.jsonl").write_text('{"id": "1"}')
     assert attempt(output, {"paraphrase": ATTACKS["paraphrase"]}) == ["paraphrase"]
+
+
+def test_an_attack_draws_the_same_alone_and_after_others(output: Path) -> None:
+    attempt(output, ATTACKS)
+    together = read_rows(output)
+    attempt(output.with_name("alone.jsonl"), {"paraphrase": ATTACKS["paraphrase"]})
+    assert read_rows(output.with_name("alone.jsonl")) == together[1:]
 
 
 def test_an_attack_is_made_of_its_own_module_and_no_other(tmp_path: Path) -> None:
@@ -101,3 +109,5 @@ def test_attacks_of_a_job_share_the_model_unless_one_left_it_changed(asked: Targ
     third = second.following({})
     assert third.model is not model and "loaded anew" in said[0]
     torch.testing.assert_close(third.model.lm_head.weight[0, 0] + 1.0, model.lm_head.weight[0, 0])
+    third.model.lm_head.register_forward_hook(lambda module, given, output: output + 1)
+    assert third.following({}).model is not third.model and len(said) == 2
