@@ -65,6 +65,11 @@ def test_they_are_configured(toy: Experiment) -> None:
     assert "lunar.metrics.verbatim" in toy.metric_modules(attacked=True)
 
 
+def test_files_that_commands_ask_for_are_made(toy: Experiment) -> None:
+    asked = re.findall(r"-- (results/\S+)", examples.PAGE)
+    assert len(asked) == 2 and {*asked} <= {*toy.attack_metrics("metrics/{method}/{attack}.json")}
+
+
 def test_a_file_that_is_not_there_is_refused(toy: Experiment, project: Path) -> None:
     (project / "my/phrases.txt").unlink()
     with pytest.raises(LunarError, match=r"toy\.attacks\.phrases\.file: no file my/phrases\.txt"):
