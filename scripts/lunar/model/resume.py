@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ SMALL = 10**6  # bytes; larger files are told apart by size and time, as Snakema
 
 
 def fingerprint(paths: Iterable[str], *values: Any) -> str:
-    """A checksum of files and folders, of further values, of torch's version and of whether there is a GPU."""
-    found = hashlib.sha256(json.dumps([values, torch.__version__, torch.cuda.is_available()]).encode())
+    """A checksum of files and folders, of further values, of torch and transformers, and of whether there is a GPU."""
+    made_by = [torch.__version__, version("transformers"), torch.cuda.is_available()]
+    found = hashlib.sha256(json.dumps([values, *made_by]).encode())
     for path in map(Path, paths):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             state = file.stat()

@@ -123,6 +123,12 @@ def test_a_part_that_ends_within_a_sign_is_dropped(tmp_path: Path, caplog: pytes
     assert "is dropped" in caplog.text
 
 
+def test_fingerprint_tells_libraries_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fingerprint([])
+    monkeypatch.setattr("lunar.model.resume.version", lambda name: "0.0")
+    assert fingerprint([]) != first
+
+
 def test_fingerprint_tells_inputs_apart(tmp_path: Path) -> None:
     folder, small = tmp_path / "model", tmp_path / "rows.jsonl"
     folder.mkdir()
