@@ -55,6 +55,9 @@ def numbers(method: str, found: pd.DataFrame, chosen: Mapping[str, Any]) -> dict
     """What the caption reads, of the first drawn ``method``; the other arguments are those of ``compared``."""
     best = found.loc[found[(found["pairs"] == found["pairs"].max()) & ~found["stopped"]]["score"].idxmin()]
     both = compared(found, chosen)
+    preferred = found[found["layers"] == str(chosen["best"])]
+    least = preferred["score"].min()
+    at_least = "at least " if preferred[preferred["score"] == least]["stopped"].any() else ""
     # The paper's score is good where it is high, and ours where it is low.
     rank = f"{-spearmanr(both['paper'], both['ours']).statistic:.2f}" if len(both) > 2 else "not defined"
     return {
@@ -65,6 +68,6 @@ def numbers(method: str, found: pd.DataFrame, chosen: Mapping[str, Any]) -> dict
         "score": f"{best['score']:.1f}",
         "paper": chosen["best"],
         "layers": len(both),
-        "paper_score": f"{found[found['layers'] == str(chosen['best'])]['score'].min():.1f}",
+        "paper_score": f"{at_least}{least:.1f}",
         "rank": rank,
     }

@@ -67,9 +67,14 @@ def test_numbers(path: str) -> None:
         "score": "20.0",
         "paper": 2,
         "layers": 3,
-        "paper_score": "8.0",
+        "paper_score": "at least 8.0",  # it was stopped
         "rank": "0.50",
     }
+
+
+def test_a_score_that_is_known_is_no_bound(path: str) -> None:
+    found = scores(path, ["coefficient"]).assign(stopped=False)
+    assert numbers("lunar", found, CHOSEN)["paper_score"] == "8.0"
 
 
 def test_numbers_where_no_layer_was_tried_alone(path: str) -> None:
