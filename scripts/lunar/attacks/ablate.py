@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from lunar.attacks.base import Target, attack, expect
-from lunar.attacks.intervening import Intervention, Known, projecting, writing
+from lunar.attacks.base import Target, attack, expect, rouge1
+from lunar.attacks.intervening import Intervention, Known, ask, projecting, writing
 from lunar.attacks.settings import AttackSettings
 from lunar.model.load import blocks
 
@@ -21,6 +21,11 @@ class Ablate(Known):
             description="edited: out of what each edited MLP writes, its own; stream: all edited blocks' "
             "directions, out of the residual stream after every block."
         )
+
+    def most(self, target: Target, vectors: Mapping[int, torch.Tensor], plain: float) -> float:
+        """The projection itself may take answers away: out of the whole stream, at a late block's direction, most."""
+        part = {"forget": target.rows["forget"]}
+        return rouge1(ask(target, self.hook(target, vectors), parts=part)[0]["forget"])
 
     def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
         if self.settings.where == "edited":

@@ -254,7 +254,7 @@ def steered(target: Target, most: float, decoding: bool = False) -> tuple[dict[i
 
 
 class Known(Attack):
-    """An attack with the known direction, which has to undo a pure steering hook."""
+    """An attack with the known direction, which has to undo a pure steering hook as far as it leaves answers at all."""
 
     @property
     def decoding(self) -> bool:
@@ -264,6 +264,10 @@ class Known(Attack):
     def hook(self, target: Target, vectors: Mapping[int, torch.Tensor]) -> Intervention:
         """The attack on ``c r`` by edited block."""
         raise NotImplementedError
+
+    def most(self, target: Target, vectors: Mapping[int, torch.Tensor], plain: float) -> float:
+        """Forget ROUGE-1 that a model which nothing steers has under the attack; ``plain`` is that without it."""
+        return plain
 
     def run(self, target: Target) -> Attacked:
         vectors = target.known_direction()
@@ -277,8 +281,9 @@ class Known(Attack):
         plant = adding(target.model, *writing(target.model, vectors), self.decoding)
         part = {"forget": target.rows["forget"]}
         rows, proofs = ask(target, plant, self.hook(target, vectors), parts=part)
-        back = rouge1(rows["forget"])
-        found["attacked"] = back
-        share = (back - found["steered"]) / (found["plain"] - found["steered"])
+        back, most = rouge1(rows["forget"]), self.most(target, vectors, found["plain"])
+        found |= {"attacked": back, "most": most}
+        expect(most > found["steered"], f"the attack alone leaves no more than the steering hook does ({found})")
+        share = (back - found["steered"]) / (most - found["steered"])
         expect(share >= 0.5, f"{share:.0%} of what a pure steering hook took came back (at least half: {found})")
         return proofs[1] | found

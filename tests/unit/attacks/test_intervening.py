@@ -157,6 +157,25 @@ def test_known_control_refuses_an_attack_that_brings_nothing_back(target, monkey
         made("ablate", where="edited").control(target)
 
 
+def test_a_projection_that_takes_answers_itself_is_judged_by_what_it_leaves(target, monkeypatch) -> None:
+    """The attack undoes the hook whole, and costs answers that no hook took: measured on SmolLM2 at late blocks."""
+    rows = target.rows["forget"]
+    answers = {"forget": [row | {"prediction": row["answer"]} for row in rows]}
+    gone = {"forget": [row | {"prediction": "none"} for row in rows]}
+    third = {"forget": answers["forget"][:1] + gone["forget"][1:]}
+    monkeypatch.setattr(Target, "answer", lambda self, parts, **options: answers)
+    for left, alone, share in ((third, third, None), (gone, third, "0% of what"), (gone, gone, "leaves no more than")):
+        given = [gone, left]  # steered, attacked
+        monkeypatch.setattr(attacks, "ask", lambda *a, given=given, **k: (given.pop(0), [{}, {}]))
+        monkeypatch.setattr("lunar.attacks.ablate.ask", lambda *a, alone=alone, **k: (alone, [{}]))
+        if share is None:
+            found = made("ablate", where="stream").control(target)
+            assert found["attacked"] == found["most"] < 0.5 < found["plain"]
+        else:
+            with pytest.raises(AttackFailed, match=share):
+                made("ablate", where="stream").control(target)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("family", ["gemma2", "granite", "llama"])
 def test_what_is_subtracted_leaves_the_stream(make_model, family: str) -> None:
