@@ -9,7 +9,7 @@ from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused
 from lunar.attacks.harmless import apart, next_token, spread
 from lunar.attacks.intervening import Intervention, adding, ask, projecting
 from lunar.attacks.observing import Observed
-from lunar.attacks.planted import judged, plant
+from lunar.attacks.planted import at_some_block, judged, plant
 from lunar.attacks.settings import AttackSettings
 from lunar.edits.edit import applied
 from lunar.metrics import text
@@ -88,6 +88,10 @@ class Blind(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """A planted edit that refuses the forget set: what is recovered blindly gives answers again."""
+        return at_some_block(target, lambda: self.undone(target))
+
+    def undone(self, target: Target) -> dict[str, Any]:
+        """The control at one block."""
         with applied(target.model, plant(target)):
             unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
             found = self.run(target)

@@ -14,7 +14,7 @@ import torch
 from lunar.activations.statistics import collect
 from lunar.attacks.base import Attack, Target, expect
 from lunar.attacks.harmless import spread
-from lunar.attacks.planted import against_planted, judged
+from lunar.attacks.planted import against_planted, at_some_block, judged
 from lunar.edits.edit import down_proj_name, weights_kept
 from lunar.model.chat import SPANS, Encoded
 from lunar.model.load import down_proj
@@ -98,6 +98,10 @@ class Filtering(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """A planted edit: its block is the one that is chosen, little of it passes, and answers come back."""
+        return at_some_block(target, lambda: self.undone(target))
+
+    def undone(self, target: Target) -> dict[str, Any]:
+        """The control at one block."""
         block, unattacked, found = against_planted(self, target)
         chosen = found.evidence["chosen"]
         expect(chosen["block"] == block, f"block {block} was changed, and block {chosen['block']} was filtered")

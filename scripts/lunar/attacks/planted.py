@@ -1,10 +1,10 @@
 """An edit that is planted in the model which knows everything, for attacks to be tried on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lunar.activations.statistics import collect
-from lunar.attacks.base import Attack, Attacked, Target, expect, refused, rouge1
+from lunar.attacks.base import Attack, Attacked, AttackFailed, Target, expect, refused, rouge1
 from lunar.attacks.harmless import spread
 from lunar.data.rows import with_refusals
 from lunar.edits.arriving import to_weights
@@ -12,6 +12,36 @@ from lunar.edits.edit import applied, block_of
 from lunar.edits.solve import redirect
 from lunar.files import Row
 from lunar.model.chat import SPANS
+
+
+def at_some_block(target: Target, attempt: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A control at the block that the paper's score chose, or where it fails there, at the next ones by that score.
+
+    An attack that undoes one planted edit works. Which block the score prefers hangs on the fine-tuned model, and an
+    edit near the last block leaves an attacker little to see.
+
+    Args:
+        target: the model; ``best`` is another block while it is attempted there.
+        attempt: the control of one planted edit.
+
+    Returns:
+        What the first attempt that holds gives, with ``failed``: why it did not at blocks before, by block.
+
+    Raises:
+        AttackFailed: it holds at no block.
+    """
+    chosen, failed = target.chosen, {}
+    scores = chosen["layers"] if "layers" in chosen else {str(target.best): {"score": 0.0}}
+    order = sorted(scores, key=lambda block: (int(block) != target.best, -scores[block]["score"]))
+    for block in order:
+        target.chosen = {**chosen, "best": int(block)}
+        try:
+            return attempt() | ({"failed": failed} if failed else {})
+        except AttackFailed as error:
+            failed[block] = str(error)
+        finally:
+            target.chosen = chosen
+    raise AttackFailed("; ".join(f"planted at block {block}: {why}" for block, why in failed.items()))
 
 
 def against_planted(attacker: Attack, target: Target) -> tuple[int, list[Row], Attacked]:

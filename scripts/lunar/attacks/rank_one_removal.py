@@ -9,7 +9,7 @@ from pydantic import Field
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect
 from lunar.attacks.intervening import plainly_written
 from lunar.attacks.observing import Observed
-from lunar.attacks.planted import against_planted, judged
+from lunar.attacks.planted import against_planted, at_some_block, judged
 from lunar.attacks.settings import AttackSettings
 from lunar.edits.edit import down_proj_name, weights_kept
 from lunar.model.load import down_proj
@@ -114,6 +114,10 @@ class RankOneRemoval(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """A planted edit of rank one: the block is found, its weight comes nearer to what it was, and so do answers."""
+        return at_some_block(target, lambda: self.undone(target))
+
+    def undone(self, target: Target) -> dict[str, Any]:
+        """The control at one block."""
         block, unattacked, found = against_planted(self, target)
         expect("given_up" not in found.evidence, f"the attacker of a planted edit gave up ({found.evidence})")
         expect(
