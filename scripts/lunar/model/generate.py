@@ -87,6 +87,8 @@ def generate(
     with rounded(model), mixed_precision(model):
         while done < len(order):
             batches = ROUND if before_batch is None and temperature is None else 1
+            if kept is not None:  # two rounds at least, so that a job that is interrupted has something to go on from
+                batches = min(batches, max(1, len(order) // (2 * batch_size)))
             some = order[done : done + batches * batch_size]
             try:
                 said = decoding.answers([prompts[i] for i in some], shared, batch_size)
