@@ -2,7 +2,7 @@
 
 from lunar.files import write_text
 from lunar.metrics.read import read_attacks
-from lunar.metrics.samples import read_attacked, read_evaluated
+from lunar.metrics.samples import read_evaluated, read_evaluated_attacks
 from lunar.pages.attacks import compared, numbers, page, summary, tabulate
 from lunar.pages.numbers import write_numbers
 from lunar.pages.render import render
@@ -15,7 +15,7 @@ def main(smk) -> None:
         files = list(zip(smk.input.metrics, smk.input.samples, strict=True))
         found = {}
         for method, alone, attacked in zip(methods, files[::2], files[1::2], strict=True):
-            under = {"none": read_evaluated(*alone)} | read_attacked(*attacked)
+            under = {"none": read_evaluated(*alone)} | read_evaluated_attacks(*attacked)
             found |= {(method, attack): under[attack] for attack in ("none", *attacks)}
         records = {name: read_attacks(path, attacks) for name, path in zip(methods, smk.input.attacked, strict=True)}
         evidence = {(name, attack): records[name][attack]["evidence"] for name in methods for attack in attacks}

@@ -46,7 +46,7 @@ def read_evaluated(metrics: str | Path, samples: str | Path) -> Evaluated:
         return Evaluated(read_json(metrics), dict(archive))
 
 
-def read_attacked(metrics: str | Path, samples: str | Path) -> dict[str, Evaluated]:
+def read_evaluated_attacks(metrics: str | Path, samples: str | Path) -> dict[str, Evaluated]:
     """The same of a method under every attack, by attack."""
     with np.load(samples, allow_pickle=False) as archive:
         found = {attack: Evaluated(own, {}) for attack, own in read_json(metrics).items()}

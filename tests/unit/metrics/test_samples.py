@@ -11,7 +11,7 @@ import pytest
 from known_answers import FORGET, KNOWS, NEVER, RETAIN, evaluate, likely, means_by_loop, percentile
 from lunar.errors import LunarError
 from lunar.files import write_json
-from lunar.metrics.samples import compare, interval, read_attacked, read_evaluated, write_samples
+from lunar.metrics.samples import compare, interval, read_evaluated, read_evaluated_attacks, write_samples
 from lunar.metrics.study import resampled_means
 from lunar.metrics.tofu import probability
 
@@ -103,7 +103,7 @@ def test_metrics_under_every_attack_come_back_as_they_were_written(tmp_path: Pat
     write_json(tmp_path / "attacked.json", {name: one.metrics for name, one in found.items()})
     samples = {f"{name}/{key}": drawn for name, one in found.items() for key, drawn in one.samples.items()}
     write_samples(tmp_path / "samples.npz", samples)
-    read = read_attacked(tmp_path / "attacked.json", tmp_path / "samples.npz")
+    read = read_evaluated_attacks(tmp_path / "attacked.json", tmp_path / "samples.npz")
     assert list(read) == ["quiz", "typos"]
     for name, one in found.items():
         assert read[name].metrics == one.metrics and read[name].samples.keys() == one.samples.keys()
