@@ -121,7 +121,8 @@ class Records:
             for line in path.read_bytes().splitlines() if path.is_file() else ():
                 try:
                     row = json.loads(line)
-                    self._found[row["part"]] = {"part": row["part"], "made_of": row["made_of"]} | row
+                    part, _ = row["part"], row["made_of"]
+                    self._found[part] = row
                 except (ValueError, TypeError, KeyError) as error:
                     _dropped(path, error)
                     break
