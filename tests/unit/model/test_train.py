@@ -39,7 +39,7 @@ def test_answer_losses_reach_only_what_came_before(llama, conversations) -> None
 
 
 def test_attention_by_plain_products_is_the_same_and_is_put_back(make_model, family: str, conversations) -> None:
-    model = make_model(family).double()  # in float32 the two differ by what a processor rounds
+    model = make_model(family)
     model.set_attn_implementation("sdpa")
     ids, mask = pad([one.ids for one in conversations], 1, "right")
     with torch.no_grad():
@@ -49,7 +49,8 @@ def test_attention_by_plain_products_is_the_same_and_is_put_back(make_model, fam
             found = model(ids, attention_mask=mask).logits
             raise KeyError
     assert model.config._attn_implementation == "sdpa"
-    torch.testing.assert_close(found[mask.bool()], wanted[mask.bool()], rtol=1e-9, atol=1e-9)
+    # A processor rounds single logits by some 1e-5. Another third token moves all later ones by more than 0.1.
+    torch.testing.assert_close(found[mask.bool()], wanted[mask.bool()], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
