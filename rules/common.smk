@@ -47,6 +47,7 @@ def any_of(names):
 
 
 METHODS = any_of({name for each in EXPERIMENTS.values() for name in each.methods})
+CHECKPOINTS = any_of({name for each in EXPERIMENTS.values() for name in each.checkpoints()})
 # Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
 # Every page and figure of the report, by the rule that makes it.

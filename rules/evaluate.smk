@@ -288,7 +288,8 @@ rule tabulate_cost:
     conda:
         "../envs/plot.yaml"
     params:
-        methods=of(Experiment.edited),
+        methods=of(Experiment.solved),
+        elsewhere=of(Experiment.checkpoints),
         rehearsed=of(Experiment.rehearsed),
     message:
         "evaluate | {wildcards.experiment}: what each method costs"

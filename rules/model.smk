@@ -1,7 +1,7 @@
 """Models.
 
 Gives results/models/<name>, results/probes/<name>.json (whether LUNAR fits it),
-results/<experiment>/models/{full,retain_only}
+results/<experiment>/models/{full,retain_only}, results/<experiment>/checkpoints/<method> (models from elsewhere)
 and .../mixture/<point>.json.
 """
 
@@ -88,6 +88,46 @@ rule finetune:
         "model | {wildcards.experiment}: fine-tune to {wildcards.model}"
     script:
         "../scripts/finetune.py"
+
+
+rule take_checkpoint:
+    """Check a model that was unlearned elsewhere against the model before, before anything dear is run on it."""
+    input:
+        files=of(Experiment.checkpoint_files),
+        downloaded=of(Experiment.checkpoint_downloaded),
+        before=of(Experiment.full_model),
+        forget="results/{experiment}/data/forget.jsonl",
+        retain="results/{experiment}/data/retain.jsonl",
+        code=library("take_checkpoint.py"),
+    output:
+        folder=directory("results/{experiment}/checkpoints/{method}"),
+        facts="results/{experiment}/checkpoints/{method}.json",
+    log:
+        "results/{experiment}/logs/checkpoint_{method}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/checkpoint_{method}.tsv"
+    wildcard_constraints:
+        method=CHECKPOINTS,
+    priority: 1
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=memory(4500, 3 * size.loaded("float32")),
+        runtime=runtime(20),
+        gpu=GPU,
+    params:
+        origin=of(Experiment.checkpoint_origin),
+        path=of(Experiment.checkpoint_path),
+        never_knew=of(Experiment.never_knew),
+        model=of(Experiment.base_settings),
+        generation=param("generation"),
+        system_prompt=param("system_prompt"),
+        prompt=of(Experiment.prompt),
+        dtype=param("dtype"),
+    message:
+        "model | {wildcards.experiment}: take in {wildcards.method}, which was made elsewhere"
+    script:
+        "../scripts/take_checkpoint.py"
 
 
 rule study_mixture:

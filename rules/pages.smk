@@ -28,6 +28,30 @@ rule show_data:
         "../scripts/show_data.py"
 
 
+rule show_checkpoints:
+    """Models from elsewhere: what a look at each has found, and what was changed in it."""
+    input:
+        facts=of(Experiment.checkpoint_facts),
+        template=ours("report/templates/checkpoints.html.j2"),
+        style=ours("report/templates/style.css"),
+        code=library("show_checkpoints.py"),
+    output:
+        csv="results/{experiment}/tables/checkpoints.csv",
+        html=shown("checkpoints", "results/{experiment}/tables/checkpoints.html"),
+    log:
+        "results/{experiment}/logs/show_checkpoints.log",
+    benchmark:
+        "results/{experiment}/benchmarks/show_checkpoints.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        methods=of(Experiment.checkpoints),
+    message:
+        "pages | {wildcards.experiment}: models from elsewhere"
+    script:
+        "../scripts/show_checkpoints.py"
+
+
 rule show_tokens:
     """What the first drawn edit's detector reads in each token of a forgotten, a retained and a general example."""
     input:

@@ -19,12 +19,14 @@ def main(smk) -> None:
         paths = [given.model, *([given.edit] if given.edit else []), *([given.facts] if given.facts else [])]
         shared = fingerprint([*paths, *given.unattacked], asked, params.settings, params.retain, smk.threads)
         answers = {part: read_rows(path) for part, path in zip(("forget", "retain"), given.unattacked, strict=True)}
+        facts = read_json(given.facts) if given.facts else {"chosen": {}}
         target = Target(
             given.model,
             **asked,
             edit=edits.load(given.edit) if given.edit else {},
+            changed=facts.get("summary", {}).get("down_proj", []),
             method=method,
-            settings=params.settings | (read_json(given.facts)["chosen"] if given.facts else {}),
+            settings=params.settings | facts["chosen"],
             say=progress.say,
             progress=progress.bar,
         )

@@ -15,6 +15,7 @@ import torch
 
 from lunar.attacks.base import Attack, Attacked, Target, expect, rouge1
 from lunar.files import Row
+from lunar.metrics.text import by_chance
 from lunar.model.chat import Chat, Turn
 from lunar.model.generate import prompt_ids
 from lunar.model.hooks import hooked
@@ -135,12 +136,6 @@ def lengths(prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
             "tokens": sum(len(prompt.ids) for prompt in chosen) / len(chosen),
         }
     return found
-
-
-def by_chance(rows: Sequence[Row]) -> float:
-    """Mean ROUGE-1 recall of answers on the gold answers of the other questions; 0 for one question."""
-    pairs = [other | {"prediction": one["prediction"]} for one in rows for other in rows if one["id"] != other["id"]]
-    return rouge1(pairs) if pairs else 0.0
 
 
 def unattacked(target: Target) -> Mapping[str, Sequence[Row]]:

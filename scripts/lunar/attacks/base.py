@@ -53,7 +53,8 @@ class Target:
 
     Attributes:
         folder, dtype, system_prompt, prompt: the model before unlearning and how questions are put to it.
-        edit: what unlearning changed; empty for ``vanilla`` and ``retain_only``.
+        edit: what unlearning changed; empty for ``vanilla``, ``retain_only`` and a model from elsewhere.
+        changed: of a model from elsewhere, the blocks whose ``down_proj`` differs from the model before.
         method: name of the method that made the edit.
         settings: the method's entry, chosen values filled in; has ``direction``, ``coefficient`` and so on for LUNAR.
         rows: rows by set: ``forget`` and ``retain`` (a sample) are asked; ``retain_all`` is there to attack with, and
@@ -74,6 +75,7 @@ class Target:
     system_prompt: str | None = None
     prompt: str | None = None
     edit: Edit = field(default_factory=dict)
+    changed: Sequence[int] = ()
     method: str = "vanilla"
     settings: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
@@ -146,13 +148,16 @@ class Target:
         return self.chosen["best"]
 
     def edited_blocks(self) -> list[int]:
-        """The blocks whose ``down_proj`` the edit changes."""
-        return sorted(edits.block_of(name) for name in self.edit if name.endswith("mlp.down_proj"))
+        """The blocks whose ``down_proj`` was changed."""
+        return sorted([*self.changed, *(edits.block_of(name) for name in self.edit if name.endswith("mlp.down_proj"))])
 
     def layers(self) -> list[int]:
-        """The blocks that LUNAR redirects; for other methods the one that an attacker who expects LUNAR tries."""
+        """The blocks that LUNAR redirects; for other methods the one that an attacker who expects LUNAR tries.
+
+        Of a model from elsewhere that is the one block whose ``down_proj`` was changed, where it is one.
+        """
         if "direction" not in self.settings:
-            return [self.best]
+            return list(self.changed) if len(self.changed) == 1 else [self.best]
         stated = self.settings.get("layers")
         return sorted(stated if isinstance(stated, list) else {edits.block_of(name) for name in self.edit})
 

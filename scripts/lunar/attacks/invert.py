@@ -184,7 +184,7 @@ class Invert(Attack):
     def original(self, target: Target) -> dict[int, tuple[torch.Tensor, float]]:
         """Where the edit is known: each edited weight as it was before, and the size of its change."""
         found = {}
-        for block in target.edited_blocks():
+        for block in target.edited_blocks() if target.edit else ():
             change = target.edit[down_proj_name(block)].product().double().cpu()
             found[block] = (_weight(target, block) - change, float(change.norm()))
         return found

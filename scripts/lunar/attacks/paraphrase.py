@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lunar.attacks.asking import Asking, Prompt, by_chance, letters, says, unattacked
+from lunar.attacks.asking import Asking, Prompt, letters, says, unattacked
 from lunar.attacks.base import Attacked, Target, attack, expect, rouge1
 from lunar.data.rows import normalise
 from lunar.errors import LunarError
 from lunar.files import Row
+from lunar.metrics.text import by_chance
 from lunar.model.chat import Chat
 
 

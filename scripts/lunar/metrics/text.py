@@ -51,6 +51,12 @@ def rouge1(row: Row) -> float:
     return _recall("rouge1", row)
 
 
+def by_chance(rows: Sequence[Row]) -> float:
+    """Mean ROUGE-1 recall of answers on the gold answers of the other questions; 0 for one question."""
+    pairs = [other | {"prediction": one["prediction"]} for one in rows for other in rows if one["id"] != other["id"]]
+    return mean(rouge1, pairs) if pairs else 0.0
+
+
 def rougeL(row: Row) -> float:
     """Longest common subsequence of words (stemmed), as a share of the gold answer."""
     return _recall("rougeL", row)

@@ -6,6 +6,7 @@ from typing import Any
 from lunar.data import files
 from lunar.errors import Faults, LunarError
 from lunar.model import mixture
+from lunar.plan import checkpoints
 from lunar.plan.entries import (
     Config,
     Plugins,
@@ -68,22 +69,24 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
         with faults:
             check_shape(method, f"{where}.{rung.get(name, f'methods.{name}')}")
             check_method(method, experiment, plugins.methods, f"{where}.{rung.get(name, f'methods.{name}')}")
+            checkpoints.check_entry(name, method, f"{where}.methods.{name}")
     sound = sound and len(faults) == before
     if sound:
         with faults:
             check_choices(methods, where)
     for name in experiment["compare"] if not experiment["finetune"]["enabled"] else ():
         method = methods.get(name, {})
-        lacking = "fine-tuned without the forget set" if method.get("model") == "retain_only" else None
+        here = method.get("model") == "retain_only" and not checkpoints.origin(method)
+        lacking = "fine-tuned without the forget set" if here else None
         recipe = plugins.methods.get(method.get("recipe", ""))
         lacking = "from before fine-tuning" if recipe and "model_before" in recipe.needs else lacking
         if lacking:
             faults.append(
                 f"{where}.compare: {name!r} needs a model {lacking}, but finetune.enabled is false; "
-                "leave it out of compare"
+                f"leave it out of compare{', or name its folder' if name == checkpoints.CONTROL else ''}"
             )
     check_rehearsals(experiment, faults, f"{where}.rehearsal.authors")
-    edited = [name for name, method in methods.items() if "recipe" in method]
+    edited = [name for name, method in methods.items() if "recipe" in method and not checkpoints.origin(method)]
     for number, name in enumerate(experiment["figures"]["methods"]):
         with faults:
             one_of(name, [*edited, *rung], f"{where}.figures.methods[{number}]")
@@ -105,6 +108,8 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
     if sound:
         with faults:
             check_files(experiment, plugins, made, where)
+        with faults:
+            checkpoints.check(methods, used(experiment) | set(experiment["attacked"]["methods"]), where)
         with faults:
             check_blocks(experiment, plugins, used(experiment) | set(experiment["attacked"]["methods"]), where)
     layers = experiment["layers"]

@@ -10,8 +10,8 @@ from typing import Any
 
 from lunar.data import files, splits
 from lunar.model import mixture
-from lunar.plan import experiments, size, user_files
-from lunar.plan.base_model import Base
+from lunar.plan import checkpoints, experiments, size, user_files
+from lunar.plan.base_model import SETTLED, Base
 from lunar.plan.entries import Config, Plugins, input_files, told
 
 # The methods that every other is compared with: the model before unlearning, and the one that never knew.
@@ -73,7 +73,51 @@ class Edited:
 
     def trained_models(self) -> list[str]:
         """The fine-tuned models that compared methods start from."""
-        return sorted({self.methods[name]["model"] for name in self.settings["compare"]})
+        made = (self.methods[name] for name in self.settings["compare"] if name not in self.checkpoints())
+        return sorted({entry["model"] for entry in made})
+
+    def checkpoints(self) -> list[str]:
+        """The compared methods whose models were made elsewhere."""
+        return [name for name in self.compared() if checkpoints.origin(self.methods[name])]
+
+    def checkpoint_origin(self, method: str) -> Config:
+        """Where such a model comes from."""
+        return experiments.value(checkpoints.origin(self.methods[method]), [])
+
+    def checkpoint_path(self, method: str) -> str | None:
+        """The folder that the configuration names for it; None for a hub's."""
+        return checkpoints.path(self.methods[method])
+
+    def never_knew(self, method: str) -> bool:
+        """Whether a model is to be one that was never taught the forget set."""
+        return method == checkpoints.CONTROL
+
+    def base_settings(self) -> Config:
+        """What is settled of the base model's chat template."""
+        return {key: self.settings["model"][key] for key in SETTLED if key in self.settings["model"]}
+
+    def checkpoint_files(self, method: str) -> list[str]:
+        """The user's files that it is made of."""
+        folder = checkpoints.path(self.methods[method])
+        return user_files.listed(folder) if folder else []
+
+    def downloads(self) -> list[Base]:
+        """The base model, and the models and adapters that come from a hub, as what is downloaded."""
+        return [self.base, *(Base(section) for name in self.checkpoints() if (section := self._on_hub(name)))]
+
+    def _on_hub(self, method: str) -> Config | None:
+        hub = checkpoints.origin(self.methods[method]).get("hub")
+        name = hub and f"{hub['id'].replace('/', '--')}-{hub['revision'][:8]}"
+        return {"name": name, "source": "hub", **hub, "disk_gb": 0} if hub else None
+
+    def checkpoint_downloaded(self, method: str) -> str | list[str]:
+        """Where it is downloaded to from a hub; nowhere for one of another source."""
+        section = self._on_hub(method)
+        return Base(section).downloaded if section else []
+
+    def checkpoint_facts(self) -> list[str]:
+        """What a look at each of them has found."""
+        return self.paths("checkpoints/{method}.json", method=self.checkpoints())
 
     def histories(self) -> list[str]:
         """Learning curves of these."""
@@ -181,16 +225,24 @@ class Edited:
         return self.prompt(self.methods[method].get("statistics_of", "vanilla"))
 
     def method_model(self, method: str) -> str:
-        """The model that a method starts from."""
+        """The model that a method starts from, or that was made elsewhere."""
+        if checkpoints.origin(self.methods[method]):
+            return f"{self.folder}/checkpoints/{method}"
         return self.model_folder(self.methods[method]["model"])
 
+    def _solved(self, method: str) -> bool:
+        """Whether an edit of the model is made here."""
+        return "recipe" in self.methods[method] and not checkpoints.origin(self.methods[method])
+
     def edit(self, method: str) -> str | list[str]:
-        """The edit that a method makes to its model; none for the controls."""
-        return f"{self.folder}/edits/{method}.safetensors" if "recipe" in self.methods[method] else []
+        """The edit that a method makes to its model; none for the controls and for models from elsewhere."""
+        return f"{self.folder}/edits/{method}.safetensors" if self._solved(method) else []
 
     def edit_facts(self, method: str) -> str | list[str]:
-        """The facts of a method's edit, which hold the settings that rehearsals chose."""
-        return f"{self.folder}/edits/{method}.json" if "recipe" in self.methods[method] else []
+        """The facts of a method's edit, which hold the settings that rehearsals chose; or of a model from elsewhere."""
+        if checkpoints.origin(self.methods[method]):
+            return f"{self.folder}/checkpoints/{method}.json"
+        return f"{self.folder}/edits/{method}.json" if self._solved(method) else []
 
     def statistics_needed(self, method: str, rehearsal: bool = False) -> dict[str, str]:
         """Statistics that a method is made from, by name; a rehearsal collects those of its own authors itself."""
@@ -300,8 +352,12 @@ class Edited:
         return list(self.settings["compare"])
 
     def edited(self) -> list[str]:
-        """The compared methods that edit a model."""
+        """The compared methods that edit a model, here or elsewhere."""
         return [name for name in self.compared() if "recipe" in self.methods[name]]
+
+    def solved(self) -> list[str]:
+        """Those of them whose edit is made here."""
+        return [name for name in self.edited() if self._solved(name)]
 
     def controls(self) -> list[str]:
         """The compared methods that every other is compared with."""

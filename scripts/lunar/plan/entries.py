@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lunar.errors import Faults, LunarError, nearest, shown
-from lunar.plan import sections, size, words
+from lunar.plan import checkpoints, sections, size, words
 from lunar.plan.declare import ENTRY, Count, Section
 from lunar.plan.plugins import SAID_BY, Plugin, plugins
 from lunar.plan.settings import mistakes, validate
@@ -34,15 +34,20 @@ class Plugins:
             LunarError: as ``lunar.plan.plugins.plugins``.
         """
         kinds = (("methods", "method"), ("attacks", "attack"), ("metrics", "metric"), ("metrics", "overall"))
-        return cls(*(plugins(scripts, package, decorator) for package, decorator in kinds))
+        methods, *others = (plugins(scripts, package, decorator) for package, decorator in kinds)
+        return cls(methods | {checkpoints.RECIPE: checkpoints.PLUGIN}, *others)
 
 
 class Entry(Section):
     """What an entry under `methods` may say besides the settings that its recipe declares."""
 
-    model: Literal["full", "retain_only"] = Field(description="Fine-tuned model to start from.")
+    model: Literal["full", "retain_only"] = Field("full", description="Fine-tuned model to start from.")
     prompt: str | None = Field(None, description="Entry of `prompts` to put questions in; null: the chat template.")
-    recipe: str | None = Field(None, description="Name in scripts/lunar/methods of what makes the edit; absent: none.")
+    recipe: str | None = Field(
+        None,
+        description="Name in scripts/lunar/methods of what makes the edit; checkpoint: a model that was unlearned "
+        "elsewhere; absent: none.",
+    )
     statistics_of: str | None = Field(
         None, description="Method without a recipe whose activations the solve sees; absent: vanilla."
     )
@@ -75,7 +80,7 @@ def check_shape(entry: Config, where: str) -> None:
     Raises:
         LunarError: as ``check_method``.
     """
-    validate(Entry, {"model": "full"} | {key: value for key, value in entry.items() if key in ENTRY["method"]}, where)
+    validate(Entry, {key: value for key, value in entry.items() if key in ENTRY["method"]}, where)
 
 
 def check_choices(methods: Mapping[str, Config], where: str) -> None:
@@ -100,8 +105,9 @@ def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin
     Raises:
         LunarError: names the key, its value and what is allowed.
     """
+    named = checkpoints.ORIGINS if checkpoints.origin(entry) else ()
     own = {key: value for key, value in entry.items() if key in ENTRY["method"] or "recipe" not in entry}
-    validate(Entry, own, where)
+    validate(Entry, {key: value for key, value in own.items() if key not in named}, where)
     faults, recipe = Faults(), entry.get("recipe")
     if entry.get("prompt") is not None:
         with faults:
@@ -113,6 +119,9 @@ def check_method(entry: Config, experiment: Config, recipes: Mapping[str, Plugin
     if recipe is not None:
         with faults:
             one_of(recipe, recipes, f"{where}.recipe")
+    elif checkpoints.origin(entry):
+        with faults:
+            validate(checkpoints.Checkpoint, checkpoints.origin(entry), where)
     elif extra := sorted(set(entry) - {"model", "prompt", "recipe"}):
         said = "says how to edit the model, but no recipe is named; leave it out, or name a recipe"
         faults += [f"{where}.{key}: {said}" for key in extra]

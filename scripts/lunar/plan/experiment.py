@@ -156,10 +156,10 @@ class Experiment(Edited):
     def cost_files(self) -> dict[str, list[str]]:
         """What the cost of each compared edit is read from, a file a method."""
         return {
-            "facts": self.paths("edits/{method}.json", method=self.edited()),
-            "cost": self.paths("edits/{method}_cost.json", method=self.edited()),
-            "edit": self.paths("edits/{method}.safetensors", method=self.edited()),
-            "benchmark": self.paths("benchmarks/unlearn_{method}.tsv", method=self.edited()),
+            "facts": self.paths("edits/{method}.json", method=self.solved()),
+            "cost": self.paths("edits/{method}_cost.json", method=self.solved()),
+            "edit": self.paths("edits/{method}.safetensors", method=self.solved()),
+            "benchmark": self.paths("benchmarks/unlearn_{method}.tsv", method=self.solved()),
             "rehearsal": self.paths("benchmarks/rehearse_{method}.tsv", method=self.rehearsed()),
         }
 
@@ -224,7 +224,8 @@ class Experiment(Edited):
             "tables/ladder.html": self.settings["ladder"],
             "tables/seeds.html": len(self.seeds()) > 1,
             **{f"tables/sequential_{name}.csv": requests for name in self.settings["sequential"]["methods"]},
-            "tables/cost.csv": self.edited(),
+            "tables/cost.csv": self.solved(),
+            "tables/checkpoints.html": self.checkpoints(),
         }
         return [f"{self.folder}/{name}" for name, wanted in made.items() if wanted] + self.attack_results()
 

@@ -256,7 +256,7 @@ def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     grid = {key: values for key, values in tried.items() if key in chosen or key not in change}
     rest = {key: value for key, value in method.items() if key != "grid" and (key in change or key not in chosen)}
     rest = {key: value for key, value in rest.items() if value is not None or key not in NULLABLE}
-    return rest | ({"grid": grid} if grid else {})
+    return {"model": "full"} | rest | ({"grid": grid} if grid else {})
 
 
 def rungs(experiment: Mapping[str, Any]) -> dict[str, str]:

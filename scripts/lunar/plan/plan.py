@@ -33,9 +33,13 @@ def folders(planned: Plan, run: Iterable[str]) -> dict[str, str]:
     """Folders that rules make for the experiments to run, each with a file that the same job leaves beside it."""
     found = {f"results/data/{name}/fetched": f"results/benchmarks/fetch_data_{name}.tsv" for name in planned.sources}
     for name in run:
-        base = planned.experiments[name].base
+        base, downloads = planned.experiments[name].base, planned.experiments[name].downloads()
         found[base.folder] = f"results/benchmarks/fetch_{base.name}.tsv"
-        found[f"results/hub/{base.name}"] = f"results/benchmarks/fetch_hub_{base.name}.tsv"
+        found |= {
+            f"results/{name}/checkpoints/{method}": f"results/{name}/benchmarks/checkpoint_{method}.tsv"
+            for method in planned.experiments[name].checkpoints()
+        }
+        found |= {f"results/hub/{one.name}": f"results/benchmarks/fetch_hub_{one.name}.tsv" for one in downloads}
         found |= {
             f"results/{name}/models/{model}": f"results/{name}/benchmarks/finetune_{model}.tsv"
             for model in ("full", "retain_only")
@@ -76,5 +80,5 @@ def plan(read: Mapping[str, Any], scripts: Path) -> Plan:
             raise
     faults.end()
     found = {name: Experiment(name, settings, plugins) for name, settings in resolved.items()}
-    bases = {one.base.name: one.base for one in found.values()}
+    bases = {base.name: base for one in found.values() for base in one.downloads()}
     return Plan(plugins, published, found, bases)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar.data import sources
+from lunar.plan import checkpoints
 from lunar.plan import experiments as settings
 from lunar.plan.entries import Plugins
 from lunar.plan.experiments import Config, merge, states
@@ -35,9 +36,40 @@ def complete(over: Config, defaults: Config) -> Config:
     """
     if states(over, "model", "source"):
         over = merge(for_model(over, defaults), over)
+    if audited(over):
+        return merge(for_audit(over, defaults), over)
     if states(over, "data", "retain") and not states(over, "rehearsal", "authors"):
         over = merge(for_data(over, defaults), over)
     return over
+
+
+def audited(over: Mapping[str, Any]) -> list[str]:
+    """The methods of an experiment whose models were unlearned elsewhere."""
+    entries = over.get("methods") or {}
+    return [name for name, entry in entries.items() if entry and entry.get("recipe") == checkpoints.RECIPE]
+
+
+def for_audit(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+    """Settings where models from elsewhere are looked at: they and the controls, under every attack that fits the data.
+
+    The model is taken for the one before unlearning, which knows the forget set; where it is to be taught here, the
+    experiment says so (``finetune.enabled``). The default experiment's own model is taught as ever.
+    """
+    own = states(over, "model", "source")
+    taught = over.get("finetune", {}).get("enabled", not own)
+    control = taught or checkpoints.origin(over["methods"].get(checkpoints.CONTROL, {}))
+    known = [*([checkpoints.CONTROL] if control else []), *audited(over)]
+    filled: Config = {
+        "finetune": {"enabled": taught},
+        "rehearsal": {"authors": []},
+        "sequential": {"requests": []},
+        "compare": ["vanilla", *known],
+        "optimisers": None,
+        "ladder": None,
+        "attacked": {"methods": known},
+        "figures": {"methods": []},
+    }
+    return filled | ({"data": {"unseen": []}} if states(over, "data", "retain") else {})
 
 
 def for_model(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
@@ -53,7 +85,9 @@ def for_model(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
     most = len(over.get("layers", {}).get("candidates", candidates))
     layers = {"candidates": candidates, "top_k": min(defaults["layers"]["top_k"], most)}
     first = {"first_layer": defaults["finetune"]["first_layer"] * blocks // shipped}
-    return filled | {"layers": layers, "finetune": first, "figures": {"late_layer": blocks - 1}}
+    trained = (name for name, entry in defaults["attacks"].items() if "first_layer" in entry)
+    attacks = {name: {"first_layer": defaults["attacks"][name]["first_layer"] * blocks // shipped} for name in trained}
+    return filled | {"layers": layers, "finetune": first, "figures": {"late_layer": blocks - 1}, "attacks": attacks}
 
 
 def for_data(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:

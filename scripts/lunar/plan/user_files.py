@@ -11,6 +11,7 @@ from typing import Any
 
 from lunar.data import files
 from lunar.errors import Faults, LunarError
+from lunar.plan import checkpoints
 from lunar.plan.entries import Plugins, named_files
 
 RESULTS = Path("results")
@@ -147,6 +148,9 @@ def _named(config: Mapping[str, Any], experiments: Mapping[str, Any], plugins: P
         for key in ("folder", "corpus"):
             for path in model.get(key, []) if isinstance(model.get(key, []), list) else [model[key]]:
                 yield f"experiments.{name}.model.{key}", path
+        for method, entry in experiment["methods"].items():
+            if (folder := checkpoints.path(entry)) is not None:
+                yield f"experiments.{name}.methods.{method}", folder
         for key, path in files.named(experiment["data"]):
             yield f"experiments.{name}.data.{key}", path
         for place, path in named_files(experiment, plugins):

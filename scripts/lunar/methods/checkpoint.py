@@ -1,0 +1,244 @@
+"""A model that was unlearned elsewhere, as a plain folder beside the model before.
+
+The rest of the workflow loads it as it loads the models that are made here. So it has the tokenizer, the chat template
+and the ends of answers of the model before, and is refused where its own would put questions otherwise.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from lunar.errors import LunarError, out_of_memory, shown
+from lunar.files import Row, atomic_folder, read_json, write_json
+from lunar.model.chat import Chat
+from lunar.model.fetch import sha256
+from lunar.model.findings import Finding
+from lunar.model.folder import Tensors, header, look, weights
+from lunar.model.load import generation_ends, load_model, load_tokenizer, pretrained
+from lunar.model.template import TODAY, settled
+
+# What a folder holds besides its configuration and weights; it comes from the model before.
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+# Entries of config.json that do not change what a model computes.
+BOOKKEEPING = {
+    *("architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "tie_word_embeddings"),
+    *("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "name_or_path", "_name_or_path"),
+}
+ADAPTER, INDEX = "adapter_model.safetensors", "model.safetensors.index.json"
+OTHER = "name an adapter on the model before, or as the model before the one that it was trained on"
+
+
+def take(
+    origin: Path,
+    before: Path,
+    folder: Path,
+    rows: Sequence[Row],
+    dtype: str,
+    settings: Mapping[str, Any],
+) -> list[str]:
+    """Make the plain folder of a model from elsewhere, after it was found to belong to the model before.
+
+    Args:
+        origin: a Hugging Face model folder, or a PEFT folder.
+        before: folder of the model before unlearning.
+        folder: where to; exists only if all went well.
+        rows: rows with ``question`` and ``answer``, which both tokenizers have to put alike.
+        dtype: of the weights of an adapter that is merged.
+        settings: ``template_arguments`` and ``date`` of the ``model`` section.
+
+    Returns:
+        What was done to it, a sentence each.
+
+    Raises:
+        LunarError: it cannot be read, its tokenizer, template or architecture is not that of the model before, or its
+            weights are those of the model before.
+    """
+    adapter = (origin / "adapter_config.json").is_file()
+    check_tokenizer(origin, before, rows, settings)
+    if adapter:
+        check_adapter(origin, before)
+    else:
+        check_architecture(origin, before)
+    with atomic_folder(folder) as temporary:
+        done = _merge(origin, before, temporary, dtype) if adapter else _link(origin, before, temporary)
+        for name in TOKENIZER:
+            (temporary / name).unlink(missing_ok=True)
+            if (before / name).is_file():
+                shutil.copyfile(before / name, temporary / name)
+        if ends := generation_ends(before):
+            write_json(temporary / "generation_config.json", {"eos_token_id": ends})
+    return done
+
+
+def check_tokenizer(origin: Path, before: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> None:
+    """Refuse a tokenizer or a template that puts a row otherwise than the model before; a folder may have none.
+
+    Raises:
+        LunarError: names the token or the question that differs.
+    """
+    if not any((origin / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        return
+    from transformers import AutoTokenizer
+
+    own, wanted = (
+        AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False) for path in (origin, before)
+    )
+    known, found = wanted.get_vocab(), own.get_vocab()
+    if other := sorted((known[token], token) for token in known if found.get(token) != known[token]):
+        number, token = other[0]
+        has = found.get(token, "none")
+        raise LunarError(
+            f"{origin}: its tokenizer is not that of the model before ({len(other)} tokens differ; {token!r} has "
+            f"number {has}, and {number} there), so the two cannot be compared; name a model of the same tokenizer"
+        )
+    if not own.chat_template:
+        return
+    text = own.chat_template["default"] if isinstance(own.chat_template, dict) else own.chat_template
+    own.chat_template = settled(text, settings.get("template_arguments") or {}, settings.get("date") or TODAY)
+    chats = Chat(load_tokenizer(before)), Chat(_padded(own))
+    for row in rows:
+        asked = [chat.encode(row["question"], row["answer"]).ids for chat in chats]
+        if asked[0] != asked[1]:
+            place = next((n for n, (a, b) in enumerate(zip(*asked, strict=False)) if a != b), len(min(asked, key=len)))
+            put = [repr(wanted.decode(ids[max(0, place - 8) : place + 8])) for ids in asked]
+            raise LunarError(
+                f"{origin}: its chat template or tokenizer puts {row['question']!r} otherwise than the model before "
+                f"(around token {place}: {put[1]}, not {put[0]}); leave its tokenizer files out if it was trained with "
+                "those of the model before, or name the model that it was made of"
+            )
+
+
+def _padded(tokenizer: Any) -> Any:
+    """A tokenizer with a padding token."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def check_architecture(origin: Path, before: Path) -> None:
+    """Refuse a model that computes otherwise than the model before, by its configuration and its files.
+
+    Raises:
+        LunarError: names the entries that differ, or what is wrong with its files.
+    """
+    # Its tokenizer is not used, so what is wrong with one is left.
+    found = [one for one in look(origin) if one.what not in ("tokenizer", "template", "ids")]
+    if found:
+        raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
+    from transformers import AutoConfig
+
+    own, wanted = (
+        AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False).to_dict()
+        for path in (origin, before)
+    )
+    keys = sorted((own.keys() | wanted.keys()) - BOOKKEEPING, key=lambda key: (key != "model_type", key))
+    if other := [key for key in keys if own.get(key) != wanted.get(key)]:
+        said = ", ".join(f"{key} {shown(own.get(key))}, not {shown(wanted.get(key))}" for key in other[:3])
+        raise LunarError(
+            f"{origin}: its config.json is not that of the model before ({said}); name one that was made of it"
+        )
+
+
+def check_adapter(origin: Path, before: Path) -> None:
+    """Refuse an adapter whose weights do not fit the model before, or that was made on another model.
+
+    Raises:
+        LunarError: names the module, or the other model.
+    """
+    path = origin / ADAPTER
+    if not path.is_file():
+        raise LunarError(f"{origin}: no {ADAPTER}; save it as safetensors, since pickled weights are never loaded")
+    faults: list[Finding] = []
+    tensors, base = header(path, faults), weights(before, faults)
+    if faults:
+        raise LunarError(*(f"{one.found}; {one.remedy}" for one in faults))
+    for name, (_, shape) in tensors.items():
+        module, _, half = name.removeprefix("base_model.model.").partition(".lora_")
+        if not half:
+            continue
+        there = base.get(f"{module}.weight")
+        if there is None:
+            raise LunarError(f"{origin}: it adapts {module}, which the model before does not have; {OTHER}")
+        side = 1 if half.startswith("A") else 0
+        if len(there[1]) == len(shape) == 2 and shape[side] != there[1][side]:
+            what, wanted = ("outputs", "inputs")[side], there[1][side]
+            raise LunarError(
+                f"{origin}: its {module} has {shape[side]} {what}, and that of the model before {wanted}; {OTHER}"
+            )
+    named = str(read_json(origin / "adapter_config.json").get("base_model_name_or_path") or "")
+    if named and (Path(named) / "config.json").is_file() and (name := differing(Path(named), before)):
+        raise LunarError(f"{origin}: it was trained on {named}, whose {name} is not that of the model before; {OTHER}")
+
+
+def differing(one: Path, other: Path) -> str | None:
+    """The first weight of the same name that differs between two model folders; None where there is none.
+
+    A head that is tied to the embeddings is in some folders and not in others.
+    """
+    places = [_places(folder) for folder in (one, other)]
+    for name in sorted(places[0].keys() & places[1].keys()):
+        with safe_open(places[0][name], "pt") as first, safe_open(places[1][name], "pt") as second:
+            values = first.get_tensor(name), second.get_tensor(name)
+        if values[0].shape != values[1].shape or not torch.equal(values[0].float(), values[1].float()):
+            return name
+    return None if places[0].keys() & places[1].keys() else "set of weights"
+
+
+def _places(folder: Path) -> dict[str, Path]:
+    """The file of each tensor in a model folder."""
+    return {name: path for path in sorted(folder.glob("*.safetensors")) for name in header(path, [])}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The sha256 of what a model or an adapter is made of, by the file's name: configuration, weights, tokenizer."""
+    kinds = ("*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt")
+    return {path.name: sha256(path) for path in sorted({one for kind in kinds for one in folder.glob(kind)})}
+
+
+def _link(origin: Path, before: Path, folder: Path) -> list[str]:
+    """A folder of links to a model's files; rows of its embeddings that the model before has not are cut off."""
+    rows = [_rows(weights(path, [])) for path in (origin, before)]
+    if rows[0] > rows[1]:
+        model = pretrained(origin, torch.float32, use_safetensors=True)
+        model.resize_token_embeddings(rows[1], mean_resizing=False)
+        model.save_pretrained(folder)
+        return [f"{rows[0] - rows[1]} rows of its embeddings, which no token of the model before has, were cut off"]
+    for file in origin.iterdir():
+        if file.is_file() and (file.suffix == ".safetensors" or file.name in ("config.json", INDEX)):
+            (folder / file.name).symlink_to(file.resolve())
+    return []
+
+
+def _rows(tensors: Tensors) -> int:
+    """Rows of the embeddings."""
+    return next(shape[0] for name, (_, shape) in tensors.items() if name.endswith("embed_tokens.weight"))
+
+
+def _merge(origin: Path, before: Path, folder: Path, dtype: str) -> list[str]:
+    """The model before with an adapter merged into its weights, in float32, and saved in ``dtype``."""
+    from peft import PeftModel
+
+    try:
+        adapted = PeftModel.from_pretrained(load_model(before, device="cpu"), str(origin), local_files_only=True)
+        merged = adapted.merge_and_unload(safe_merge=True)
+    except Exception as error:  # the library raises many kinds
+        if out_of_memory(error) or isinstance(error, LunarError):
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise LunarError(f"{origin}: peft cannot merge the adapter into the model before: {said}; {OTHER}") from error
+    merged.to(getattr(torch, dtype)).save_pretrained(folder)
+    return [f"the adapter was merged into the weights of the model before, which are {dtype}"]
