@@ -37,10 +37,19 @@ INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # b
 
 
 def checksum(model: Any) -> list[tuple[str, int]]:
-    """The sum of each weight's bits, and the number of each module's hooks: another one is another model."""
-    named = ((name, weight.detach().flatten()) for name, weight in model.named_parameters())
-    bits = [(name, int(weight.view(INTEGERS[weight.element_size()]).sum())) for name, weight in named]
-    return bits + [(name, len(one._forward_hooks) + len(one._forward_pre_hooks)) for name, one in model.named_modules()]
+    """The sum of each weight's bits, and the number of each module's hooks: another one is another model.
+
+    Bits are added up in words of eight bytes, and carries out of the sum are dropped. Torch sums narrower integers 28
+    times as slowly, since it converts each.
+    """
+
+    def bits(weight: torch.Tensor) -> int:
+        flat, size = weight.flatten(), weight.element_size()
+        whole = flat.numel() * size % 8 == flat.storage_offset() * size % 8 == 0
+        return int(flat.view(torch.int64 if whole else INTEGERS[size]).sum())
+
+    sums = [(name, bits(weight.detach())) for name, weight in model.named_parameters()]
+    return sums + [(name, len(one._forward_hooks) + len(one._forward_pre_hooks)) for name, one in model.named_modules()]
 
 
 class AttackFailed(LunarError):

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from lunar.attacks.base import Attack, Attacked, AttackFailed, Target, changed, target_inputs
+from lunar.attacks.base import Attack, Attacked, AttackFailed, Target, changed, checksum, target_inputs
 from lunar.attacks.settings import AttackSettings
 from lunar.edits import edit as edits
 from lunar.errors import LunarError
@@ -114,3 +114,17 @@ def test_settings_are_checked_once_without_the_name_of_the_class() -> None:
     for entry in ({"words": 0}, {"words": "3"}, {"word": 3}):
         with pytest.raises(ValidationError):
             Counting({"attack": "counting"} | entry)
+
+
+def test_a_checksum_tells_models_apart(llama) -> None:
+    """Also where a weight's bits are no whole words of eight bytes, or begin within one."""
+    llama.odd = torch.nn.Parameter(torch.arange(3.0))
+    llama.within = torch.nn.Parameter(torch.arange(5.0)[1:])
+    for weight in llama.parameters():
+        before, old = checksum(llama), weight.detach().clone()
+        with torch.no_grad():
+            weight.view(-1)[-1] += 1
+        assert checksum(llama) != before
+        with torch.no_grad():
+            weight.copy_(old)
+        assert checksum(llama) == before
