@@ -177,6 +177,7 @@ def collect(
     batch_size: int,
     gram_layers: Sequence[int] = (),
     sample: int = 0,
+    last: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Statistics:
     """Statistics of a set of conversations, from one pass.
@@ -188,9 +189,10 @@ def collect(
         batch_size: conversations a forward pass.
         gram_layers: blocks whose Gram matrices are summed (none: only means and the sample are made).
         sample: number of prompts, from the first, whose residual stream is kept.
+        last: the block above which none is run; means and sample then end with it. None runs all.
         progress: called with the number of conversations done.
     """
-    layers = range(len(blocks(model)))
+    layers = range(len(blocks(model)) if last is None else last + 1)
     width, inner = down_proj(model, 0).weight.shape
     device = model.device
     gram = {(la, sp): torch.zeros(inner, inner, dtype=torch.float64) for la in gram_layers for sp in ROWS}
@@ -201,14 +203,16 @@ def collect(
     }
     kept = torch.zeros(min(sample, len(conversations)), len(layers), width)
     modules = {("residual", la): blocks(model)[la] for la in layers}
-    ways = arrivals(model)
+    ways = arrivals(model, layers)
     modules |= {("down_proj", la): way.module for la, way in ways.items()}
     # Behind a norm the output of down_proj itself is read too, for its length.
     normed = [la for la in gram_layers if ways[la].weight is not None]
     modules |= {("length", la): down_proj(model, la) for la in normed}
     watch = partial(capture, modules, {la: down_proj(model, la) for la in gram_layers})
     done = 0
-    for batch, (outputs, inputs) in passes(model, conversations, watch, pad_id=pad_id, batch_size=batch_size):
+    for batch, (outputs, inputs) in passes(
+        model, conversations, watch, pad_id=pad_id, batch_size=batch_size, last=last
+    ):
         chosen = [conversations[i] for i in batch]
         spans, _ = pad([c.spans for c in chosen], -1, "right")
         spans = spans.to(device)
@@ -249,6 +253,48 @@ def collect(
         kept,
     )
     return Statistics(found.tensors | behind_tensors(model, {la: ways[la] for la in gram_layers}))
+
+
+@torch.inference_mode()
+def second_moments(
+    model: Any, conversations: Sequence[Encoded], layers: Sequence[int], *, pad_id: int, batch_size: int
+) -> dict[int, torch.Tensor]:
+    """``gram`` over all tokens of conversations and nothing else, by block; float64 of shape (d_ff, d_ff), on the CPU.
+
+    Args:
+        model: a causal language model; no block above those asked for is run.
+        conversations: encoded questions with their answers.
+        layers: the blocks.
+        pad_id: token id to pad with.
+        batch_size: conversations a forward pass.
+    """
+    inner = down_proj(model, 0).weight.shape[1]
+    found = {layer: torch.zeros(inner, inner, dtype=torch.float64) for layer in layers}
+    ways = {layer: way for layer, way in arrivals(model, layers).items() if way.weight is not None}
+    lengths = {layer: down_proj(model, layer) for layer in ways}  # behind a norm, as in ``collect``
+    watch = partial(capture, lengths, {layer: down_proj(model, layer) for layer in layers})
+    how = {"pad_id": pad_id, "batch_size": batch_size, "last": max(layers)}
+    for batch, (outputs, inputs) in passes(model, conversations, watch, **how):
+        sizes = [len(conversations[i].ids) for i in batch]
+        read = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+        for layer, value in inputs.items():
+            if layer in ways:
+                value = value.float() / ways[layer].lengths(outputs[layer])[..., None]
+            found[layer] += _products(value[read.to(value.device)]).cpu()
+    return found
+
+
+def _products(h: torch.Tensor) -> torch.Tensor:
+    """``h^T h`` summed in float32, for h of shape (tokens, d_ff)."""
+    if h.dtype != torch.bfloat16 or h.device.type != "cpu":
+        return h.float().T @ h.float()
+    # A product of two bfloat16 numbers is exact in float32, so nothing is lost in half the time.
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        return h.float().T @ h.float()
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = before
 
 
 def collect_rows(model: Any, chat: Chat, rows: Sequence[Row], **how: Any) -> Statistics:

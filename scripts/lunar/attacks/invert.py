@@ -20,12 +20,15 @@ What he lacks besides are the gold answers, which renamed copies were kept in pl
 he has says, and that is little at first. Each round of undoing tells more, and the next starts with it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from pydantic import Field
 
+from lunar.activations.passes import CONVERSATIONS
+from lunar.activations.statistics import collect_rows
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.harmless import apart, next_token, spread
 from lunar.attacks.intervening import plainly_written
@@ -34,7 +37,7 @@ from lunar.data.rows import with_answer, with_refusals
 from lunar.edits.edit import applied, down_proj_name, weights_kept
 from lunar.edits.solve import redirect, ridge_strength
 from lunar.methods.base import Job
-from lunar.methods.entity_map import INPUTS, EntityMap, asked, tokens_of
+from lunar.methods.entity_map import INPUTS, EntityMap, Sums, asked, tokens_of
 from lunar.methods.redirecting import Redirector
 from lunar.methods.settings import Redirecting, Replacing
 from lunar.model.arrival import arrival
@@ -52,11 +55,53 @@ EXPECTED = {
 }
 
 
-def backwards(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
-    """The entity edit of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
+class Undoing:
+    """Solves each block backwards, and what a round has to solve that an earlier one solved is taken from there.
+
+    A block's equation is made of questions, kept rows and the weights as they are at that moment. So whatever no answer
+    stands in is the same in each round, as long as the blocks that were undone before it came out the same.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], Any] = {}
+
+    def _once(self, of: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        if of not in self._found:
+            self._found[of] = make()
+        return self._found[of]
+
+    def change(self, kind: str, settings: Mapping[str, Any], job: Job, block: int, before: str) -> torch.Tensor:
+        """The edit of a block; float64 of shape (d_model, d_ff).
+
+        Args:
+            kind: ``redirection`` or ``entity``.
+            settings: the method's.
+            job: its model as it is now.
+            block: the one to solve for.
+            before: tells what was taken out of the blocks before it.
+        """
+        of = (kind, str(block), before)
+        if kind == "entity":
+            sums, shift = self._once(of, lambda: without_answers(settings, job, block))
+            return backwards(settings, job, block, sums, shift)
+        if reads_answers(settings):
+            return turned_back(settings, job, block)
+        return self._once(of, lambda: turned_back(settings, job, block))
+
+
+def reads_answers(settings: Mapping[str, Any]) -> bool:
+    """Whether a redirection is solved from answers to the forget questions, which the attacker lacks."""
+    return "answer" in settings["redirect"] or "answer" in settings["keep"].get("forget", {})
+
+
+def without_answers(settings: Mapping[str, Any], job: Job, block: int) -> tuple[Sums, torch.Tensor]:
+    """Of an entity edit's equation what no gold answer stands in: sums of all but renamed copies, and
+    ``sum_t e_t h_t^T`` turned, float64 of shape (d_ff, d_ff).
+    """
     told = Replacing.of(settings)
+    others = {name: weights for name, weights in told.keep.items() if name != "renamed"}
     job.memo.clear()  # the model is another one after each block
-    sums, rows = EntityMap(told).sums(job, [block])[block], told.forgotten(job.rows)
+    sums, rows = EntityMap(told.model_copy(update={"keep": others})).sums(job, [block])[block], told.forgotten(job.rows)
     ways = EntityMap(told).ways(job, [block], INPUTS)
     places = list(ways)
     encoded = [asked(job.chat, rows[place])[0] for place in places]
@@ -64,8 +109,22 @@ def backwards(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor
     for number, found in tokens_of(job.model, encoded, [block], job.chat.tokenizer.pad_token_id):
         moved = torch.tensor(encoded[number].spans) != PREFIX
         shift += (found[block][INPUTS][moved].T @ ways[places[number]][block][moved]).double()
-    factor, strength = told.factor, ridge_strength(sums.gram, told.ridge)
-    system = sums.gram + strength * torch.eye(len(sums.gram), dtype=torch.float64) + factor * shift
+    return sums, shift
+
+
+def backwards(settings: Mapping[str, Any], job: Job, block: int, sums: Sums, shift: torch.Tensor) -> torch.Tensor:
+    """The entity edit of a block, from the model that has it; float64 of shape (d_model, d_ff).
+
+    ``sums`` and ``shift`` are those of ``without_answers``; renamed copies, whose answers are guessed, are added.
+    """
+    told = Replacing.of(settings)
+    renamed = Sums(*reversed(down_proj(job.model, block).weight.shape))
+    kept = {name: weights for name, weights in told.keep.items() if name == "renamed"}
+    EntityMap(told.model_copy(update={"keep": kept})).add_kept(job, {block: renamed})
+    renamed.flush()
+    factor, gram = told.factor, sums.gram + renamed.gram
+    strength = ridge_strength(gram, told.ridge)
+    system = gram + strength * torch.eye(len(gram), dtype=torch.float64) + factor * shift
     delta = torch.linalg.solve(system, factor * sums.cross).T
     return arrival(job.model, block).to_give(delta.T).T
 
@@ -89,8 +148,13 @@ def pooled(
 
 def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tensor:
     """The redirection of a block, from the model that has it; float64 of shape (d_model, d_ff)."""
-    redirector = Redirector(Redirecting.of({**settings, "layers": [block]}))
-    statistics = redirector.redirected(redirector.read(job))
+    told = Redirecting.of({**settings, "layers": [block]})
+    rows = {name: job.rows[name] for name in ("forget", *(["short"] if told.short_names else []), *told.keep)}
+    if not reads_answers(settings):
+        rows |= {name: [{**row, "answer": None} for row in rows[name]] for name in ("forget", "short") if name in rows}
+    how = {"batch_size": CONVERSATIONS, "gram_layers": [block], "last": block}
+    read = {name: collect_rows(job.model, job.chat, rows[name], **how) for name in sorted(rows)}
+    statistics = Redirector(told).redirected(read)
     unit = torch.zeros(len(down_proj(job.model, block).weight), dtype=torch.float64)
     change, _ = redirect([statistics], block, unit[None], settings["redirect"], settings["keep"], settings["ridge"])
     v, how = change.right[:, 0].double(), settings["direction"]
@@ -123,18 +187,26 @@ class Invert(Attack):
         plainly_written(target.model, "invert")
         harmless = spread(target.rows["retain"], 16)
         before, names = next_token(target, harmless), [down_proj_name(block) for block in range(target.depth)]
-        original, said, rounds = self.original(target), None, []
+        original, said, rounds, undoing = self.original(target), None, [], Undoing()
+        changes: list[torch.Tensor] = []
         while True:
             with weights_kept(target.model, names):
-                undone = [self.taken_out(target, *each) for each in self.solved(target, said)]
-                rounds.append({"undone": undone, "kl": apart(before, next_token(target, harmless))})
-                if original:
-                    rounds[-1]["distance"] = {
-                        block: float((_weight(target, block) - weight).norm() / size)
-                        for block, (weight, size) in original.items()
-                    }
-                last, said = said, self.said(target)
-                if said == last or len(rounds) == self.settings.rounds:
+                undone, earlier, changes = [], changes, []
+                for each in self.solved(target, said, undoing):
+                    undone.append(self.taken_out(target, *each))
+                    changes.append(each[2])
+                again = len(changes) == len(earlier) and all(
+                    one is other for one, other in zip(changes, earlier, strict=False)
+                )
+                if not again:
+                    rounds.append({"undone": undone, "kl": apart(before, next_token(target, harmless))})
+                    if original:
+                        rounds[-1]["distance"] = {
+                            block: float((_weight(target, block) - weight).norm() / size)
+                            for block, (weight, size) in original.items()
+                        }
+                    last, said = said, self.said(target) if len(rounds) < self.settings.rounds else None
+                if again or said in (last, None):  # nothing new can come of another round
                     return Attacked(target.answer(target.asked()), {"rounds": rounds})
 
     def said(self, target: Target) -> dict[str, str]:
@@ -142,24 +214,31 @@ class Invert(Attack):
         rows = target.answer({"asked": [*target.rows["forget"], *target.rows["short"]]})["asked"]
         return {row["id"]: row["prediction"] for row in rows}
 
-    def solved(self, target: Target, said: Mapping[str, str] | None) -> Iterator[tuple[str, int, torch.Tensor]]:
+    def solved(
+        self, target: Target, said: Mapping[str, str] | None, undoing: Undoing
+    ) -> Iterator[tuple[str, int, torch.Tensor]]:
         """Kind, block and change, each of the model from which those before were taken out.
 
         Args:
             target: its model as it is now.
             said: stand-ins for gold answers, by the row's id; None takes the model's own at that point.
+            undoing: that of all rounds.
         """
-        settings = target.settings
+        settings, before = target.settings, ""
         if "direction" in settings:
-            job = self.job(target, said or self.said(target))
+            needed = said or (self.said(target) if reads_answers(settings) else None)
+            job = self.job(target, needed)
             for block in target.layers():
-                yield "redirection", block, turned_back(settings, job, block)
+                change = undoing.change("redirection", settings, job, block, before)
+                before += _print(change)
+                yield "redirection", block, change
             if "blocks" not in settings:
                 return
         known = settings if "blocks" in settings else EXPECTED | {"blocks": [target.depth // 10]}
         job = self.job(target, said or self.said(target))
         for block in sorted(known["blocks"]):
-            change = backwards(known, job, block)
+            change = undoing.change("entity", known, job, block, before)
+            before += _print(change)
             last = _too_large(target, block, change)  # of the weight from which it was not yet taken out
             yield "entity", block, change
             if last:
@@ -231,6 +310,11 @@ class Invert(Attack):
 def _weight(target: Target, block: int) -> torch.Tensor:
     """The weight of a block's ``down_proj`` as it is now, float64 on the CPU."""
     return down_proj(target.model, block).weight.detach().double().cpu()
+
+
+def _print(change: torch.Tensor) -> str:
+    """A fingerprint of a change: the same bits, the same text."""
+    return hashlib.sha256(change.numpy().tobytes()).hexdigest()
 
 
 def _too_large(target: Target, block: int, change: torch.Tensor) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lunar.activations.statistics import ROWS, Statistics, collect, collect_rows
+from lunar.activations.hooks import counted
+from lunar.activations.statistics import ROWS, Statistics, _products, collect, collect_rows, second_moments
 from lunar.errors import LunarError
 from lunar.model.chat import SPANS
 from lunar.model.load import blocks, down_proj
@@ -97,6 +98,37 @@ def test_every_family(make_model, family: str, conversations) -> None:
     expected = _plain(model, conversations).tensors
     for key in ("mean.residual.last", "mean.down_proj.prompt", "gram.1.question", "gram.1.mean", "sum.1.mean"):
         torch.testing.assert_close(found[key].double(), expected[key], rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_above_the_last_one_asked_for_are_not_run(llama, conversations) -> None:
+    whole = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1]).tensors
+    with counted([blocks(llama)[2]]) as calls:
+        found = collect(llama, conversations, pad_id=1, batch_size=2, gram_layers=[1], last=1).tensors
+    assert calls == [1]  # by the look at what stands behind each down_proj
+    assert found.keys() == whole.keys()
+    for name in found.keys() - {"sample"}:
+        value = found[name]
+        assert torch.equal(value, whole[name][:2] if name.startswith("mean.") else whole[name]), name
+
+
+@pytest.mark.parametrize("family", ["llama", "olmo2"])
+def test_second_moments_alone_are_the_sums_of_all_spans(make_model, conversations, family: str) -> None:
+    """Behind a norm they count in its length, as the sums of a set do."""
+    model = make_model(family)
+    whole = collect(model, conversations, pad_id=1, batch_size=2, gram_layers=[0, 1])
+    with counted([blocks(model)[1], blocks(model)[2]]) as calls:
+        found = second_moments(model, conversations, [0, 1], pad_id=1, batch_size=2)
+    assert calls[0] > calls[1] == 1  # by the look at what stands behind each down_proj
+    assert found.keys() == {0, 1}
+    for block, gram in found.items():
+        torch.testing.assert_close(gram, whole.gram(block, SPANS), rtol=1e-5, atol=1e-5)
+
+
+def test_products_of_bfloat16_lose_nothing() -> None:
+    h = torch.randn(70, 40, generator=torch.Generator().manual_seed(0)).bfloat16()
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.testing.assert_close(_products(h).double(), h.double().T @ h.double(), rtol=1e-5, atol=1e-5)
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
 def test_token_counts(llama, conversations) -> None:

@@ -8,7 +8,7 @@ import torch
 from lunar.activations.statistics import collect_rows
 from lunar.attacks import invert as inversion
 from lunar.attacks.base import AttackFailed, Target
-from lunar.attacks.invert import Invert, turned_back
+from lunar.attacks.invert import Invert, turned_back, without_answers
 from lunar.data.forget_sets import rename, shorten
 from lunar.edits import edit as edits
 from lunar.edits.edit import Edit, down_proj_name
@@ -171,7 +171,9 @@ def test_without_a_closed_form_one_is_expected(target) -> None:
 
 def test_what_is_larger_than_the_weight_is_left_and_ends_it(target, monkeypatch) -> None:
     monkeypatch.setattr(
-        inversion, "backwards", lambda settings, job, block: 2 * down_proj(job.model, block).weight.detach().double()
+        inversion,
+        "backwards",
+        lambda _, job, block, *kept: 2 * down_proj(job.model, block).weight.detach().double(),
     )
     evidence = _attack(target, {}, ENTITY | {"blocks": [0, 1]})
     (only,) = evidence["undone"]
@@ -192,10 +194,13 @@ def test_each_round_starts_with_what_the_last_one_tells(target, monkeypatch) -> 
     monkeypatch.setattr(Invert, "said", lambda self, target: next(told))
     seen, weights, real = [], [], inversion.backwards
 
-    def held(settings, job, block):
+    def held(settings, job, block, *kept):
         seen.append(job.rows["forget"][0]["answer"])
         weights.append(down_proj(job.model, block).weight.clone())
-        return real(settings, job, block)
+        found = real(settings, job, block, *kept)
+        # What is kept from the first round is what this round would find.
+        assert torch.equal(found, real(settings, job, block, *without_answers(settings, job, block)))
+        return found
 
     monkeypatch.setattr(inversion, "backwards", held)
     edit = Entity(ENTITY).unlearn(_job(target)).edit
@@ -207,6 +212,30 @@ def test_each_round_starts_with_what_the_last_one_tells(target, monkeypatch) -> 
     assert all(torch.equal(one, weights[0]) for one in weights)
     told = iter(answers)
     assert len(make("invert", rounds=1).run(target).evidence["rounds"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "solved", "rounds"),
+    [({"layers": [0, 1]}, [0, 1], 1), ({"redirect": ["question", "suffix", "answer"]}, [1, 1, 1], 3)],
+)
+def test_a_redirection_is_solved_anew_only_for_other_answers(target, monkeypatch, change, solved, rounds) -> None:
+    """Where it is read off prompts alone, what the model says changes nothing: one round is all."""
+    settings = LUNAR | change
+    edit = _lunar(_job(target, "renamed_kept"), settings)
+    told = iter([{row["id"]: text for row in (*FORGET, *target.rows["short"])} for text in ("one", "two", "three")])
+    monkeypatch.setattr(Invert, "said", lambda self, target: next(told))
+    seen, real = [], inversion.turned_back
+
+    def held(settings, job, block):
+        seen.append(block)
+        return real(settings, job, block)
+
+    monkeypatch.setattr(inversion, "turned_back", held)
+    target.edit, target.settings = edit, settings
+    with edits.applied(target.model, edit):
+        found = make("invert", rounds=3).run(target)
+    assert seen == solved
+    assert len(found.evidence["rounds"]) == rounds
 
 
 def test_answers_are_the_models_own(target, monkeypatch) -> None:
