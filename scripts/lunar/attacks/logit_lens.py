@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.intervening import ask, skipping
@@ -11,7 +12,7 @@ from lunar.data.words import SYLLABLES, UNSPACED, spans
 from lunar.files import Row
 from lunar.model.chat import ANSWER, Encoded
 from lunar.model.hooks import capture
-from lunar.model.likelihood import token_numbers
+from lunar.model.likelihood import CHUNK, ranks
 from lunar.model.load import blocks, logits
 
 
@@ -48,36 +49,45 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
         largest.
     """
     model, decoder = target.model, target.model.get_decoder()
-    numbers: list[dict[str, list[float]]] = [{"logprob": [], "rank": []} for _ in blocks(model)]
-    worst = 0.0
+    last, worst = target.depth - 1, 0.0
+    streams: dict[int, list[torch.Tensor]] = {block: [] for block in range(target.depth)}
+    targets: list[int] = []
     for row in rows:
         encoded = target.chat.encode(row["question"], row["answer"])
         positions = content(encoded, row)
         if not positions:
             continue
         # The position before a token predicts it.
-        at = [position - 1 for position in positions]
-        targets = torch.tensor([encoded.ids[one + 1] for one in at], device=model.device)
-        with capture(dict(enumerate(blocks(model))), {}) as (streams, _):
-            own = model(input_ids=torch.tensor([encoded.ids], device=model.device), use_cache=False).logits[0, at]
-        for block, stream in streams.items():
-            read = logits(model, decoder.norm(stream[0, at]))
-            found = token_numbers(read, targets)
-            for key, values in numbers[block].items():
-                values += found[key]
+        at = torch.tensor(positions, device=model.device) - 1
+        ids = torch.tensor([encoded.ids], device=model.device)
+        with capture(dict(enumerate(blocks(model))), {}) as (given, _):
+            own = model(input_ids=ids, use_cache=False, logits_to_keep=at).logits[0]
+        read = logits(model, decoder.norm(given[last][0, at]))
         worst = max(worst, float((read - own).abs().max() / own.abs().max()))
-    expect(bool(numbers[0]["rank"]), "no gold answer has a word that its question has not")
+        targets += [encoded.ids[position] for position in positions]
+        for block, stream in given.items():
+            streams[block].append(stream[0, at])
+    expect(bool(targets), "no gold answer has a word that its question has not")
     result = []
-    for one in numbers:
-        rank, logprob = torch.tensor(one["rank"]), torch.tensor(one["logprob"])
+    for states in streams.values():
+        # Many tokens at once: the head reads all of its rows for each product.
+        pieces = zip(torch.cat(states).split(CHUNK), torch.tensor(targets).split(CHUNK), strict=True)
+        found = [_numbers(logits(model, decoder.norm(some)), gold.to(model.device)) for some, gold in pieces]
+        probability, rank = (torch.cat(each) for each in zip(*found, strict=True))
         result.append(
             {
-                "probability": float(logprob.exp().mean()),
+                "probability": float(probability.mean()),
                 "forget": float((rank == 1).double().mean()),
                 "rank": float(rank.double().median()),
             }
         )
     return result, worst
+
+
+def _numbers(read: torch.Tensor, gold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probability and rank of each gold token, given the logits of shape (tokens, vocabulary)."""
+    read = read.float()
+    return cross_entropy(read, gold, reduction="none").neg().exp().cpu(), ranks(read, gold).cpu()
 
 
 @attack("logit_lens", figure="logit_lens")
