@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -32,6 +32,8 @@ from lunar.model.generate import generate
 from lunar.model.load import blocks, load_model, load_tokenizer
 from lunar.plan.declare import Given
 from lunar.plan.job_inputs import inputs_named
+
+Made = TypeVar("Made")
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
@@ -77,6 +79,7 @@ class Target:
         seed: of every random choice.
         say: writes a line to log and screen.
         progress: makes a progress bar, as ``lunar.progress.Progress.bar``.
+        memo: what ``once`` keeps, from one attack of a job to the next.
     """
 
     folder: str
@@ -96,6 +99,7 @@ class Target:
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
     progress: Callable[[str, int], Callable[[int], None]] = lambda what, total: lambda done: None
+    memo: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Have what was not declared refused with the way to get it."""
@@ -141,6 +145,20 @@ class Target:
     def chat(self) -> Chat:
         """Its tokenizer and prompt."""
         return Chat(load_tokenizer(self.folder), self.system_prompt, self.prompt)
+
+    def once(self, what: str, make: Callable[[], Made]) -> Made:
+        """What several attacks of a job ask of one and the same model, made when it is first asked for.
+
+        It is made anew for a model with other weights or hooks (``checksum``), and then takes the place of the old.
+
+        Args:
+            what: names it, and all that it depends on besides model, rows and seed.
+            make: makes it.
+        """
+        state = checksum(self.model)
+        if what not in self.memo or self.memo[what][0] != state:
+            self.memo[what] = (state, make())
+        return self.memo[what][1]
 
     @property
     def depth(self) -> int:

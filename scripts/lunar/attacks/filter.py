@@ -7,7 +7,7 @@ from pydantic import Field
 
 from lunar.attacks.base import Attacked, Target, attack
 from lunar.attacks.filtering import Filtering
-from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.harmless import FirstTokens, apart, spread
 from lunar.attacks.settings import AttackSettings
 from lunar.model.load import mixed_precision
 from lunar.plan.declare import Count, Positive
@@ -32,17 +32,21 @@ class Filter(Filtering):
         )
 
     def run(self, target: Target) -> Attacked:
-        conversations, harmless = self.observe(target)
-        asked = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings.screened)}
+        harmless = self.observe(target)[1]
+        rows = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings.screened)}
+        asked = {name: FirstTokens(target, some) for name, some in rows.items()}
 
         def first_tokens() -> dict[str, torch.Tensor]:
             with mixed_precision(target.model):
-                return {name: next_token(target, rows) for name, rows in asked.items()}
+                return {name: one.logprobs() for name, one in asked.items()}
 
         before = first_tokens()
         tried: list[dict[str, Any]] = []
         advance = target.progress("blocks tried", target.depth)
-        for block, moments in self.moments(target, conversations, range(target.depth)):
+        for block, moments in self.moments(target, range(target.depth)):
+            with mixed_precision(target.model):
+                for one in asked.values():
+                    one.go_up_to(block)
             with self.filtered(target, block, moments) as facts:
                 changes = {name: apart(before[name], after) for name, after in first_tokens().items()}
             tried.append({"block": block} | changes | facts)
@@ -51,6 +55,6 @@ class Filter(Filtering):
             if best is tried[-1]:
                 held = moments
         with self.filtered(target, best["block"], held):
-            rows = target.answer(target.asked())
+            answers = target.answer(target.asked())
         edited = target.edited_blocks()
-        return Attacked(rows, {"chosen": best, "tried": tried} | ({"edited": edited} if edited else {}))
+        return Attacked(answers, {"chosen": best, "tried": tried} | ({"edited": edited} if edited else {}))

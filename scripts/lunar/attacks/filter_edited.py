@@ -25,12 +25,12 @@ class FilterEdited(Filtering):
         ridge: Positive = Field(description="a, in units of the mean eigenvalue of the second moments G.")
 
     def run(self, target: Target) -> Attacked:
-        conversations, harmless = self.observe(target)
+        harmless = self.observe(target)[1]
         before = next_token(target, harmless)
         chosen = target.edited_blocks() or [target.best]
         facts: list[dict[str, Any]] = []
         with ExitStack() as stack:
-            for block, moments in self.moments(target, conversations, chosen):
+            for block, moments in self.moments(target, chosen):
                 facts.append({"block": block} | stack.enter_context(self.filtered(target, block, moments)))
             after = next_token(target, harmless)
             rows = target.answer(target.asked())

@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from lunar.activations.statistics import collect
+from lunar.activations.statistics import second_moments
 from lunar.attacks.base import Attack, Target, expect
 from lunar.attacks.harmless import spread
 from lunar.attacks.planted import against_planted, at_some_block, judged
 from lunar.edits.edit import down_proj_name, weights_kept
-from lunar.model.chat import SPANS, Encoded
+from lunar.model.chat import Encoded
 from lunar.model.load import down_proj
 
-HELD = 2e9  # bytes of second moments that are held at a time, of one block at least: 5 float64 matrices each
+HELD = 2e9  # bytes of second moments that are held at a time, of one block at least: a float64 matrix each
 
 
 def lost(weight: torch.Tensor, moments: torch.Tensor, ridge: float) -> torch.Tensor:
@@ -44,27 +44,32 @@ class Filtering(Attack):
 
     def observe(self, target: Target) -> tuple[list[Encoded], Sequence[Any]]:
         """Harmless conversations with the model's own answers, and a few of their questions."""
-        asked = {row["id"] for row in target.rows["retain"]}
-        rows = spread([row for row in target.rows["retain_all"] if row["id"] not in asked], self.settings.prompts)
-        rows = [{"answer": ""} | row for row in [*rows, *spread(target.rows["general"], self.settings.prompts)]]
-        answers = target.answer({"harmless": rows})["harmless"]
-        return [target.chat.encode(row["question"], row["prediction"]) for row in answers], spread(answers, 16)
 
-    def moments(
-        self, target: Target, conversations: Sequence[Encoded], chosen: Sequence[int]
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Of each chosen block the sum of ``h h^T`` over all tokens, h the input of its ``down_proj``; on the CPU."""
-        size = max(1, int(HELD / (5 * 8 * down_proj(target.model, 0).weight.shape[1] ** 2)))
+        def ask() -> tuple[list[Encoded], Sequence[Any]]:
+            asked = {row["id"] for row in target.rows["retain"]}
+            rows = spread([row for row in target.rows["retain_all"] if row["id"] not in asked], self.settings.prompts)
+            rows = [{"answer": ""} | row for row in [*rows, *spread(target.rows["general"], self.settings.prompts)]]
+            answers = target.answer({"harmless": rows})["harmless"]
+            return [target.chat.encode(row["question"], row["prediction"]) for row in answers], spread(answers, 16)
+
+        return target.once(f"{self.settings.prompts} harmless conversations", ask)
+
+    def moments(self, target: Target, chosen: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
+        """Of each chosen block the sum of ``h h^T`` over all of the attacker's tokens, h the input of its
+        ``down_proj``; on the CPU.
+
+        Those of edited blocks are kept for the next attack, unless there are more blocks than can be held.
+        """
+        conversations, _ = self.observe(target)
+        kept = target.once(f"second moments of {self.settings.prompts} harmless conversations", dict)
+        size = max(1, int(HELD / (8 * down_proj(target.model, 0).weight.shape[1] ** 2)))
+        how = {"pad_id": target.chat.tokenizer.pad_token_id, "batch_size": target.generation["batch_size"]}
         for part in (chosen[start : start + size] for start in range(0, len(chosen), size)):
-            found = collect(
-                target.model,
-                conversations,
-                pad_id=target.chat.tokenizer.pad_token_id,
-                batch_size=target.generation["batch_size"],
-                gram_layers=part,
-            )
+            found = kept if kept.keys() >= {*part} else second_moments(target.model, conversations, part, **how)
+            if len(chosen) <= size:
+                kept |= {block: found[block] for block in target.edited_blocks() if block in found}
             for block in part:
-                yield block, found.gram(block, SPANS)
+                yield block, found[block]
 
     @contextmanager
     def filtered(self, target: Target, block: int, moments: torch.Tensor) -> Iterator[dict[str, float]]:
@@ -79,13 +84,17 @@ class Filtering(Attack):
         """
         module = down_proj(target.model, block)
         weight = module.weight.detach().double().cpu()
-        change = lost(weight, moments, self.settings.ridge)
-        ratio = ((change @ moments) * change).sum() / ((weight @ moments) * weight).sum()
-        facts = {"moved": float(change.norm() / weight.norm()), "harmless": float(ratio.clamp_min(0).sqrt())}
         known = target.edit.get(down_proj_name(block))
+        edit = weight[:0] if known is None else known.product().double().cpu()
+        change, edit_lost = lost(torch.cat([weight, edit]), moments, self.settings.ridge).split(
+            [len(weight), len(edit)]
+        )
+        # By the filter's own equation ``change (G + a I) = a W``.
+        shown = self.settings.ridge * moments.diagonal().mean() * ((weight - change) * change).sum()
+        ratio = shown / ((weight @ moments) * weight).sum()
+        facts = {"moved": float(change.norm() / weight.norm()), "harmless": float(ratio.clamp_min(0).sqrt())}
         if known is not None:
-            edit = known.product().double().cpu()
-            facts["left"] = float((edit - lost(edit, moments, self.settings.ridge)).norm() / edit.norm())
+            facts["left"] = float((edit - edit_lost).norm() / edit.norm())
         with weights_kept(target.model, [down_proj_name(block)]):
             with torch.no_grad():
                 module.weight.copy_(weight - change)

@@ -33,6 +33,24 @@ def first_trained(model: Any) -> int:
     return min((int(name[1]) if name[0] == "layers" else 0 for name in trained), default=0)
 
 
+@contextmanager
+def starting_at(model: Any, first: int, stream: torch.Tensor) -> Iterator[None]:
+    """Have passes start at a block above the lowest one inside the block, with what enters it, as it was kept.
+
+    The decoder itself runs as ever, so masks, places and factors are its own. Only the forward functions of the blocks
+    below are others: they hand the stream on, and the last of them hands on what was kept.
+    """
+    below = blocks(model)[:first]
+    for block in below:
+        block.forward = lambda states, *_, **__: states
+    below[-1].forward = lambda *_, **__: stream
+    try:
+        yield
+    finally:
+        for block in below:
+            del block.forward
+
+
 class Lower:
     """What the blocks below the first one that trains give for conversations, each computed when it is first asked for.
 
@@ -75,21 +93,10 @@ class Lower:
 
     @contextmanager
     def given(self, batch: Sequence[Encoded]) -> Iterator[None]:
-        """Have passes over these conversations, padded on the right, start at block ``first`` inside the block.
-
-        The decoder itself runs as ever, so masks, places and factors are its own. Only the forward functions of the
-        blocks below are others: they hand the stream on, and the last of them hands on what was kept.
-        """
+        """Have passes over these conversations, padded on the right, start at block ``first`` inside the block."""
         if self.first == 0:
             yield
             return
         stream = torch.nn.utils.rnn.pad_sequence(self.states(batch), batch_first=True).to(self._model.device)
-        below = blocks(self._model)[: self.first]
-        for block in below:
-            block.forward = lambda states, *_, **__: states
-        below[-1].forward = lambda *_, **__: stream
-        try:
+        with starting_at(self._model, self.first, stream):
             yield
-        finally:
-            for block in below:
-                del block.forward

@@ -12,6 +12,7 @@ from lunar.attacks.settings import AttackSettings
 from lunar.edits import edit as edits
 from lunar.errors import LunarError
 from lunar.files import write_json, write_rows
+from lunar.model.hooks import hooked
 from lunar.plan.declare import Count
 from targets import declared
 
@@ -128,3 +129,21 @@ def test_a_checksum_tells_models_apart(llama) -> None:
         with torch.no_grad():
             weight.copy_(old)
         assert checksum(llama) == before
+
+
+def test_what_attacks_share_is_made_once_for_one_model(asked) -> None:
+    """For the next attack of the job too, and anew once a weight or a hook is another one."""
+    made = []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    assert [asked.once("a", make), asked.once("a", make), asked.once("b", make)] == [0, 0, 1]
+    after = asked.following({"rows": asked.rows})
+    assert after.once("a", make) == 0
+    with torch.no_grad():
+        next(after.model.parameters()).add_(1)
+    assert [after.once("a", make), after.once("a", make)] == [2, 2]
+    with hooked(after=[(after.model, lambda *_: None)]):
+        assert after.once("a", make) == 3

@@ -36,9 +36,9 @@ def test_the_filtered_weight_is_the_ridge_solution_and_drops_what_kept_tokens_do
 def test_the_moments_are_those_of_the_attackers_tokens_however_many_blocks_are_held(target, monkeypatch) -> None:
     attack = make("filter", **FILTER)
     conversations, _ = attack.observe(target)
-    whole = dict(attack.moments(target, conversations, range(3)))
+    whole = dict(attack.moments(target, range(3)))
     monkeypatch.setattr(filtering, "HELD", 1)
-    for block, one in attack.moments(target, conversations, range(3)):
+    for block, one in attack.moments(target, range(3)):
         assert torch.equal(one, whole[block])
     with torch.no_grad(), capture({}, {1: down_proj(target.model, 1)}) as (_, inputs):
         summed = torch.zeros(40, 40, dtype=torch.float64)

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from lunar.activations.hooks import counted
 from lunar.attacks.base import Target
-from lunar.attacks.harmless import apart, next_token
+from lunar.attacks.harmless import FirstTokens, apart, next_token
+from lunar.model.load import blocks, down_proj
 from targets import declared
 
 
@@ -23,6 +25,34 @@ def test_next_token(target) -> None:
         with torch.no_grad():
             expected = target.model(ids).logits[0, -1].log_softmax(-1)
         torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_first_tokens_from_a_kept_stream_are_those_of_whole_passes(target) -> None:
+    """While the blocks above change, and of the blocks as they were when passes went up to there."""
+    rows = target.rows["retain_all"]
+    asked = FirstTokens(target, rows)
+    assert torch.equal(asked.logprobs(), next_token(target, rows))
+    for block in (1, 2):
+        asked.go_up_to(block)
+        weight = down_proj(target.model, block).weight
+        with torch.no_grad():
+            weight.mul_(2)
+        with counted(list(blocks(target.model)[block:])) as calls:
+            found = asked.logprobs()
+        assert torch.equal(found, next_token(target, rows))
+        assert calls == [1] * (3 - block)
+        with torch.no_grad():
+            down_proj(target.model, 0).weight.mul_(2)
+        assert torch.equal(asked.logprobs(), found)
+        with torch.no_grad():
+            down_proj(target.model, 0).weight.div_(2)
+
+
+def test_blocks_that_read_keys_of_others_are_all_run(target) -> None:
+    asked = FirstTokens(target, target.rows["retain_all"])
+    target.model.config.num_kv_shared_layers = 1
+    asked.go_up_to(2)
+    assert asked.start == 0
 
 
 def test_distributions_are_as_far_apart_as_their_divergence() -> None:
