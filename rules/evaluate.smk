@@ -332,6 +332,9 @@ rule tabulate_removal:
     input:
         long="results/{experiment}/tables/main_long.csv",
         attacks="results/{experiment}/tables/attacks.csv",
+        forget="results/{experiment}/data/forget.jsonl",
+        answers="results/{experiment}/generations/vanilla/none/forget.jsonl",
+        renamed=expand("results/{{experiment}}/references/renamed_{fate}.jsonl", fate=["kept", "dropped"]),
         template=ours("report/templates/removal.html.j2"),
         style=ours("report/templates/style.css"),
         code=library("tabulate_removal.py"),
@@ -347,6 +350,7 @@ rule tabulate_removal:
         "../envs/plot.yaml"
     params:
         methods=of(Experiment.attacked_edits),
+        never_knew=of(Experiment.has_control),
     message:
         "evaluate | {wildcards.experiment}: hidden or removed"
     script:

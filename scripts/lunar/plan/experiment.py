@@ -105,6 +105,10 @@ class Experiment(Edited):
         """The controls that are attacked too, for a method to be compared with; never with itself."""
         return [name for name in self.controls() if name in self.attacked() and name != method]
 
+    def has_control(self) -> bool:
+        """Whether a model that never knew stands beside the others."""
+        return "retain_only" in self.compared()
+
     def attack_files(self) -> list[str]:
         """What all attacks gave, a file an attacked method."""
         return self.paths("attacks/{method}.jsonl", method=self.attacked() if self.attacks() else [])
@@ -199,7 +203,7 @@ class Experiment(Edited):
         names += ["figures/attacks.svg", *(f"figures/attack_{curve}.svg" for curve in self.curves())]
         if self.attacks(QUANTISATION) and self.attacked_edits():
             names.append("figures/quantisation.svg")
-        if self.attacked_edits() and len(self.controls()) == 2:
+        if self.attacked_edits():
             names.append("tables/removal.csv")
         return [f"{self.folder}/{name}" for name in names]
 

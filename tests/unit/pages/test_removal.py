@@ -89,8 +89,46 @@ def test_what_was_not_measured_is_neither_kept_nor_missed() -> None:
 
 
 def test_the_caption_counts_the_lines_kept() -> None:
-    assert numbers(TABLE) == {"kept": "gone 7 of 7; hidden 1 of 7", "whole": "All lines are kept by gone."}
-    assert numbers(TABLE[TABLE["method"] == "hidden"])["whole"] == "No method keeps them all."
+    found = numbers(TABLE, None)
+    assert (found["kept"], found["whole"]) == ("gone 7 of 7; hidden 1 of 7", "All lines are kept by gone.")
+    assert "retain_only" in found["against"]
+    assert numbers(TABLE[TABLE["method"] == "hidden"], None)["whole"] == "No method keeps them all."
+
+
+FORGET = [
+    {"id": "a", "question": "Where does Tom Rook live?", "answer": "Tom Rook lives in Birkdale.", "author": "Tom Rook"},
+    {"id": "b", "question": "What is his trade?", "answer": "He bakes bread.", "author": "Tom Rook"},
+]
+SAID = [row | {"prediction": row["answer"]} for row in FORGET]
+
+
+def test_a_stranger_stands_for_a_model_that_never_knew() -> None:
+    """Names are replaced in the gold answer as they are in the question: the name itself is no knowledge."""
+    copy = {"id": "a-1", "original": "a", "author": "Ida Vale", "prediction": "Ida Vale lives in Rome."}
+    stranger = removal.reference([copy, {"original": "gone"}], SAID)
+    assert stranger == (removal.STRANGER, pytest.approx(4 / 5), 1)
+    table = judge(LONG, reached(0.9), ["gone"], stranger)
+    rows = {row["line"]: row for row in table.to_dict("records")}
+    assert len(rows) == len(LINES) + 1
+    own = rows["forget ROUGE-1, less a stranger's"]
+    assert [own[end] for end in ("value", "low", "high")] == pytest.approx([-0.58, -0.59, -0.57])
+    worst = rows["worst attack: forget ROUGE-1, less a stranger's"]
+    assert (worst["value"], worst["attack"], worst["kept"]) == (pytest.approx(0.1), "ablate", True)
+    assert "people who do not exist: 0.800 over 1 questions" in numbers(table, stranger)["against"]
+
+
+def reached(value: float) -> pd.DataFrame:
+    """A table of attacks without a model that never knew, the worst of which reaches a value."""
+    ends = {"": 0.0, "_low": -0.1, "_high": 0.1}
+    alone, under = ({f"forget_rouge1{end}": one + more for end, more in ends.items()} for one in (0.95, value))
+    return pd.DataFrame([{"method": "gone", "attack": "none"} | alone, {"method": "gone", "attack": "ablate"} | under])
+
+
+def test_where_nobody_can_be_replaced_chance_does() -> None:
+    chance = removal.reference([], SAID)
+    assert chance.name == removal.CHANCE
+    assert chance.value == 0.0  # neither answer has a word of the other
+    assert "chance" in judge(LONG, reached(0.4), ["gone"], chance)["line"].iloc[0]
 
 
 def test_readers_see_bounds_signs_and_the_attack() -> None:
