@@ -357,6 +357,37 @@ rule tabulate_removal:
         "../scripts/tabulate_removal.py"
 
 
+rule write_audit:
+    """Every number of the attacked methods in one file to hand on, with checksums of models and data; verdicts in words."""
+    input:
+        long="results/{experiment}/tables/main_long.csv",
+        attacks="results/{experiment}/tables/attacks.csv",
+        removal=of(Experiment.audited_removal),
+        data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
+        models=of(Experiment.audited_models),
+        requirements=ours("requirements.txt"),
+        code=library("write_audit.py"),
+    output:
+        json="results/{experiment}/tables/audit.json",
+        verdicts="results/{experiment}/tables/audit.rst",
+    log:
+        "results/{experiment}/logs/write_audit.log",
+    benchmark:
+        "results/{experiment}/benchmarks/write_audit.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        splits=splits.ANSWERED,
+        seed=param("seed"),
+        settings=of(Experiment.audited_settings),
+        made=of(Experiment.audited_entries),
+        files_of=of(Experiment.audited_files),
+    message:
+        "evaluate | {wildcards.experiment}: the audit to hand on"
+    script:
+        "../scripts/write_audit.py"
+
+
 rule tabulate_published_attacks:
     """Paper, replication and ours, for the attacks that the replication ran."""
     input:

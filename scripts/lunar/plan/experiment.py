@@ -180,6 +180,34 @@ class Experiment(Edited):
         """Attacked methods that others published figures of."""
         return [name for name in self.attacked() if name in ("lunar", "lunar-topk", "retain_only")]
 
+    def audited(self) -> list[str]:
+        """The methods of an audit: the attacked ones, and those that all are compared with."""
+        return [name for name in self.compared() if name in {*self.controls(), *self.attacked()}]
+
+    def audited_entries(self) -> dict[str, Config]:
+        """Their entries by name."""
+        return {name: self.entry(name) for name in self.audited()}
+
+    def audited_files(self) -> dict[str, list[str]]:
+        """The model that each of them starts from, and its edit where it has one."""
+        edits = {name: self.edit(name) for name in self.audited()}
+        return {
+            name: [self.method_model(name), *([edit] if isinstance(edit, str) else [])] for name, edit in edits.items()
+        }
+
+    def audited_models(self) -> list[str]:
+        """All of these files, each once."""
+        return list(dict.fromkeys(path for files in self.audited_files().values() for path in files))
+
+    def audited_removal(self) -> list[str]:
+        """The table of what was removed, where there is one."""
+        return [path for path in self.attack_results() if path.endswith("/removal.csv")]
+
+    def audited_settings(self) -> Config:
+        """What says how they were asked, attacked and measured."""
+        told = {name: self.value(name) for name in ("model", "dtype", "system_prompt", "generation", "metrics")}
+        return told | {"attacks": {name: self.value("attacks", name) for name in self.attacks()}}
+
     # --- Seeds
 
     def seeds(self) -> dict[str, str]:
@@ -200,7 +228,11 @@ class Experiment(Edited):
         if not self.attacks():
             return []
         names = ["tables/attacks.csv", "tables/published_attacks.csv", "tables/attack_evidence.html"]
-        names += ["figures/attacks.svg", *(f"figures/attack_{curve}.svg" for curve in self.curves())]
+        names += [
+            "tables/audit.json",
+            "figures/attacks.svg",
+            *(f"figures/attack_{curve}.svg" for curve in self.curves()),
+        ]
         if self.attacks(QUANTISATION) and self.attacked_edits():
             names.append("figures/quantisation.svg")
         if self.attacked_edits():

@@ -235,6 +235,20 @@ def test_final_files(toy: Experiment, default: Experiment) -> None:
     assert "results/authors-smollm2/tables/removal.csv" in default.attack_results()
 
 
+def test_an_audit_is_of_what_was_attacked_and_of_the_controls(toy: Experiment, default: Experiment) -> None:
+    assert toy.audited() == ["vanilla", "retain_only", "lunar"] and len(default.audited()) > 5
+    full = "results/toy/models/full"
+    assert toy.audited_files() == {
+        "vanilla": [full],
+        "retain_only": ["results/toy/models/retain_only"],
+        "lunar": [full, "results/toy/edits/lunar.safetensors"],
+    }
+    assert toy.audited_models() == [full, "results/toy/models/retain_only", "results/toy/edits/lunar.safetensors"]
+    assert toy.audited_removal() == ["results/toy/tables/removal.csv"]
+    assert list(toy.audited_settings()["attacks"]) == toy.attacks()
+    assert "results/toy/tables/audit.json" in toy.report_files()
+
+
 def test_an_experiment_without_attacks_has_none_of_their_files(planned: Plan) -> None:
     settings: dict[str, Any] = planned.experiments["toy"].settings
     bare = Experiment("toy", settings | {"attacked": settings["attacked"] | {"methods": []}}, planned.plugins)

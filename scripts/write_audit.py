@@ -1,0 +1,33 @@
+"""An experiment's audit in one file to hand on, and its verdicts for the report's first page."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lunar.files import write_json, write_text
+from lunar.pages.audit import in_words, method, provenance, rows
+from lunar.pages.audit_schema import FORM, Audit
+from lunar.pages.removal import COLUMNS
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    with script(f"{smk.wildcards.experiment} audit", smk.log[0]):
+        params = smk.params
+        removal = pd.read_csv(smk.input.removal[0]) if smk.input.removal else pd.DataFrame(columns=list(COLUMNS))
+        tables = (pd.read_csv(smk.input.long), pd.read_csv(smk.input.attacks), removal)
+        found = {name: method(name, params.made[name], files, tables) for name, files in params.files_of.items()}
+        audit = Audit(
+            schema=FORM,
+            experiment=smk.wildcards.experiment,
+            seed=params.seed,
+            settings=params.settings,
+            provenance=provenance(Path(smk.input.requirements).read_text(encoding="utf-8"), Path(__file__).parent),
+            data={split: rows(path) for split, path in zip(params.splits, smk.input.data, strict=True)},
+            methods=found,
+        )
+        write_json(smk.output.json, audit.written())
+        write_text(smk.output.verdicts, in_words(found))
+
+
+main(snakemake)  # noqa: F821

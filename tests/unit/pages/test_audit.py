@@ -1,0 +1,143 @@
+"""The audit to hand on: numbers of known tables, checksums of known files, and what verdicts say."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
+
+from attacked import TABLE
+from lunar.pages.attacks import by_pair
+from lunar.pages.audit import attacked, checksums, in_words, judged, method, metrics, provenance, rows, verdict
+from lunar.pages.audit_schema import Judged
+from lunar.pages.main_table import long
+from lunar.pages.removal import LINES, WORST, judge
+from metric_files import METRIC_FILES
+
+LONG = long(METRIC_FILES)
+LINES_KEPT = [Judged(line=line.name, asked="", kept=kept) for line, kept in zip(LINES, [True] * 6, strict=True)]
+
+
+def changed(**cells: float) -> pd.DataFrame:
+    """The table of attacks with other numbers under ``skip``, or left alone (``none_``), of ``lunar``."""
+    found = TABLE.copy()
+    for name, value in cells.items():
+        attack, column = ("none", name.removeprefix("none_")) if name.startswith("none_") else ("skip", name)
+        found.loc[(found["method"] == "lunar") & (found["attack"] == attack), column] = value
+    return found
+
+
+def test_every_number_comes_with_its_interval_and_its_rows() -> None:
+    found = metrics(LONG, "lunar")
+    assert set(found) == {"overall", "forget", "retain", "harmful"}
+    assert found["retain"]["rouge1"].model_dump(exclude_none=True) == {
+        "value": 0.78,
+        "low": 0.655,
+        "high": 0.905,
+        "n": 100,
+    }
+    assert found["overall"]["forget_quality"].model_dump(exclude_none=True) == {"value": 1.23e-05}
+    assert found["harmful"]["rouge1"].model_dump(exclude_none=True) == {"reason": "the split has no gold answers"}
+    assert sum(map(len, found.values())) == (LONG["method"] == "lunar").sum()
+
+
+def test_attacks_come_with_what_they_draw_from_one_that_never_knew() -> None:
+    found = attacked(TABLE, "lunar")
+    assert list(found) == ["none", "skip", "typos"]
+    skip = found["skip"]
+    assert skip.forget.value == 0.75 and skip.forget.low == 0.75
+    assert skip.forget_over_retain_only and skip.forget_over_retain_only.value == 0.5
+    assert skip.forget_over_unattacked and skip.forget_over_unattacked.value == 0.75
+    assert found["typos"].forget.n == 3
+    assert found["none"].forget_over_unattacked is None
+    assert attacked(TABLE, "retain_only")["skip"].forget_over_retain_only is None
+    assert attacked(TABLE, "vanilla") == {}
+
+
+def test_lines_keep_what_was_not_measured_apart_from_what_was_missed(tmp_path: Path) -> None:
+    table = judge(LONG, TABLE, ["lunar"])
+    table.to_csv(tmp_path / "removal.csv", index=False)
+    for read in (table, pd.read_csv(tmp_path / "removal.csv")):
+        found = {line.line: line for line in judged(read, "lunar")}
+        assert found[WORST].kept is False and found[WORST].attack == "skip" and found[WORST].asked == "at most 0.15"
+        assert found[LINES[3].name].kept is None and found[LINES[3].name].value is None
+        assert found[LINES[1].name].kept is False and found[LINES[1].name].attack is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (
+            {},
+            "`lunar` hides what it was to forget: `skip` brings back 0.75 of the forget answers' words, where a model",
+        ),
+        (
+            {"forget_rouge1_vs_retain_only": 0.1, "forget_rouge1": 0.35},
+            "No attack brings back much of what `lunar` forgot",
+        ),
+        ({"forget_rouge1_vs_retain_only_low": -0.1}, "`lunar` may hide what it was to forget"),
+        ({"none_forget_rouge1": 0.9}, "`lunar` still answers what it was to forget: left alone it gives 0.90 of"),
+    ],
+)
+def test_verdicts(cells: dict[str, float], said: str) -> None:
+    text = verdict("lunar", changed(**cells), LINES_KEPT)
+    assert text.startswith(said)
+    assert "where a model that never knew gives 0." in text
+    assert text.count(". ") == 1 and text.endswith(" and keeps 6 of the 6 lines asked of a removal.")
+
+
+def test_a_verdict_names_what_the_control_gives_under_the_same_attack() -> None:
+    control = by_pair(TABLE)["retain_only", "skip"]["forget_rouge1"]
+    assert f"never knew gives {control:.2f}" in verdict("lunar", TABLE, [])
+
+
+def test_a_verdict_without_a_control_says_that_memory_is_not_known() -> None:
+    blank = {f"forget_rouge1_vs_retain_only{end}": float("nan") for end in ("", "_low", "_high")}
+    text = verdict("lunar", TABLE[TABLE["method"] == "lunar"].assign(**blank), [])
+    assert "0.00 of the forget answers' words left alone and 0.75 under `skip`" in text
+    assert "not known" in text and "never knew gives" not in text and "asked of a removal" not in text
+
+
+def test_a_verdict_counts_lines_that_could_not_be_measured() -> None:
+    lines = [*LINES_KEPT[:2], Judged(line="a", asked="", kept=None), Judged(line="b", asked="", kept=False)]
+    assert verdict("lunar", TABLE, lines).endswith(
+        "keeps 2 of the 4 lines asked of a removal, 1 of which could not be measured."
+    )
+
+
+def test_files_are_known_by_their_checksums(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "inside").mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{}")
+    (folder / ".snakemake_timestamp").touch()
+    edit = tmp_path / "edit.safetensors"
+    edit.write_bytes(b"1")
+    expected = {(folder / "config.json").as_posix(): hashlib.sha256(b"{}").hexdigest()}
+    assert checksums([folder, edit]) == expected | {edit.as_posix(): hashlib.sha256(b"1").hexdigest()}
+    data = tmp_path / "forget.jsonl"
+    data.write_bytes(b'{"question": "a"}\n{"question": "b"}\n')
+    assert rows(data).rows == 2 and rows(data).sha256 == hashlib.sha256(data.read_bytes()).hexdigest()
+
+
+def test_provenance_has_the_commit_and_what_is_installed(tmp_path: Path) -> None:
+    found = provenance("pandas==0\nno-such-package==1\n", tmp_path)
+    assert found.code == "not a git checkout" and found.packages == {"pandas": pd.__version__}
+    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
+    assert provenance("", tmp_path).packages == {}
+
+
+def test_verdicts_are_for_methods_that_unlearn() -> None:
+    removal = judge(LONG, TABLE, ["lunar"])
+    made: dict[str, dict[str, Any]] = {"vanilla": {}, "retain_only": {}, "lunar": {"recipe": "redirection"}}
+    found = {name: method(name, entry, [], (LONG, TABLE, removal)) for name, entry in made.items()}
+    assert [name for name, one in found.items() if one.verdict] == ["lunar"]
+    assert found["vanilla"].attacks == {} and found["vanilla"].removal == []
+    text = in_words(found)
+    tree = publish_doctree(text)
+    assert [one.astext() for one in tree.findall(nodes.literal)][:2] == ["lunar", "skip"]
+    assert len(list(tree.findall(nodes.list_item))) == 1
+    assert "no edited method is attacked" in in_words({"vanilla": found["vanilla"]})
