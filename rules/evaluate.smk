@@ -366,9 +366,12 @@ rule write_audit:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         models=of(Experiment.audited_models),
         requirements=ours("requirements.txt"),
+        template=ours("report/templates/audit_page.html.j2"),
+        style=ours("report/templates/style.css"),
         code=library("write_audit.py"),
     output:
         json="results/{experiment}/tables/audit.json",
+        html=shown("audit-page", "results/{experiment}/tables/audit.html"),
         verdicts="results/{experiment}/tables/audit.rst",
     log:
         "results/{experiment}/logs/write_audit.log",

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from lunar.files import write_json, write_text
-from lunar.pages.audit import in_words, method, provenance, rows
+from lunar.pages.audit import in_words, listed, method, provenance, rows
 from lunar.pages.audit_schema import FORM, Audit
 from lunar.pages.removal import COLUMNS
+from lunar.pages.render import render
 from lunar.progress import script
 
 
@@ -28,6 +29,14 @@ def main(smk) -> None:
         )
         write_json(smk.output.json, audit.written())
         write_text(smk.output.verdicts, in_words(found))
+        page = render(
+            smk.input.template,
+            style=smk.input.style,
+            title=f"{smk.wildcards.experiment}: in words, and checksums",
+            verdicts=[one.verdict for one in found.values() if one.verdict],
+            files=listed(audit),
+        )
+        write_text(smk.output.html, page)
 
 
 main(snakemake)  # noqa: F821

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lunar.files import read_rows
 from lunar.pages.attacks import by_pair, worst
-from lunar.pages.audit_schema import OVERALL, Attacked, Judged, Method, Number, Provenance, Rows
+from lunar.pages.audit_schema import OVERALL, Attacked, Audit, Judged, Method, Number, Provenance, Rows
 from lunar.pages.names import CONTROL
 from lunar.pages.provenance import commit, processor, versions
 from lunar.pages.removal import BOUNDS, WORST, bound, strongest
@@ -186,3 +186,9 @@ def in_words(methods: Mapping[str, Method]) -> str:
     return "\n".join(
         [*lines, "", "``tables/audit.json`` has every number with its interval, and checksums of models and data.", ""]
     )
+
+
+def listed(audit: Audit) -> list[tuple[str, str, str]]:
+    """Checksums for readers: what a file is of, its name and its sha256."""
+    rows = [("data", f"{split}, {one.rows} rows", one.sha256) for split, one in audit.data.items()]
+    return rows + [(name, path, digest) for name, one in audit.methods.items() for path, digest in one.files.items()]

@@ -11,9 +11,21 @@ from docutils import nodes
 from docutils.core import publish_doctree
 
 from attacked import TABLE
+from audits import made
 from lunar.pages.attacks import by_pair
-from lunar.pages.audit import attacked, checksums, in_words, judged, method, metrics, provenance, rows, verdict
-from lunar.pages.audit_schema import Judged
+from lunar.pages.audit import (
+    attacked,
+    checksums,
+    in_words,
+    judged,
+    listed,
+    method,
+    metrics,
+    provenance,
+    rows,
+    verdict,
+)
+from lunar.pages.audit_schema import Audit, Judged
 from lunar.pages.main_table import long
 from lunar.pages.removal import LINES, WORST, judge
 from metric_files import METRIC_FILES
@@ -141,3 +153,8 @@ def test_verdicts_are_for_methods_that_unlearn() -> None:
     assert [one.astext() for one in tree.findall(nodes.literal)][:2] == ["lunar", "skip"]
     assert len(list(tree.findall(nodes.list_item))) == 1
     assert "no edited method is attacked" in in_words({"vanilla": found["vanilla"]})
+
+
+def test_the_page_lists_every_checksum() -> None:
+    audit = Audit.model_validate(made())
+    assert listed(audit) == [("data", "forget, 4 rows", "0" * 64), ("lunar", "model/config.json", "f" * 64)]
