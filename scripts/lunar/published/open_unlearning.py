@@ -1,0 +1,194 @@
+"""OpenUnlearning's evaluation logs beside this project's numbers, with the definitions that differ.
+
+Source: Dorna et al. 2025, code at github.com/locuslab/open-unlearning (``src/evals``). Its TOFU evaluation writes two
+files. ``TOFU_EVAL.json`` has each metric's ``agg_value`` and most metrics' rows (``value_by_index``);
+``TOFU_SUMMARY.json`` has the values alone. Both are read here.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lunar.errors import LunarError, shown
+from lunar.metrics.tofu import same_distribution
+
+COLUMNS = ("method", "name", "theirs", "split", "metric", "ours", "low", "high", "inside", "definition")
+SAME = "the same"
+UNKNOWN = "not measured here"
+ANSWERS = "the same on ASCII text, but answers end at their own limit of new tokens"
+ENDLESS = "theirs leaves out the end of the turn, which counts as a token here"
+GEOMETRIC = "their R has the geometric mean of the wrong answers' probabilities, ours the arithmetic mean"
+ROWS = "theirs are the rows of retain_perturbed"
+HOLDOUT = "their other texts are authors that no model learned, ours wrong answers to the forget questions"
+
+
+class Counterpart(NamedTuple):
+    """A metric of theirs and the one here that comes nearest.
+
+    Attributes:
+        name: what their log calls it, in lower case.
+        row: the value of a row that is averaged; None: the log's own average.
+        split, metric: of the main table; the split is blank for metrics of a whole method.
+        definition: in what they differ.
+    """
+
+    name: str
+    row: str | None
+    split: str
+    metric: str
+    definition: str
+
+
+COUNTERPARTS = (
+    Counterpart(
+        "forget_quality", None, "", "forget_quality", f"{GEOMETRIC}; their reference is the retain model's log"
+    ),
+    Counterpart("forget_truth_ratio", "score", "forget", "truth_ratio", GEOMETRIC),
+    Counterpart(
+        "forget_truth_ratio",
+        None,
+        "forget",
+        "",
+        "their average is by default that of min(R, 1/R), which no metric here is; the line above has that of R",
+    ),
+    Counterpart("forget_q_a_prob", None, "forget", "probability", SAME),
+    Counterpart("forget_q_a_rouge", "rouge1_recall", "forget", "rouge1", ANSWERS),
+    Counterpart("forget_q_a_rouge", "rougeL_recall", "forget", "rougeL", ANSWERS),
+    Counterpart("extraction_strength", None, "forget", "extraction_strength", ENDLESS),
+    Counterpart("exact_memorization", None, "forget", "exact_memorisation", ENDLESS),
+    Counterpart("retain_q_a_prob", None, "retain", "probability", f"the same; {ROWS}"),
+    Counterpart("retain_q_a_rouge", "rouge1_recall", "retain", "rouge1", f"{ANSWERS}; {ROWS}"),
+    Counterpart("retain_q_a_rouge", "rougeL_recall", "retain", "rougeL", f"{ANSWERS}; {ROWS}"),
+    Counterpart("retain_truth_ratio", None, "retain", "truth_ratio_utility", f"{GEOMETRIC}; {ROWS}"),
+    Counterpart(
+        "model_utility",
+        None,
+        "",
+        "model_utility",
+        "theirs is over retained authors, real authors and world facts, ours over retain, unseen and general",
+    ),
+    Counterpart("mia_loss", None, "", "loss_auc", HOLDOUT),
+    Counterpart("mia_min_k", None, "", "min_k_auc", f"{HOLDOUT}; their k is 0.4"),
+    Counterpart("mia_min_k_plus_plus", None, "", "min_k_plus_plus_auc", f"{HOLDOUT}; their k is 0.4"),
+)
+
+
+class Logged(NamedTuple):
+    """A metric in a log: its name there, its value (None: it has none) and its rows by index (none in a summary)."""
+
+    name: str
+    value: float | None
+    rows: Mapping[str, Mapping[str, Any]]
+
+
+def _number(value: Any, place: str) -> float | None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise LunarError(f"{place}: {shown(value)} is no number; name a TOFU_EVAL.json or TOFU_SUMMARY.json")
+    return float(value)
+
+
+def read_log(path: str | Path) -> dict[str, Logged]:
+    """Read an evaluation log or its summary.
+
+    Returns:
+        The metrics by name in lower case: their code writes ``forget_truth_ratio`` and ``retain_Truth_Ratio``.
+
+    Raises:
+        LunarError: it cannot be read, is no JSON object of metrics, or has none that is known; names file and metric.
+    """
+    try:
+        held = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LunarError(f"{path}: cannot be read ({error}); name a TOFU_EVAL.json or TOFU_SUMMARY.json") from error
+    found: dict[str, Logged] = {}
+    for name, one in held.items() if isinstance(held, dict) else ():
+        whole = one if isinstance(one, dict) else {"agg_value": one}
+        rows = whole.get("value_by_index") or {}
+        if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+            raise LunarError(f"{path}: {name}.value_by_index: rows by index are expected")
+        found[name.lower()] = Logged(name, _number(whole.get("agg_value"), f"{path}: {name}"), rows)
+    if not any(one.name in found for one in COUNTERPARTS):
+        raise LunarError(f"{path}: no metric of OpenUnlearning's TOFU evaluation; name its TOFU_EVAL.json")
+    return found
+
+
+def row_values(log: Mapping[str, Logged], name: str, key: str) -> list[float]:
+    """A value of each row of a metric, in the log's order; rows without one are left out, as their averages do.
+
+    A row of several answers has a list, which is averaged first.
+    """
+    if name not in log:
+        return []
+    held = [row.get(key) for row in log[name].rows.values()]
+    return [float(np.mean(value)) for value in held if value is not None]
+
+
+def forget_quality(log: Mapping[str, Logged], reference: Mapping[str, Logged]) -> float | None:
+    """Their forget quality from two logs: the p-value of a two-sample KS test of the rows' truth ratios.
+
+    Their evaluation leaves it blank without a word where it was given no log of a retain model.
+
+    Returns:
+        None where a log has no rows, as a summary has none.
+    """
+    own, other = (row_values(one, "forget_truth_ratio", "score") for one in (log, reference))
+    return same_distribution(own, other)["p_value"] if own and other else None
+
+
+def theirs(log: Mapping[str, Logged], one: Counterpart) -> float | None:
+    """The value in a log of a counterpart; that of rows where it asks for them."""
+    if one.row is None:
+        return log[one.name].value
+    values = row_values(log, one.name, one.row)
+    # The rows' longest common subsequence is the average that a summary has (their rouge_type).
+    alone = log[one.name].value if one.row == "rougeL_recall" else None
+    return float(np.mean(values)) if values else alone
+
+
+def beside(
+    method: str, log: Mapping[str, Logged], long: pd.DataFrame, reference: Mapping[str, Logged] | None = None
+) -> pd.DataFrame:
+    """A log beside this project's numbers of the same model.
+
+    Args:
+        method: what the model is called here.
+        log: as ``read_log`` gives it.
+        long: the long form of the main table (``lunar.pages.main_table.long``).
+        reference: the log of the model that never knew. A forget quality that the log lacks is computed from both.
+
+    Returns:
+        Columns ``COLUMNS``, a row a metric in the log: theirs, ours with its 95% interval, whether theirs lies inside
+        it (blank where there is none), and in what the two differ. A metric without a counterpart has theirs alone.
+    """
+    cells = long[long["method"] == method].fillna({"split": ""})
+    own = {(row["split"], row["metric"]): row for row in cells.to_dict("records")}
+    found = []
+    for one in COUNTERPARTS:
+        if one.name not in log:
+            continue
+        value, definition = theirs(log, one), one.definition
+        if one.name == "forget_quality" and value is None and reference is not None:
+            value, definition = forget_quality(log, reference), f"computed here from the two logs; {definition}"
+        row = own.get((one.split, one.metric), {})
+        name = log[one.name].name + (f", mean of {one.row}" if one.row else "")
+        found.append(_row(method, name, value, one.split, one.metric, row, definition))
+    known = {one.name for one in COUNTERPARTS}
+    others: Sequence[Logged] = [one for name, one in sorted(log.items()) if name not in known]
+    found += [_row(method, one.name, one.value, "", "", {}, UNKNOWN) for one in others if one.value is not None]
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype({"inside": object})
+
+
+def _row(
+    method: str, name: str, value: float | None, split: str, metric: str, own: Mapping[str, Any], definition: str
+) -> dict[str, Any]:
+    ours, low, high = (own.get(key, math.nan) for key in ("value", "low", "high"))
+    inside = None if value is None or math.isnan(low) else bool(low <= value <= high)
+    row = {"method": method, "name": name, "theirs": value, "split": split, "metric": metric}
+    return row | {"ours": ours, "low": low, "high": high, "inside": inside, "definition": definition}
