@@ -416,6 +416,31 @@ rule tabulate_published_attacks:
         "../scripts/tabulate_published_attacks.py"
 
 
+rule tabulate_open_unlearning:
+    """OpenUnlearning's evaluation logs of compared methods beside the numbers here, with the definitions that differ."""
+    input:
+        long="results/{experiment}/tables/main_long.csv",
+        files=of(Experiment.log_files),
+        template=ours("report/templates/open_unlearning.html.j2"),
+        style=ours("report/templates/style.css"),
+        code=library("tabulate_open_unlearning.py"),
+    output:
+        csv="results/{experiment}/tables/open_unlearning.csv",
+        html=shown("open-unlearning", "results/{experiment}/tables/open_unlearning.html"),
+    log:
+        "results/{experiment}/logs/tabulate_open_unlearning.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_open_unlearning.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        logs=of(Experiment.evaluation_logs),
+    message:
+        "evaluate | {wildcards.experiment}: OpenUnlearning's logs"
+    script:
+        "../scripts/tabulate_open_unlearning.py"
+
+
 rule show_attacks:
     """The questions that attacks brought most back of, and the evidence that each attack happened."""
     input:

@@ -133,7 +133,7 @@ def every() -> dict[str, tuple[str, list[Row]]]:
     parts["sources"] = ("", list(rows(("sources",), whole["properties"]["sources"], False)))
     parts["Experiment"] = ("", [])
     for name, node in experiment["properties"].items():
-        first, *others = rows((name,), node, True)
+        first, *others = rows((name,), node, name in experiment["required"])
         if others:
             parts[name] = ("", [first, *others])
         else:

@@ -1,6 +1,7 @@
 """A merged experiment, checked for what depends on more than one key."""
 
 from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any
 
 from lunar.data import files
@@ -112,6 +113,11 @@ def check(experiment: Config, plugins: Plugins, made: Container[str], where: str
             checkpoints.check(methods, used(experiment) | set(experiment["attacked"]["methods"]), where)
         with faults:
             check_blocks(experiment, plugins, used(experiment) | set(experiment["attacked"]["methods"]), where)
+    for name, path in experiment.get("evaluation_logs", {}).items():
+        with faults:
+            one_of(name, experiment["compare"], f"{where}.evaluation_logs")
+        if not Path(path).is_file():
+            faults.append(f"{where}.evaluation_logs.{name}: no file {path} (paths are relative to the work folder)")
     layers = experiment["layers"]
     if layers["top_k"] > len(layers["candidates"]):
         faults.append(

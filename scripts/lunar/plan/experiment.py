@@ -208,6 +208,14 @@ class Experiment(Edited):
         told = {name: self.value(name) for name in ("model", "dtype", "system_prompt", "generation", "metrics")}
         return told | {"attacks": {name: self.value("attacks", name) for name in self.attacks()}}
 
+    def evaluation_logs(self) -> dict[str, str]:
+        """OpenUnlearning's evaluation logs by method."""
+        return dict(self.settings.get("evaluation_logs", {}))
+
+    def log_files(self) -> list[str]:
+        """These files."""
+        return list(self.evaluation_logs().values())
+
     # --- Seeds
 
     def seeds(self) -> dict[str, str]:
@@ -262,6 +270,7 @@ class Experiment(Edited):
             **{f"tables/sequential_{name}.csv": requests for name in self.settings["sequential"]["methods"]},
             "tables/cost.csv": self.solved(),
             "tables/checkpoints.html": self.checkpoints(),
+            "tables/open_unlearning.csv": self.evaluation_logs(),
         }
         return [f"{self.folder}/{name}" for name, wanted in made.items() if wanted] + self.attack_results()
 

@@ -379,4 +379,9 @@ class Experiment(Section):
     optimisers: Optimisers | None = Field(description="The race of optimisers against the closed form; null: none.")
     ladder: Ladder | None = Field(description="From one method to another, one factor at a time; null: none.")
     metrics: Metrics
+    evaluation_logs: dict[str, Path] = Field(
+        default_factory=dict,
+        description="OpenUnlearning's TOFU_EVAL.json of compared methods, by method: its numbers are set beside those "
+        "measured here. The log of retain_only stands in where a forget quality is blank.",
+    )
     figures: Figures

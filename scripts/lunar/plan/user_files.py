@@ -153,6 +153,8 @@ def _named(config: Mapping[str, Any], experiments: Mapping[str, Any], plugins: P
                 yield f"experiments.{name}.methods.{method}", folder
         for key, path in files.named(experiment["data"]):
             yield f"experiments.{name}.data.{key}", path
+        for method, path in experiment.get("evaluation_logs", {}).items():
+            yield f"experiments.{name}.evaluation_logs.{method}", path
         for place, path in named_files(experiment, plugins):
             yield f"experiments.{name}.{place}", path
 

@@ -18,6 +18,7 @@ from lunar.errors import LunarError, shown
 from lunar.metrics.tofu import same_distribution
 
 COLUMNS = ("method", "name", "theirs", "split", "metric", "ours", "low", "high", "inside", "definition")
+CONTROL = "retain_only"  # the method whose log is the reference of forget quality
 SAME = "the same"
 UNKNOWN = "not measured here"
 ANSWERS = "the same on ASCII text, but answers end at their own limit of new tokens"
@@ -192,3 +193,26 @@ def _row(
     inside = None if value is None or math.isnan(low) else bool(low <= value <= high)
     row = {"method": method, "name": name, "theirs": value, "split": split, "metric": metric}
     return row | {"ours": ours, "low": low, "high": high, "inside": inside, "definition": definition}
+
+
+def page(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table for readers: a row a metric, numbers as texts that are blank where there is none."""
+
+    def text(value: float | None) -> str:
+        if value is None or math.isnan(value):
+            return ""
+        return f"{value:.2g}" if 0 < abs(value) < 0.0005 else f"{value:.3f}"
+
+    return [
+        {
+            "method": row["method"],
+            "name": row["name"],
+            "theirs": text(row["theirs"]),
+            "here": " ".join(filter(None, (row["split"], row["metric"]))) if row["metric"] else "",
+            "ours": text(row["ours"]),
+            "interval": f"{text(row['low'])} to {text(row['high'])}" if text(row["low"]) else "",
+            "inside": row["inside"],
+            "definition": row["definition"],
+        }
+        for row in table.to_dict("records")
+    ]

@@ -249,6 +249,14 @@ def test_an_audit_is_of_what_was_attacked_and_of_the_controls(toy: Experiment, d
     assert "results/toy/tables/audit.json" in toy.report_files()
 
 
+def test_logs_of_others_make_a_table(toy: Experiment, planned: Plan) -> None:
+    assert toy.log_files() == [] and "results/toy/tables/open_unlearning.csv" not in toy.report_files()
+    logs = {"lunar": "mine/TOFU_EVAL.json"}
+    logged = Experiment("toy", dict(toy.settings) | {"evaluation_logs": logs}, planned.plugins)
+    assert logged.log_files() == ["mine/TOFU_EVAL.json"] and logged.evaluation_logs() == logs
+    assert "results/toy/tables/open_unlearning.csv" in logged.report_files()
+
+
 def test_an_experiment_without_attacks_has_none_of_their_files(planned: Plan) -> None:
     settings: dict[str, Any] = planned.experiments["toy"].settings
     bare = Experiment("toy", settings | {"attacked": settings["attacked"] | {"methods": []}}, planned.plugins)

@@ -338,6 +338,22 @@ def test_what_statistics_are_read_is_not_chosen_by_another(config: dict[str, Any
     resolve(config)
 
 
+@pytest.mark.parametrize(
+    ("logs", "message"),
+    [
+        ({"lunr": "README.md"}, r"evaluation_logs: 'lunr' is none of .*; did you mean 'lunar'\?"),
+        ({"lunar": "no/such.json"}, r"evaluation_logs\.lunar: no file no/such\.json"),
+        ({"lunar": 3}, r"evaluation_logs\.lunar: 3 is not allowed"),
+    ],
+)
+def test_logs_are_files_of_compared_methods(config: dict[str, Any], logs: dict[str, Any], message: str) -> None:
+    config["experiments"] = {"authors-smollm2": {"evaluation_logs": {"lunar": "README.md"}}}
+    assert resolve(config)["authors-smollm2"]["evaluation_logs"] == {"lunar": "README.md"}
+    config["experiments"]["authors-smollm2"]["evaluation_logs"] = logs
+    with pytest.raises(LunarError, match=rf"^experiments\.authors-smollm2\.{message}"):
+        resolve(config)
+
+
 def test_what_goes_back_needs_a_model_to_go_back_to(config: dict[str, Any]) -> None:
     config["defaults"]["methods"]["back"] = {"model": "full"} | {
         "recipe": "reversion", "threshold": 2.0, "keep": {"harmful": {"answer": 1}}, "ridge": 1.0e-3

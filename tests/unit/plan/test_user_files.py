@@ -57,6 +57,11 @@ def test_a_model_in_the_results_is_refused(work: Path, folder: str) -> None:
     refused(r"experiments\.toy\.model\.folder", {"model": MODEL | {"folder": folder}})
 
 
+def test_a_log_in_the_results_is_refused() -> None:
+    change = {"evaluation_logs": {"lunar": "results/TOFU_EVAL.json"}}
+    refused(r"experiments\.toy\.evaluation_logs\.lunar", change)
+
+
 def test_results_that_are_links_are_still_results(work: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     (disk / "mine").mkdir(parents=True)

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from lunar.errors import LunarError
-from lunar.published.open_unlearning import COLUMNS, SAME, UNKNOWN, beside, forget_quality, read_log, row_values
+from lunar.published.open_unlearning import COLUMNS, SAME, UNKNOWN, beside, forget_quality, page, read_log, row_values
 
 RATIOS = [0.5, 1.5, 0.25, 4.0]
 
@@ -138,3 +138,13 @@ def test_what_is_no_log_is_refused_by_file_and_metric(tmp_path: Path, held: str,
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LunarError, match=r"none\.json: cannot be read"):
         read_log(tmp_path / "none.json")
+
+
+def test_the_page_shades_what_lies_outside_and_leaves_blanks(tmp_path: Path) -> None:
+    found = beside("theirs", read_log(write(tmp_path / "log.json", evaluation(RATIOS, 1.5e-9))), long())
+    rows = {(row["name"], row["here"]): row for row in page(found)}
+    assert rows["forget_Q_A_Prob", "forget probability"]["inside"] is False
+    assert rows["forget_Q_A_Prob", "forget probability"]["interval"] == "0.250 to 0.750"
+    assert rows["forget_quality", "forget_quality"]["theirs"] == "1.5e-09"
+    assert rows["forget_quality", "forget_quality"]["interval"] == ""
+    assert rows["forget_truth_ratio", ""]["ours"] == "" and rows["forget_truth_ratio", ""]["inside"] is None
