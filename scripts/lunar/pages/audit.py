@@ -4,6 +4,7 @@ import hashlib
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from lunar.pages.provenance import commit, processor, versions
 from lunar.pages.removal import BOUNDS, WORST, bound, strongest
 
 
-def sha256(path: str | Path) -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    with Path(path).open("rb") as file:
+@cache
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal digits; read once, since many edits start from one model."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -40,7 +42,7 @@ def provenance(requirements: str, project: Path) -> Provenance:
 
 def rows(path: str | Path) -> Rows:
     """How many rows a file of JSON lines has, and its checksum."""
-    return Rows(rows=len(read_rows(path)), sha256=sha256(path))
+    return Rows(rows=len(read_rows(path)), sha256=sha256(Path(path)))
 
 
 def number(row: Mapping[str, Any], column: str = "value", count: str = "n") -> Number:
