@@ -365,6 +365,7 @@ rule write_audit:
         removal=of(Experiment.audited_removal),
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         models=of(Experiment.audited_models),
+        facts=of(Experiment.audited_facts_files),
         requirements=ours("requirements.txt"),
         template=ours("report/templates/audit_page.html.j2"),
         style=ours("report/templates/style.css"),
@@ -385,6 +386,7 @@ rule write_audit:
         settings=of(Experiment.audited_settings),
         made=of(Experiment.audited_entries),
         files_of=of(Experiment.audited_files),
+        facts_of=of(Experiment.audited_facts),
     message:
         "evaluate | {wildcards.experiment}: the audit to hand on"
     script:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lunar.files import write_json, write_text
+from lunar.files import read_json, write_json, write_text
 from lunar.pages.audit import in_words, listed, method, provenance, rows
 from lunar.pages.audit_schema import FORM, Audit
 from lunar.pages.removal import COLUMNS
@@ -17,7 +17,11 @@ def main(smk) -> None:
         params = smk.params
         removal = pd.read_csv(smk.input.removal[0]) if smk.input.removal else pd.DataFrame(columns=list(COLUMNS))
         tables = (pd.read_csv(smk.input.long), pd.read_csv(smk.input.attacks), removal)
-        found = {name: method(name, params.made[name], files, tables) for name, files in params.files_of.items()}
+        facts = {name: read_json(path) for name, path in params.facts_of.items()}
+        found = {
+            name: method(name, params.made[name], facts.get(name, {}), files, tables)
+            for name, files in params.files_of.items()
+        }
         audit = Audit(
             schema=FORM,
             experiment=smk.wildcards.experiment,

@@ -18,6 +18,7 @@ def made() -> dict[str, Any]:
         "methods": {
             "lunar": {
                 "made": {"recipe": "redirection"},
+                "facts": {"layers": [1]},
                 "files": {"model/config.json": "f" * 64},
                 "metrics": {"forget": {"rouge1": number}, "overall": {"ds": {"reason": "no answers"}}},
                 "attacks": {"none": {"forget": number, "retain": {"value": 1.0}}},

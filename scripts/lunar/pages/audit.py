@@ -157,13 +157,18 @@ def _drawn(method: str, attacks: pd.DataFrame, pairs: Mapping[tuple[str, str], M
 
 
 def method(
-    name: str, made: Mapping[str, Any], files: Iterable[str], tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+    name: str,
+    made: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    files: Iterable[str],
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
 ) -> Method:
     """All of one method.
 
     Args:
         name: as the tables have it.
         made: its entry of the configuration.
+        facts: of its edit, or of a model made elsewhere.
         files: paths of its model and edit.
         tables: the main table's long form, that of attacks, and that of ``lunar.pages.removal`` (may be empty).
     """
@@ -172,6 +177,7 @@ def method(
     is_attacked = name in set(attacks["method"])
     return Method(
         made=dict(made),
+        facts=dict(facts),
         files=checksums(files),
         metrics=metrics(long, name),
         attacks=attacked(attacks, name),

@@ -199,6 +199,15 @@ class Experiment(Edited):
         """All of these files, each once."""
         return list(dict.fromkeys(path for files in self.audited_files().values() for path in files))
 
+    def audited_facts(self) -> dict[str, str]:
+        """What is known of their edits, a file a method that has one."""
+        found = {name: self.edit_facts(name) for name in self.audited()}
+        return {name: path for name, path in found.items() if isinstance(path, str)}
+
+    def audited_facts_files(self) -> list[str]:
+        """These files."""
+        return list(self.audited_facts().values())
+
     def audited_removal(self) -> list[str]:
         """The table of what was removed, where there is one."""
         return [path for path in self.attack_results() if path.endswith("/removal.csv")]

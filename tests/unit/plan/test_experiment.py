@@ -244,6 +244,8 @@ def test_an_audit_is_of_what_was_attacked_and_of_the_controls(toy: Experiment, d
         "lunar": [full, "results/toy/edits/lunar.safetensors"],
     }
     assert toy.audited_models() == [full, "results/toy/models/retain_only", "results/toy/edits/lunar.safetensors"]
+    assert toy.audited_facts() == {"lunar": "results/toy/edits/lunar.json"}
+    assert toy.audited_facts_files() == ["results/toy/edits/lunar.json"]
     assert toy.audited_removal() == ["results/toy/tables/removal.csv"]
     assert list(toy.audited_settings()["attacks"]) == toy.attacks()
     assert "results/toy/tables/audit.json" in toy.report_files()
