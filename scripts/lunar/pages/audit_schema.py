@@ -57,7 +57,7 @@ class Method(Record):
 
     made: dict[str, Any] = Field(description="Its entry of the configuration.")
     facts: dict[str, Any] = Field(
-        description="What is known of its edit, such as the settings that rehearsals chose, or of a model made elsewhere."
+        description="What is known of its edit, such as what rehearsals chose, or of a model made elsewhere."
     )
     files: dict[str, Sha256] = Field(
         description="sha256 by path, of the model that it starts from and of its edit; or of a model made elsewhere."
