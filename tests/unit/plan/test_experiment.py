@@ -251,6 +251,26 @@ def test_an_audit_is_of_what_was_attacked_and_of_the_controls(toy: Experiment, d
     assert "results/toy/tables/audit.json" in toy.report_files()
 
 
+def test_published_checkpoints_are_audited_on_what_they_were_to_forget(planned: Plan) -> None:
+    field = planned.experiments["openunlearning-1b"]
+    assert field.checkpoints() == [name for name in field.compared() if name != "vanilla"] == field.attacked()
+    assert field.audited() == field.compared() and "results/openunlearning-1b/tables/audit.json" in field.report_files()
+    files = field.audited_files()
+    assert files["vanilla"] == ["results/models/openunlearning-tofu-1b"]
+    assert files["their-npo"] == ["results/openunlearning-1b/checkpoints/their-npo"]
+    assert field.audited_facts()["their-npo"] == "results/openunlearning-1b/checkpoints/their-npo.json"
+    # forget10: the last 20 of 200 authors, with 20 rows each.
+    held = CONFIG["sources"]["tofu"]["sets"]
+    rows = {
+        part: [held[Path(path).stem].get("rows") for path in field.settings["data"][part]]
+        for part in ("forget", "retain")
+    }
+    assert sorted(rows["forget"]) == [[3600, 3800], [3800, 3960], [3960, 4000]]
+    assert sorted(rows["retain"])[-1][1] <= 3600
+    hubs = [field.checkpoint_origin(name)["hub"]["id"] for name in field.checkpoints()]
+    assert all("Llama-3.2-1B-Instruct_forget10_" in one for one in hubs[1:]) and hubs[0].endswith("_retain90")
+
+
 def test_logs_of_others_make_a_table(toy: Experiment, planned: Plan) -> None:
     assert toy.log_files() == [] and "results/toy/tables/open_unlearning.csv" not in toy.report_files()
     logs = {"lunar": "mine/TOFU_EVAL.json"}
