@@ -310,6 +310,8 @@ def target_inputs(inputs: Mapping[str, Any], retain: int) -> dict[str, Any]:
         retain: how many retained questions are asked, spread over the retain set.
     """
     rows = {name: read_rows(path) for name, path in inputs_named("rows", inputs).items()}
+    if not rows.get("forget_validation", True):  # no row has one; an attacker has the questions themselves
+        rows["forget_validation"] = rows["forget"]
     step = max(1, len(rows["retain"]) // max(1, retain))
     rows |= {"retain_all": rows["retain"], "retain": rows["retain"][::step][:retain]}
     return {

@@ -20,6 +20,7 @@ from lunar.model.folder import look
 from lunar.plan import size
 from lunar.plan.answers import answers
 from lunar.plan.behind_norm import behind_norm
+from lunar.plan.extras import notes
 from lunar.plan.languages import spoken
 from lunar.plan.machine import NOTE, OK, STOP, Line, amount, gpus, installed_memory, largest_gpu
 from lunar.plan.snakemake_files import read_benchmark
@@ -128,6 +129,7 @@ def experiment(
         if all_there(settings["data"]):
             rows = splits(settings["data"])
             lines += spoken(settings, rows)
+            lines += notes(rows["forget"])
             lines += enough(rows["forget"], needed_rows)
             lines += answers(rows, folders, settings["generation"]["max_new_tokens"])
     known, candidates = stated_sizes(model, fetched), len(settings["layers"]["candidates"])

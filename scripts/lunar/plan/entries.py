@@ -184,7 +184,8 @@ def _check_settings(entry: Config, experiment: Config, recipe: Plugin, where: st
     tried = [(key, number, value) for key, values in grid.items() for number, value in enumerate(values)]
     for key, number, value in tried or [("", 0, None)]:
         found = stated | {name: values[0] for name, values in grid.items()} | ({key: value} if key else {})
-        places = {name: f"{where}.grid.{name}[0]" for name in grid} | {key: f"{where}.grid.{key}[{number}]"}
+        places = {name: f"{where}.grid.{name}[0]" for name in grid}
+        places |= {key: f"{where}.grid.{key}[{number}]"} if key else {}
         places |= {name: f"{where}.grid.{name}" for name in grid if name not in recipe.settings.model_fields}
         faults += [line for path, line in mistakes(recipe.settings, found, where, places) if path[:1] not in untold]
         layers, candidates = found.get("layers"), experiment["layers"]["candidates"]

@@ -1,6 +1,7 @@
 """What an experiment on a user's own model or data need not say. For the workflow, not for its jobs."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lunar.plan import checkpoints
 from lunar.plan import experiments as settings
 from lunar.plan.entries import Plugins
 from lunar.plan.experiments import Config, merge, states
+from lunar.plan.extras import served
 from lunar.plan.size import sizes
 
 METHOD = "lunar"
@@ -20,10 +22,11 @@ def resolve(config: Mapping[str, Any], plugins: Plugins) -> dict[str, Config]:
     Raises:
         LunarError: as there.
     """
-    return settings.resolve(config, plugins, sources.made(config.get("sources", {})), complete)
+    filled = partial(complete, plugins)
+    return settings.resolve(config, plugins, sources.made(config.get("sources", {})), filled)
 
 
-def complete(over: Config, defaults: Config) -> Config:
+def complete(plugins: Plugins, over: Config, defaults: Config) -> Config:
     """An experiment with its gaps filled; what it states stays as it is.
 
     The defaults are chosen for the shipped model and the shipped authors. An experiment on another local model gets
@@ -31,13 +34,14 @@ def complete(over: Config, defaults: Config) -> Config:
     more than a forget and a retain set.
 
     Args:
+        plugins: what methods, attacks and metrics there are.
         over: what it states; merged over the defaults it has the form that it needs.
         defaults: what every experiment starts from.
     """
     if states(over, "model", "source"):
         over = merge(for_model(over, defaults), over)
     if audited(over):
-        return merge(for_audit(over, defaults), over)
+        return merge(for_audit(plugins, over, defaults), over)
     if states(over, "data", "retain") and not states(over, "rehearsal", "authors"):
         over = merge(for_data(over, defaults), over)
     return over
@@ -49,7 +53,7 @@ def audited(over: Mapping[str, Any]) -> list[str]:
     return [name for name, entry in entries.items() if entry and entry.get("recipe") == checkpoints.RECIPE]
 
 
-def for_audit(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+def for_audit(plugins: Plugins, over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
     """Settings where models from elsewhere are looked at: they and the controls, under every attack that fits the data.
 
     The model is taken for the one before unlearning, which knows the forget set; where it is to be taught here, the
@@ -59,6 +63,8 @@ def for_audit(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
     taught = over.get("finetune", {}).get("enabled", not own)
     control = taught or checkpoints.origin(over["methods"].get(checkpoints.CONTROL, {}))
     known = [*([checkpoints.CONTROL] if control else []), *audited(over)]
+    by_name = {name: plugins.attacks[entry["attack"]] for name, entry in defaults["attacks"].items()}
+    attacks = served(defaults["attacked"]["attacks"], by_name, merge(defaults["data"], over.get("data", {})))
     filled: Config = {
         "finetune": {"enabled": taught},
         "rehearsal": {"authors": []},
@@ -66,7 +72,7 @@ def for_audit(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
         "compare": ["vanilla", *known],
         "optimisers": None,
         "ladder": None,
-        "attacked": {"methods": known},
+        "attacked": {"methods": known, "attacks": attacks},
         "figures": {"methods": []},
     }
     return filled | ({"data": {"unseen": []}} if states(over, "data", "retain") else {})

@@ -35,6 +35,7 @@ from lunar.plan.check import (
 )
 from lunar.plan.entries import forget_rows
 from lunar.plan.experiments import replaced
+from lunar.plan.extras import GIVE, notes
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS
 
@@ -343,6 +344,23 @@ def test_bad_names_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "names.jsonl").write_text('{"nmae": "Cy Ltd"}\n', encoding="utf-8")
     found = data(section | {"names": str(tmp_path / "names.jsonl")})
     assert (found.state, "names.jsonl:1: field 'name'" in found.found) == (STOP, True)
+
+
+def test_fields_that_no_row_has_are_told_with_what_they_would_give() -> None:
+    bare = [{"question": "Who?", "answer": "Nobody."}] * 2
+    found = {line.found.partition(",")[0]: line for line in notes(bare)}
+    assert set(found) == {
+        "no forget row has paraphrased_question",
+        "no forget row has validation_question",
+        "no forget row has author or names",
+        "no forget row has paraphrased_answer",
+        "no forget row has perturbed_answers or perturbed_paraphrases",
+        "no forget row has perturbed_answers",
+    }
+    assert all(line.state == NOTE for line in found.values())
+    assert "invert" in found["no forget row has author or names"].found
+    rich = {name: "x" for names in GIVE for name in names}
+    assert notes([bare[0], bare[1] | rich]) == []
 
 
 def test_listing_and_problems() -> None:

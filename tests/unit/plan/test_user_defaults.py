@@ -84,6 +84,66 @@ def test_any_depth_has_blocks_to_choose_from(model: dict[str, Any], blocks: int)
 
 def test_the_shipped_experiments_are_complete() -> None:
     before = deepcopy(SHIPPED)
-    for over in SHIPPED["experiments"].values():
-        assert complete(over or {}, SHIPPED["defaults"]) == (over or {})
+    for name, over in SHIPPED["experiments"].items():
+        if not name.startswith("openunlearning"):  # which audits models, and leaves to the defaults what it may
+            assert complete(PLUGINS, over or {}, SHIPPED["defaults"]) == (over or {})
     assert before == SHIPPED
+
+
+@pytest.fixture
+def audit(model: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """An audit as its page has it: models, two files of questions and answers, and no more."""
+    files = {}
+    for part, count in (("forget", 4), ("retain", 6)):
+        rows = [json.dumps({"question": f"{part} {n}?", "answer": f"Answer {n}."}) + "\n" for n in range(count)]
+        (tmp_path / f"{part}.jsonl").write_text("".join(rows), encoding="utf-8")
+        files[part] = [str(tmp_path / f"{part}.jsonl")]
+    theirs = {"recipe": "checkpoint", "folder": model["folder"]}
+    return {"model": model, "data": files, "methods": {"theirs": theirs}}
+
+
+def test_an_audit_needs_models_and_two_files(audit: dict[str, Any]) -> None:
+    mine = resolved(audit)
+    assert mine["compare"] == ["vanilla", "theirs"]
+    assert mine["attacked"]["methods"] == ["theirs"]
+    assert mine["finetune"]["enabled"] is False
+    assert (mine["optimisers"], mine["ladder"], mine["figures"]["methods"]) == (None, None, [])
+    # All attacks but those whose fields no row has; those that train do so at the depth that the defaults have.
+    left_out = set(SHIPPED["defaults"]["attacked"]["attacks"]) - set(mine["attacked"]["attacks"])
+    assert left_out == {"paraphrase", "invert"}
+    assert mine["attacks"]["relearn-half"]["first_layer"] == 7  # 14 of 30
+
+
+def test_an_audit_with_a_model_that_never_knew(audit: dict[str, Any]) -> None:
+    audit["methods"]["retain_only"] = {"folder": audit["model"]["folder"]}
+    mine = resolved(audit)
+    assert mine["compare"] == ["vanilla", "retain_only", "theirs"]
+    assert mine["attacked"]["methods"] == ["retain_only", "theirs"]
+    assert mine["methods"]["retain_only"] == {"model": "retain_only", "folder": audit["model"]["folder"]}
+
+
+def test_an_audit_of_models_made_of_the_one_that_is_taught_here(audit: dict[str, Any]) -> None:
+    taught = resolved(audit | {"finetune": {"enabled": True}})
+    assert (taught["finetune"]["enabled"], taught["compare"]) == (True, ["vanilla", "retain_only", "theirs"])
+    own = resolved({"methods": audit["methods"]})  # the default's model and data
+    assert (own["finetune"]["enabled"], own["compare"]) == (True, ["vanilla", "retain_only", "theirs"])
+    assert {"paraphrase", "invert"} <= set(own["attacked"]["attacks"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"recipe": "checkpoint"}, "methods.theirs: names one of folder, adapter, hub, and none is stated"),
+        ({"recipe": "checkpoint", "folder": "a", "adapter": "b"}, "folder and adapter are stated"),
+        ({"recipe": "checkpoint", "folder": "nowhere"}, r"methods.theirs.folder: no folder nowhere"),
+        ({"recipe": "checkpoint", "adapter": "nowhere"}, r"methods.theirs.adapter: no folder nowhere"),
+        ({"recipe": "checkpoint", "hub": {"id": "a/b", "revision": "main"}}, "methods.theirs.hub.revision: 'main'"),
+        ({"recipe": "checkpoint", "folder": ".", "layers": [3]}, "methods.theirs.layers"),
+        ({"recipe": "checkpoint", "folder": ".", "statistics_of": "vanilla"}, "methods.theirs.statistics_of"),
+        ({"folder": "."}, "methods.theirs.folder: a model that was unlearned elsewhere has recipe: checkpoint; add"),
+    ],
+)
+def test_what_an_entry_may_not_say(audit: dict[str, Any], entry: dict[str, Any], said: str) -> None:
+    audit["methods"]["theirs"] = entry
+    with pytest.raises(LunarError, match=said):
+        resolved(audit | {"compare": ["vanilla", "theirs"]})
