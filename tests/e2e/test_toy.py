@@ -12,6 +12,8 @@ from clone import run_snakemake
 from lunar.methods.rehearsal import combinations
 from lunar.metrics.read import read_attacks
 from lunar.metrics.text import degenerate
+from lunar.pages.audit import sha256
+from lunar.pages.audit_schema import read_audit
 from shipped import CONFIG
 
 RUN = "results/toy"
@@ -327,3 +329,15 @@ def test_the_known_direction_brings_the_answers_back(attacks):
     before, after = (float(attacks["lunar", name]["forget_rouge1"]) for name in ("none", "ablate"))
     assert before <= 0.5
     assert after >= 0.8
+
+
+def test_the_audit_holds_the_tables_and_tells_its_files(toy, table, attacks):
+    audit = read_audit(toy / RUN / "tables/audit.json")
+    assert list(audit.methods) == ["vanilla", "retain_only", "lunar"]
+    lunar = audit.methods["lunar"]
+    assert lunar.metrics["forget"]["rouge1"].value == table["lunar"]["forget_rouge1"]
+    assert {("lunar", name) for name in lunar.attacks} == set(attacks)
+    assert len(lunar.removal) == 7 and lunar.verdict
+    assert f"{RUN}/edits/lunar.safetensors" in lunar.files and f"{RUN}/models/full/model.safetensors" in lunar.files
+    assert all(sha256(toy / path) == digest for one in audit.methods.values() for path, digest in one.files.items())
+    assert lunar.verdict.replace("`", "``") in (toy / RUN / "tables/audit.rst").read_text(encoding="utf-8")

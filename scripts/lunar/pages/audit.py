@@ -1,12 +1,11 @@
 """An audit to hand on: all numbers with their intervals, what they were measured on, and a verdict in words."""
 
 import hashlib
-import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -15,7 +14,22 @@ from lunar.pages.attacks import by_pair, worst
 from lunar.pages.audit_schema import OVERALL, Attacked, Audit, Judged, Method, Number, Provenance, Rows
 from lunar.pages.names import CONTROL
 from lunar.pages.provenance import commit, processor, versions
-from lunar.pages.removal import BOUNDS, WORST, bound, strongest
+from lunar.pages.removal import BOUNDS, CHANCE, LEVEL, LINES, STRANGER, UNDER, WORST, bound
+
+
+class Against(NamedTuple):
+    """What a method's answers are set against: names of its two lines of ``lunar.pages.removal``, and what to say."""
+
+    level: str
+    under: str
+    words: str
+
+
+AGAINST = (
+    Against(LINES[0].name, WORST, "a model that never knew gives"),
+    Against(LEVEL.format(STRANGER), UNDER.format(STRANGER), "a question about somebody who does not exist brings"),
+    Against(LEVEL.format(CHANCE), UNDER.format(CHANCE), "an answer to another question gives"),
+)
 
 
 @cache
@@ -109,8 +123,9 @@ def judged(table: pd.DataFrame, method: str) -> list[Judged]:
 def verdict(method: str, attacks: pd.DataFrame, lines: Sequence[Judged]) -> str:
     """What the numbers say of a method, in two sentences.
 
-    The line of ``lunar.pages.removal`` for the worst attack says how much more than ``retain_only`` is too much. A
-    method still answers where it gives more by itself; it hides where an attack draws more, the whole interval above 0.
+    The line of ``lunar.pages.removal`` for the worst attack says how much more is too much than a model that never knew
+    gives, or than what stands for one. A method still answers where it gives more by itself; it hides where an attack
+    draws more, the whole interval above 0.
 
     Args:
         method: its name; it is attacked.
@@ -123,35 +138,39 @@ def verdict(method: str, attacks: pd.DataFrame, lines: Sequence[Judged]) -> str:
     kept, blank = (sum(line.kept is one for line in lines) for one in (True, None))
     stays += f" and keeps {kept} of the {len(lines)} lines asked of a removal" if lines else ""
     stays += f", {blank} of which could not be measured" if blank else ""
-    return f"{_drawn(method, attacks, pairs)} {stays}."
+    return f"{_drawn(method, attacks, pairs, lines)} {stays}."
 
 
-def _drawn(method: str, attacks: pd.DataFrame, pairs: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
-    """The first sentence of a verdict: what the method gives, and what a model that never knew gives."""
+def _drawn(
+    method: str,
+    attacks: pd.DataFrame,
+    pairs: Mapping[tuple[str, str], Mapping[str, Any]],
+    lines: Sequence[Judged],
+) -> str:
+    """The first sentence of a verdict: what the method gives, and what one gives that never knew."""
     alone = pairs[method, "none"]["forget_rouge1"]
-    most = strongest(attacks[attacks["method"] == method])
-    if math.isnan(most["value"]):
+    judged = {line.line: line for line in lines if line.value is not None}
+    against = next((one for one in AGAINST if one.under in judged), None)
+    if against is None:
         row = worst(attacks, method)
         return (
             f"`{method}` gives {alone:.2f} of the forget answers' words left alone and {row['forget_rouge1']:.2f} "
             f"under `{row['attack']}`; how much is memory is not known, for no model that never knew was attacked."
         )
-    attack = most["attack"]
-    under = pairs[method, attack]["forget_rouge1"]
-    given = f"{under:.2f} of the forget answers' words, where a model that never knew gives {under - most['value']:.2f}"
-    least = pairs[CONTROL, "none"]["forget_rouge1"]
-    much = BOUNDS[WORST][1]
-    if alone - least > much:
+    most, level, much = judged[against.under], judged.get(against.level), BOUNDS[against.under][1]
+    under, over = pairs[method, most.attack or ""]["forget_rouge1"], most.value or 0.0
+    given = f"{under:.2f} of the forget answers' words, where {against.words} {under - over:.2f}"
+    if level is not None and level.value is not None and level.value > much:
         return (
             f"`{method}` still answers what it was to forget: left alone it gives {alone:.2f} of the forget answers' "
-            f"words, where a model that never knew gives {least:.2f}, and {under:.2f} under `{attack}`."
+            f"words, where {against.words} {alone - level.value:.2f}, and {under:.2f} under `{most.attack}`."
         )
-    if most["value"] <= much:
-        return f"No attack brings back much of what `{method}` forgot: `{attack}` draws most, {given}."
-    if most["low"] > 0:
-        return f"`{method}` hides what it was to forget: `{attack}` brings back {given}."
+    if over <= much:
+        return f"No attack brings back much of what `{method}` forgot: `{most.attack}` draws most, {given}."
+    if most.low is not None and most.low > 0:
+        return f"`{method}` hides what it was to forget: `{most.attack}` brings back {given}."
     return (
-        f"`{method}` may hide what it was to forget: `{attack}` brings back {given}, but the interval of the "
+        f"`{method}` may hide what it was to forget: `{most.attack}` brings back {given}, but the interval of the "
         "difference has zero in it."
     )
 

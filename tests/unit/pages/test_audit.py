@@ -27,20 +27,17 @@ from lunar.pages.audit import (
 )
 from lunar.pages.audit_schema import Audit, Judged
 from lunar.pages.main_table import long
-from lunar.pages.removal import LINES, WORST, judge
+from lunar.pages.removal import CHANCE, LINES, STRANGER, WORST, Reference, judge
 from metric_files import METRIC_FILES
 
 LONG = long(METRIC_FILES)
 LINES_KEPT = [Judged(line=line.name, asked="", kept=kept) for line, kept in zip(LINES, [True] * 6, strict=True)]
 
 
-def changed(**cells: float) -> pd.DataFrame:
-    """The table of attacks with other numbers under ``skip``, or left alone (``none_``), of ``lunar``."""
-    found = TABLE.copy()
-    for name, value in cells.items():
-        attack, column = ("none", name.removeprefix("none_")) if name.startswith("none_") else ("skip", name)
-        found.loc[(found["method"] == "lunar") & (found["attack"] == attack), column] = value
-    return found
+def lines(level: float, under: float, low: float, names: tuple[str, str] = (LINES[0].name, WORST)) -> list[Judged]:
+    """Lines of a method: what it gives above the reference by itself, and under the attack ``skip``."""
+    own = Judged(line=names[0], asked="", value=level, kept=True)
+    return [own, *LINES_KEPT[1:], Judged(line=names[1], asked="", value=under, low=low, kept=False, attack="skip")]
 
 
 def test_every_number_comes_with_its_interval_and_its_rows() -> None:
@@ -81,42 +78,51 @@ def test_lines_keep_what_was_not_measured_apart_from_what_was_missed(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("numbers", "said"),
     [
         (
-            {},
-            "`lunar` hides what it was to forget: `skip` brings back 0.75 of the forget answers' words, where a model",
+            (0.0, 0.5, 0.4),
+            "`lunar` hides what it was to forget: `skip` brings back 0.75 of the forget answers' words, where",
         ),
-        (
-            {"forget_rouge1_vs_retain_only": 0.1, "forget_rouge1": 0.35},
-            "No attack brings back much of what `lunar` forgot",
-        ),
-        ({"forget_rouge1_vs_retain_only_low": -0.1}, "`lunar` may hide what it was to forget"),
-        ({"none_forget_rouge1": 0.9}, "`lunar` still answers what it was to forget: left alone it gives 0.90 of"),
+        ((0.0, 0.15, 0.1), "No attack brings back much of what `lunar` forgot: `skip` draws most, 0.75 of"),
+        ((0.0, 0.5, -0.1), "`lunar` may hide what it was to forget: `skip` brings back 0.75 of"),
+        ((0.2, 0.5, 0.4), "`lunar` still answers what it was to forget: left alone it gives 0.00 of"),
     ],
 )
-def test_verdicts(cells: dict[str, float], said: str) -> None:
-    text = verdict("lunar", changed(**cells), LINES_KEPT)
+def test_verdicts(numbers: tuple[float, float, float], said: str) -> None:
+    text = verdict("lunar", TABLE, lines(*numbers))
     assert text.startswith(said)
-    assert "where a model that never knew gives 0." in text
-    assert text.count(". ") == 1 and text.endswith(" and keeps 6 of the 6 lines asked of a removal.")
+    assert "where a model that never knew gives " in text
+    assert text.count(". ") == 1 and text.endswith(" and keeps 6 of the 7 lines asked of a removal.")
 
 
 def test_a_verdict_names_what_the_control_gives_under_the_same_attack() -> None:
     control = by_pair(TABLE)["retain_only", "skip"]["forget_rouge1"]
-    assert f"never knew gives {control:.2f}" in verdict("lunar", TABLE, [])
+    judgement = judged(judge(LONG, TABLE, ["lunar"]), "lunar")
+    assert f"never knew gives {control:.2f}" in verdict("lunar", TABLE, judgement)
 
 
-def test_a_verdict_without_a_control_says_that_memory_is_not_known() -> None:
-    blank = {f"forget_rouge1_vs_retain_only{end}": float("nan") for end in ("", "_low", "_high")}
-    text = verdict("lunar", TABLE[TABLE["method"] == "lunar"].assign(**blank), [])
-    assert "0.00 of the forget answers' words left alone and 0.75 under `skip`" in text
-    assert "not known" in text and "never knew gives" not in text and "asked of a removal" not in text
+@pytest.mark.parametrize(
+    ("name", "said"), [(STRANGER, "somebody who does not exist brings"), (CHANCE, "another question gives")]
+)
+def test_a_verdict_names_what_stands_for_a_model_that_never_knew(name: str, said: str) -> None:
+    reference = Reference(name, 0.25, 4)
+    judgement = judged(judge(LONG, TABLE, ["lunar"], reference), "lunar")
+    assert "brings back 0.75 of the forget answers' words, where a" in verdict("lunar", TABLE, judgement)
+    assert f"{said} 0.25" in verdict("lunar", TABLE, judgement)
+
+
+def test_a_verdict_without_a_reference_says_that_memory_is_not_known() -> None:
+    for judgement in ([], LINES_KEPT):
+        text = verdict("lunar", TABLE[TABLE["method"] == "lunar"], judgement)
+        assert "0.00 of the forget answers' words left alone and 0.75 under `skip`" in text
+        assert "not known" in text and "never knew gives" not in text
+    assert "asked of a removal" not in verdict("lunar", TABLE, [])
 
 
 def test_a_verdict_counts_lines_that_could_not_be_measured() -> None:
-    lines = [*LINES_KEPT[:2], Judged(line="a", asked="", kept=None), Judged(line="b", asked="", kept=False)]
-    assert verdict("lunar", TABLE, lines).endswith(
+    some = [*LINES_KEPT[:2], Judged(line="a", asked="", kept=None), Judged(line="b", asked="", kept=False)]
+    assert verdict("lunar", TABLE, some).endswith(
         "keeps 2 of the 4 lines asked of a removal, 1 of which could not be measured."
     )
 
