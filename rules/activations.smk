@@ -28,6 +28,7 @@ rule clean_references:
         "../envs/data.yaml"
     params:
         minimum=param("references", "minimum"),
+        needed=of(Experiment.made_here),
     message:
         "references | {wildcards.experiment}: keep what the model refuses"
     script:

@@ -29,6 +29,7 @@ rule control_attacks:
         gpu=GPU,
     params:
         attacks=of(Experiment.attacks_run),
+        needed=of(Experiment.made_here),
         retain=param("attacked", "retain"),
         generation=param("generation"),
         system_prompt=param("system_prompt"),
@@ -64,6 +65,7 @@ rule attack_method:
         gpu=GPU,
     params:
         attacks=of(Experiment.attacks_run),
+        needed=of(Experiment.made_here),
         settings=of(Experiment.entry),
         retain=param("attacked", "retain"),
         generation=param("generation"),

@@ -310,7 +310,7 @@ rule plot_quantisation:
         "../envs/plot.yaml"
     params:
         attacked=of(Experiment.attacked),
-        methods=of(Experiment.attacked_edits),
+        methods=of(Experiment.attacked_solved),
         attacks=of(Experiment.attacks, figure="quantisation"),
         run=of(Experiment.attacks),
     message:

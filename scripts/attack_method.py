@@ -2,10 +2,11 @@
 
 import torch
 
-from lunar.attacks.base import Attack, Target, changed, rouge1, target_inputs
+from lunar.attacks.base import Attack, AttackFailed, Target, changed, rouge1, target_inputs
 from lunar.attacks.running import made_of, run_all
 from lunar.edits import edit as edits
 from lunar.files import Row, read_json, read_rows
+from lunar.metrics.read import read_failures
 from lunar.model.resume import Records, fingerprint
 from lunar.progress import script
 
@@ -31,8 +32,12 @@ def main(smk) -> None:
             progress=progress.bar,
         )
 
+        unproven = read_failures(given.controls)
+
         def run(name: str, attack: Attack) -> Row:
             nonlocal target
+            if name in unproven:
+                raise AttackFailed(f"it did not succeed where it has to: {unproven[name]}")
             inputs = target_inputs({key: given[key] for key in params.attacks[name]["inputs"]}, params.retain)
             ids = {part: {row["id"] for row in inputs["rows"][part]} for part in answers}
             unattacked = {part: [row for row in answers[part] if row["id"] in ids[part]] for part in answers}
@@ -47,7 +52,7 @@ def main(smk) -> None:
             return {"rows": found.rows, "evidence": found.evidence | {"changed": differing}, "curve": found.curve}
 
         prints = {name: made_of(__file__, how, given, shared) for name, how in params.attacks.items()}
-        run_all(params.attacks, Records(smk.output.attacked), prints, run, progress.say)
+        run_all(params.attacks, Records(smk.output.attacked), prints, run, progress.say, params.needed)
 
 
 main(snakemake)  # noqa: F821

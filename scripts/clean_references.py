@@ -16,7 +16,11 @@ def main(smk) -> None:
             rows = [row | {"refusal": classify(row["prediction"])} for row in read_rows(path)]
             kept = [row for row in rows if row["refusal"] == expected]
             progress.say(f"{name}: {len(kept)} of {len(rows)} refused as {expected}")
-            if len(kept) < smk.params.minimum:
+            few = len(kept) < smk.params.minimum
+            if few and not smk.params.needed:
+                progress.say(f"{name}: these are few, so all are taken: a model from elsewhere need not refuse")
+                kept = rows
+            elif few:
                 raise LunarError(
                     f"only {len(kept)} of {len(rows)} {name} prompts are refused as {expected}, "
                     f"{smk.params.minimum} are needed. Add rows of part 'build' to data.{name}, turn "
@@ -24,7 +28,7 @@ def main(smk) -> None:
                     f"the answers are in {path}"
                 )
             write_rows(smk.output[f"{name}_kept"], kept)
-            write_rows(smk.output[f"{name}_dropped"], [row for row in rows if row["refusal"] != expected])
+            write_rows(smk.output[f"{name}_dropped"], [row for row in rows if row not in kept])
         general = [with_answer(row, row["prediction"]) for row in read_rows(smk.input.general)]
         write_rows(smk.output.general_kept, general)
 

@@ -25,7 +25,7 @@ def main(smk) -> None:
             return {"evidence": attack.control(target)}
 
         prints = {name: made_of(__file__, how, smk.input, shared) for name, how in params.attacks.items()}
-        run_all(params.attacks, Records(smk.output.controls), prints, run, progress.say)
+        run_all(params.attacks, Records(smk.output.controls), prints, run, progress.say, params.needed)
 
 
 main(snakemake)  # noqa: F821

@@ -24,7 +24,7 @@ def main(smk) -> None:
         curves = {}
         for name, path in zip(methods, smk.input.attacked, strict=True):
             records = read_attacks(path, smk.params.run)
-            curves |= {(name, attack): curve_table(records[attack]["curve"]) for attack in attacks}
+            curves |= {(name, one): curve_table(records[one]["curve"] if one in records else []) for one in attacks}
         figure, axes = plt.subplots(
             1, len(attacks), figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.4), sharey=True, squeeze=False
         )

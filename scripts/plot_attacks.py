@@ -1,5 +1,7 @@
 """What every attack draws from every method, as a heatmap; the model that never knew is set apart."""
 
+import math
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -12,7 +14,7 @@ from lunar.progress import script
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure attacks", smk.log[0]):
         table = pd.read_csv(smk.input.table)
-        pairs = by_pair(table)
+        pairs, blank = by_pair(table), dict.fromkeys(table, math.nan)
         attacks, methods = (list(dict.fromkeys(table[name])) for name in ("attack", "method"))
         parts = [[name for name in methods if name != CONTROL], [name for name in methods if name == CONTROL]]
         parts = [part for part in parts if part]
@@ -26,12 +28,14 @@ def main(smk) -> None:
             squeeze=False,
         )
         for axis, part in zip(axes[:, 0], parts, strict=True):
-            rows = [[pairs[method, attack] for attack in attacks] for method in part]
+            rows = [[pairs.get((method, attack), blank) for attack in attacks] for method in part]
             values = [[row["forget_rouge1"] for row in line] for line in rows]
             image = axis.imshow(values, cmap=RAMP, vmin=0, vmax=1, aspect="auto")
             for y, line in enumerate(rows):
                 for x, row in enumerate(line):
                     value = row["forget_rouge1"]
+                    if math.isnan(value):  # the attack failed its checks on this method
+                        continue
                     axis.text(
                         x,
                         y,

@@ -17,7 +17,8 @@ def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure quantisation", smk.log[0]):
         records = dict(zip(smk.params.attacked, smk.input.attacked, strict=True))
         records = {name: read_attacks(records[name], smk.params.run) for name in smk.params.methods}
-        evidence = {(name, one): records[name][one]["evidence"] for name in records for one in smk.params.attacks}
+        shown = [(name, one) for name in records for one in smk.params.attacks if one in records[name]]
+        evidence = {(name, one): records[name][one]["evidence"] for name, one in shown}
         points = survival(evidence, pd.read_csv(smk.input.table))
         write_text(smk.output.csv, points.to_csv(index=False, float_format="%.6g"))
         figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.42), sharex=True)

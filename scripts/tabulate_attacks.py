@@ -1,7 +1,7 @@
 """What every attack got back from every method: table, page, the numbers of captions, and a text for the first page."""
 
 from lunar.files import write_text
-from lunar.metrics.read import read_attacks
+from lunar.metrics.read import read_attacks, read_failures
 from lunar.metrics.samples import read_evaluated, read_evaluated_attacks
 from lunar.pages.attacks import compared, numbers, page, summary, tabulate
 from lunar.pages.numbers import write_numbers
@@ -16,13 +16,14 @@ def main(smk) -> None:
         found = {}
         for method, alone, attacked in zip(methods, files[::2], files[1::2], strict=True):
             under = {"none": read_evaluated(*alone)} | read_evaluated_attacks(*attacked)
-            found |= {(method, attack): under[attack] for attack in ("none", *attacks)}
+            found |= {(method, attack): under[attack] for attack in ("none", *attacks) if attack in under}
         records = {name: read_attacks(path, attacks) for name, path in zip(methods, smk.input.attacked, strict=True)}
-        evidence = {(name, attack): records[name][attack]["evidence"] for name in methods for attack in attacks}
+        evidence = {(name, attack): one["evidence"] for name in methods for attack, one in records[name].items()}
+        failures = {name: read_failures(path) for name, path in zip(methods, smk.input.attacked, strict=True)}
         table = tabulate(compared(found), evidence)
         write_text(smk.output.csv, table.to_csv(index=False, float_format="%.6g"))
         write_numbers(smk.output.numbers, numbers(table, edited))
-        write_text(smk.output.summary, summary(table, edited))
+        write_text(smk.output.summary, summary(table, edited, failures))
         text = render(
             smk.input.template,
             style=smk.input.style,

@@ -31,6 +31,7 @@ def run_all(
     prints: Mapping[str, str],
     run: Callable[[str, Attack], Row],
     say: Callable[[str], None],
+    needed: bool,
 ) -> None:
     """Run the attacks whose records do not stand, and write all records in the order of the attacks.
 
@@ -40,9 +41,11 @@ def run_all(
         prints: by name, as ``made_of``.
         run: gives an attack's record.
         say: writes a line to log and screen.
+        needed: whether each is to succeed; else the record of one that failed holds the reason as ``failed``.
 
     Raises:
-        LunarError: attacks that failed, once all others are made; those are taken over by the next run.
+        LunarError: attacks that failed and are ``needed``, once all others are made; those are taken over by the next
+            run.
     """
     faults = Faults()
     todo = [name for name in attacks if not kept.stands(name, prints[name])]
@@ -55,7 +58,11 @@ def run_all(
         try:
             record = run(name, ATTACKS[entry["attack"]](entry))
         except AttackFailed as error:
-            faults.append(f"attacks.{name}: {error}")
+            if needed:
+                faults.append(f"attacks.{name}: {error}")
+            else:
+                say(f"{name} is left out: {error}")
+                kept.add(name, prints[name], {"failed": str(error)})
         else:
             kept.add(name, prints[name], record)
     faults.end()

@@ -39,7 +39,7 @@ def _texts(path: str | Path, numbered: list[tuple[int, Row]]) -> list[tuple[int,
 
 
 def read_attacks(path: str | Path, attacks: Sequence[str]) -> dict[str, Row]:
-    """What attacks gave, by attack in their order; of a control's file, its evidence.
+    """What attacks gave, by attack in their order; of a control's file, its evidence. Those that failed are left out.
 
     Raises:
         LunarError: the file has not just these attacks.
@@ -47,7 +47,12 @@ def read_attacks(path: str | Path, attacks: Sequence[str]) -> dict[str, Row]:
     found = {row.get("part"): row for _, row in read_numbered_rows(path)}
     if found.keys() != {*attacks}:
         raise LunarError(f"{path}: holds the attacks {sorted(map(str, found))}, not {sorted(attacks)}; {AGAIN}")
-    return {name: found[name] for name in attacks}
+    return {name: found[name] for name in attacks if "failed" not in found[name]}
+
+
+def read_failures(path: str | Path) -> dict[str, str]:
+    """Why attacks of such a file failed, by attack."""
+    return {row["part"]: row["failed"] for _, row in read_numbered_rows(path) if "failed" in row}
 
 
 def read_attacked(path: str | Path, answers: Sequence[Row], data: Rows) -> list[Row]:

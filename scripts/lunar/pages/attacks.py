@@ -120,11 +120,12 @@ def page(table: pd.DataFrame) -> list[dict[str, Any]]:
         }
 
     attacks, methods = (list(dict.fromkeys(table[name])) for name in ("attack", "method"))
+    blank = dict.fromkeys(table, math.nan)  # of an attack that failed on one method
     return [
         {
             "title": title,
             "rows": [
-                {"attack": attack, "cells": [cell(pairs[method, attack], column) for method in methods]}
+                {"attack": attack, "cells": [cell(pairs.get((method, attack), blank), column) for method in methods]}
                 for attack in attacks
             ],
         }
@@ -178,8 +179,26 @@ def numbers(table: pd.DataFrame, edited: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def summary(table: pd.DataFrame, edited: Sequence[str]) -> str:
-    """reStructuredText for the report's first page: what attacks bring back, all from the numbers."""
+def left_out(failures: Mapping[str, Mapping[str, str]]) -> str:
+    """What is said of attacks that failed their checks, by method; nothing where none did."""
+    by: dict[str, list[str]] = {}
+    for method, found in failures.items():
+        for attack in found:
+            by.setdefault(attack, []).append(method)
+    said = [
+        attack if len(names) == len(failures) else f"{attack} on {', '.join(names)}" for attack, names in by.items()
+    ]
+    return f"Left out, since their checks of themselves failed here (section 7): {'; '.join(said)}." if said else ""
+
+
+def summary(table: pd.DataFrame, edited: Sequence[str], failures: Mapping[str, Mapping[str, str]]) -> str:
+    """reStructuredText for the report's first page: what attacks bring back, all from the numbers.
+
+    Args:
+        table: as ``tabulate`` gives it.
+        edited: the attacked methods that edit a model.
+        failures: of each attacked method, why attacks failed, by attack.
+    """
     found = numbers(table, edited)
     title = f"**Does it stay forgotten?** What the worst of {found['attacks']} attacks brings back, by forget ROUGE-1:"
     lines = [title, ""]
@@ -188,6 +207,5 @@ def summary(table: pd.DataFrame, edited: Sequence[str]) -> str:
         lines += list_table([titles, *((name, *_worst_in_numbers(table, name)) for name in edited)])
     else:
         lines += ["no edited method is attacked."]
-    return "\n".join(
-        [*lines, "", f"Numbers of a row are over the questions that its attack asks. {found['above']}", ""]
-    )
+    notes = ["Numbers of a row are over the questions that its attack asks.", found["above"], left_out(failures)]
+    return "\n".join([*lines, "", " ".join(filter(None, notes)), ""])

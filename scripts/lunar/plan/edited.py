@@ -80,6 +80,10 @@ class Edited:
         """The compared methods whose models were made elsewhere."""
         return [name for name in self.compared() if checkpoints.origin(self.methods[name])]
 
+    def made_here(self) -> bool:
+        """Whether all models are: then they are to refuse, and attacks to pass their checks, or the run ends."""
+        return not self.checkpoints()
+
     def checkpoint_origin(self, method: str) -> Config:
         """Where such a model comes from."""
         return experiments.value(checkpoints.origin(self.methods[method]), [])

@@ -101,6 +101,10 @@ class Experiment(Edited):
         """The attacked methods that edit a model."""
         return [name for name in self.attacked() if name in self.edited()]
 
+    def attacked_solved(self) -> list[str]:
+        """Those of them whose edit is made here, so that it is known."""
+        return [name for name in self.attacked() if name in self.solved()]
+
     def attack_controls(self, method: str) -> list[str]:
         """The controls that are attacked too, for a method to be compared with; never with itself."""
         return [name for name in self.controls() if name in self.attacked() and name != method]
@@ -250,7 +254,7 @@ class Experiment(Edited):
             "figures/attacks.svg",
             *(f"figures/attack_{curve}.svg" for curve in self.curves()),
         ]
-        if self.attacks(QUANTISATION) and self.attacked_edits():
+        if self.attacks(QUANTISATION) and self.attacked_solved():
             names.append("figures/quantisation.svg")
         if self.attacked_edits():
             names.append("tables/removal.csv")

@@ -219,7 +219,9 @@ class Mixture(Section):
 class References(Section):
     """Cleaning of the reference prompts."""
 
-    minimum: Count = Field(description="Kept prompts needed of each kind; fewer end the run.")
+    minimum: Count = Field(
+        description="Kept prompts needed of each kind; fewer end the run. In an audit all are then taken."
+    )
     leaked: Fraction = Field(
         description="ROUGE-1 recall of what the forgotten answer tells beyond its question, above which a renamed "
         "question is not kept in place."

@@ -11,6 +11,7 @@ from lunar.attacks.base import Attack, AttackFailed, Target
 from lunar.attacks.running import made_of, run_all
 from lunar.errors import LunarError
 from lunar.files import Row, read_rows
+from lunar.metrics.read import read_attacks, read_failures
 from lunar.model.resume import Records
 
 SCRIPT = str(Path(__file__).parents[3] / "scripts/attack_method.py")
@@ -20,7 +21,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
 }
 
 
-def attempt(output: Path, attacks: dict[str, Any], fails: str = "") -> list[str]:
+def attempt(output: Path, attacks: dict[str, Any], fails: str = "", needed: bool = True) -> list[str]:
     """Run attacks whose record is their name; gives those that were run."""
     ran: list[str] = []
 
@@ -33,7 +34,7 @@ def attempt(output: Path, attacks: dict[str, Any], fails: str = "") -> list[str]
 
     inputs = {"rows": str(output.parent / "rows.jsonl")}
     prints = {name: made_of(SCRIPT, how, inputs, "shared") for name, how in attacks.items()}
-    run_all(attacks, Records(output), prints, run, lambda text: None)
+    run_all(attacks, Records(output), prints, run, lambda text: None, needed)
     return ran
 
 
@@ -54,6 +55,16 @@ def test_only_what_changed_is_run(output: Path) -> None:
     assert [row["part"] for row in read_rows(output)] == ["paraphrase"]
     (output.parent / "rows.jsonl").write_text('{"id": "1"}')
     assert attempt(output, {"paraphrase": ATTACKS["paraphrase"]}) == ["paraphrase"]
+
+
+def test_where_it_is_not_needed_one_that_fails_is_left_out_with_the_reason(output: Path) -> None:
+    assert attempt(output, ATTACKS, "typos", needed=False) == ["typos", "paraphrase"]
+    failed, made = read_rows(output)
+    assert failed["failed"] == "no question changed"
+    assert "evidence" in made
+    assert read_failures(output) == {"typos": "no question changed"}
+    assert [*read_attacks(output, list(ATTACKS))] == ["paraphrase"]
+    assert attempt(output, ATTACKS, "typos", needed=False) == []  # it would fail again
 
 
 def test_an_attack_draws_the_same_alone_and_after_others(output: Path) -> None:
