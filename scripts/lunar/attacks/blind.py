@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import Field
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused
-from lunar.attacks.harmless import apart, next_token, spread
-from lunar.attacks.intervening import Intervention, adding, ask, projecting
-from lunar.attacks.observing import Observed
-from lunar.attacks.planted import at_some_block, judged, plant
+from lunar.attacks.harmless import FirstTokens, apart, spread
+from lunar.attacks.intervening import Intervention, adding, ask, ask_each, projecting
+from lunar.attacks.observing import Observed, observed
+from lunar.attacks.planted import alone, at_some_block, judged, plant
 from lunar.attacks.settings import AttackSettings
 from lunar.edits.edit import applied
 from lunar.metrics import text
@@ -56,7 +56,7 @@ class Blind(Attack):
         )
 
     def run(self, target: Target) -> Attacked:
-        seen = Observed(target, self.settings.prompts, self.settings.tokens)
+        seen = observed(target, self.settings.prompts, self.settings.tokens)
         if "given_up" in seen.facts:
             return Attacked({name: list(rows) for name, rows in target.unattacked.items()}, seen.facts)
         tried = self.screen(target, seen)
@@ -66,21 +66,19 @@ class Blind(Attack):
 
     def screen(self, target: Target, seen: Observed) -> list[dict[str, Any]]:
         """What every candidate does, as the attacker sees it."""
-        part = {"forget": spread(target.rows["forget_validation"], self.settings.screened)}
-        before = next_token(target, seen.harmless)
+        reworded = spread(target.rows["forget_validation"], self.settings.screened)
         # A model decides to refuse in the upper half; the last block's stream is all but words.
         chosen = range(target.depth - 2, target.depth // 2 - 1, -self.settings.every)
         candidates = [(way, block) for block in chosen for way in ("ablate", "subtract")]
+        acting = [intervention(target, seen, *candidate) for candidate in candidates]
+        answers = ask_each(target, acting, reworded, max_new_tokens=self.settings.tokens)
+        harmless = FirstTokens(target, seen.harmless, chosen)
         tried, advance = [], target.progress("candidates tried", len(candidates))
-        for done, (way, block) in enumerate(candidates, start=1):
-            found = ask(
-                target, intervention(target, seen, way, block), parts=part, max_new_tokens=self.settings.tokens
-            )[0]["forget"]
-            acting = intervention(target, seen, way, block)
-            with acting:
-                after = next_token(target, seen.harmless)
-            expect(all(acting.fired.values()), f"no hook at block {block} when harmless questions were tried")
-            kl = apart(before, after)
+        for done, ((way, block), found) in enumerate(zip(candidates, answers, strict=True), start=1):
+            with intervention(target, seen, way, block) as one:
+                after = harmless.logprobs(block if way == "subtract" else 0)  # ablating changes every block
+            expect(all(one.fired.values()), f"no hook at block {block} when harmless questions were tried")
+            kl = apart(harmless.before, after)
             facts = {"refused": refused(found), "gibberish": wordless(found)}
             tried.append({"way": way, "block": block, "bad": sum(facts.values()), "kl": kl} | facts)
             advance(done)
@@ -93,6 +91,6 @@ class Blind(Attack):
     def undone(self, target: Target) -> dict[str, Any]:
         """The control at one block."""
         with applied(target.model, plant(target)):
-            unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
+            unattacked = alone(target)
             found = self.run(target)
         return judged(unattacked, found)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from lunar.attacks.base import Attacked, Target, attack
@@ -34,21 +33,13 @@ class Filter(Filtering):
     def run(self, target: Target) -> Attacked:
         harmless = self.observe(target)[1]
         rows = {"kl": harmless, "forget_kl": spread(target.rows["forget_validation"], self.settings.screened)}
-        asked = {name: FirstTokens(target, some) for name, some in rows.items()}
-
-        def first_tokens() -> dict[str, torch.Tensor]:
-            with mixed_precision(target.model):
-                return {name: one.logprobs() for name, one in asked.items()}
-
-        before = first_tokens()
+        with mixed_precision(target.model):
+            asked = {name: FirstTokens(target, some, range(target.depth)) for name, some in rows.items()}
         tried: list[dict[str, Any]] = []
         advance = target.progress("blocks tried", target.depth)
         for block, moments in self.moments(target, range(target.depth)):
-            with mixed_precision(target.model):
-                for one in asked.values():
-                    one.go_up_to(block)
-            with self.filtered(target, block, moments) as facts:
-                changes = {name: apart(before[name], after) for name, after in first_tokens().items()}
+            with self.filtered(target, block, moments) as facts, mixed_precision(target.model):
+                changes = {name: apart(one.before, one.logprobs(block)) for name, one in asked.items()}
             tried.append({"block": block} | changes | facts)
             advance(len(tried))
             best = max(tried, key=lambda one: (one["kl"] <= self.settings.most_kl, one["forget_kl"]))

@@ -1,6 +1,6 @@
 """What an attack does to harmless questions: a few of them, and how far their answers' first tokens move."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -10,7 +10,7 @@ from lunar.attacks.base import Target
 from lunar.files import Row
 from lunar.model.chat import pad
 from lunar.model.hooks import capture
-from lunar.model.load import blocks, logits, up_to
+from lunar.model.load import blocks, logits
 from lunar.model.lower import starting_at
 
 
@@ -20,56 +20,49 @@ def spread(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 class FirstTokens:
-    """First answer tokens to a few questions, asked for again and again while one block after the other is changed.
+    """First answer tokens to a few questions, asked for again and again while one block or another is changed.
 
-    The stream that enters a block is kept, and the blocks below it are not run again.
+    The streams that enter blocks are kept from a first pass, so that blocks below a change are not run again.
 
     Attributes:
-        start: the block at which passes start.
+        before: log-probabilities of that pass, float32 of shape (rows, vocabulary).
     """
 
-    def __init__(self, target: Target, rows: Sequence[Row]) -> None:
-        """``rows``: the questions."""
-        self._target, self.start = target, 0
+    def __init__(self, target: Target, rows: Sequence[Row], starts: Collection[int] = ()) -> None:
+        """
+        Args:
+            target: its model is asked, as it is now.
+            rows: the questions.
+            starts: blocks at which later passes may start.
+        """
+        self._model = target.model
         ids, mask = pad(
             [target.chat.encode(row["question"]).ids for row in rows], target.chat.tokenizer.pad_token_id, "left"
         )
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "position_ids": (mask.cumsum(1) - 1).clamp_min(0),
-        }
-        self._inputs = {name: value.to(target.model.device) for name, value in inputs.items()}
-        self._stream = torch.empty(0)
-
-    def _states(self) -> torch.Tensor:
-        """What the decoder gives, shape (rows, tokens, d_model)."""
-        model = self._target.model
-        with starting_at(model, self.start, self._stream) if self.start else nullcontext():
-            return model.get_decoder()(**self._inputs, use_cache=False).last_hidden_state
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp_min(0)}
+        self._inputs = {name: value.to(self._model.device) for name, value in inputs.items()}
+        below = {block: blocks(self._model)[block - 1] for block in starts if block}
+        if getattr(self._model.get_decoder().config, "num_kv_shared_layers", 0):
+            below = {}  # Gemma 3n and Gemma 4 read keys and values of blocks below, so all are run each time
+        with capture(below, {}) as (self._streams, _):
+            self.before = self.logprobs()
 
     @torch.inference_mode()
-    def logprobs(self) -> torch.Tensor:
-        """Their log-probabilities, float32 of shape (rows, vocabulary)."""
-        return logits(self._target.model, self._states()[:, -1]).float().log_softmax(-1)
+    def logprobs(self, start: int = 0) -> torch.Tensor:
+        """Their log-probabilities now, float32 of shape (rows, vocabulary).
 
-    @torch.inference_mode()
-    def go_up_to(self, block: int) -> None:
-        """Have passes start at a block, those below being as they are to stay.
-
-        Where blocks read keys and values of others below (Gemma 3n, Gemma 4), all of them are run each time.
+        Args:
+            start: one of ``starts``; no block below it has changed since the first pass.
         """
-        model = self._target.model
-        if block == self.start or model.get_decoder().config.to_dict().get("num_kv_shared_layers"):
-            return
-        with up_to(model, block - 1), capture({"last": blocks(model)[block - 1]}, {}) as (given, _):
-            self._states()
-        self._stream, self.start = given["last"], block
+        stream = self._streams.get(start)
+        with nullcontext() if stream is None else starting_at(self._model, start, stream):
+            states = self._model.get_decoder()(**self._inputs, use_cache=False).last_hidden_state
+        return logits(self._model, states[:, -1]).float().log_softmax(-1)
 
 
 def next_token(target: Target, rows: Sequence[Row]) -> torch.Tensor:
     """Log-probabilities of the first answer token to each question, float32 of shape (rows, vocabulary)."""
-    return FirstTokens(target, rows).logprobs()
+    return FirstTokens(target, rows).before
 
 
 def apart(before: torch.Tensor, after: torch.Tensor) -> float:

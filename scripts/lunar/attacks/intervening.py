@@ -5,7 +5,7 @@ against forward passes counted elsewhere, and a second hook behind it measures w
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -123,6 +123,43 @@ class Intervention:
         }
 
 
+class SideBySide(Intervention):
+    """Several interventions in one batch, each on the rows of its own questions.
+
+    A decoding step of few rows takes as long as one of many, since the weights are read anew for each.
+    """
+
+    def __init__(self, model: Any, ones: Sequence[Intervention]) -> None:
+        """``ones``: each changes prompts and decoding steps; they are not entered themselves."""
+        modules = {block: module for one in ones for block, module in one._modules.items()}
+        super().__init__(model, modules, self._change_each, self._miss_each)
+        self._ones = ones
+        self._rows: dict[int, torch.Tensor] = {}
+
+    def tell(self, owners: Sequence[int]) -> None:
+        """Whose each row of the next pass is, by the number of its intervention."""
+        rows = torch.tensor(owners, device=self._model.device)
+        self._rows = {number: (rows == number).nonzero()[:, 0] for number in sorted({*owners})}
+
+    def _acting(self, block: int) -> Iterator[tuple[Intervention, torch.Tensor]]:
+        for number, rows in self._rows.items():
+            if block in self._ones[number]._modules:
+                yield self._ones[number], rows
+
+    def _change_each(self, block: int, received: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        changed = given.clone()
+        for one, rows in self._acting(block):
+            changed[rows] = one._change(block, received[rows], given[rows]).to(given.dtype)
+        return changed
+
+    def _miss_each(self, block: int, received: torch.Tensor, given: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """The largest of all rows'; a row that nobody is to change is to go on as it was given."""
+        left = (kept - given).abs().flatten(1).amax(1).float()
+        for one, rows in self._acting(block):
+            left[rows] = one._miss(block, received[rows], given[rows], kept[rows]).float().flatten(1).amax(1)
+        return left
+
+
 def _received(args: Any, kwargs: Any) -> torch.Tensor:
     return args[0] if args else kwargs["hidden_states"]
 
@@ -227,6 +264,24 @@ def ask(
     asked = sum(map(len, parts.values()))
     size = options.get("batch_size", target.generation["batch_size"])
     return rows, [one.proof(asked, size) for one in interventions]
+
+
+def ask_each(
+    target: Target, interventions: Sequence[Intervention], rows: Sequence[Row], **options: Any
+) -> list[list[Row]]:
+    """Answers to the same questions under each of several interventions; options of ``Target.answer``.
+
+    Raises:
+        AttackFailed: one of them did not happen.
+    """
+    together = SideBySide(target.model, interventions)
+    asked = [row for _ in interventions for row in rows]
+
+    def tell(numbers: Sequence[int]) -> None:
+        together.tell([number // len(rows) for number in numbers])
+
+    found = ask(target, together, parts={"each": asked}, before_pass=tell, **options)[0]["each"]
+    return [found[start : start + len(rows)] for start in range(0, len(found), len(rows))]
 
 
 def steered(target: Target, most: float, decoding: bool = False) -> tuple[dict[int, torch.Tensor], dict[str, float]]:

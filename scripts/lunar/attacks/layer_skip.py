@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import nn
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused, rouge1
-from lunar.attacks.intervening import ask, skipping
+from lunar.attacks.intervening import ask, ask_each, skipping
 from lunar.attacks.settings import AttackSettings
 from lunar.model.load import blocks
 from lunar.plan.declare import Count, Section
@@ -38,14 +38,14 @@ class LayerSkip(Attack):
             "max_new_tokens": short,
             "none_skipped": rouge1(target.answer(part, max_new_tokens=short)["forget"]),
         }
-        curve = []
         # From the last block down, so that the blocks where most edits are come into every stride.
         chosen = sorted(range(target.depth - 1, -1, -self.settings.curve.every))
-        advance = target.progress("blocks skipped in turn", len(chosen))
-        for done, one in enumerate(chosen, start=1):
-            answers, _ = ask(target, skipping(target.model, [one]), parts=part, max_new_tokens=short)
-            curve.append({"x": one, "forget": rouge1(answers["forget"]), "refused": refused(answers["forget"])})
-            advance(done)
+        skips = [skipping(target.model, [one]) for one in chosen]
+        answers = ask_each(target, skips, target.rows["forget"], max_new_tokens=short)
+        curve = [
+            {"x": one, "forget": rouge1(said), "refused": refused(said)}
+            for one, said in zip(chosen, answers, strict=True)
+        ]
         return Attacked(rows, evidence, curve)
 
     def control(self, target: Target) -> dict[str, Any]:

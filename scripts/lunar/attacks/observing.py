@@ -66,3 +66,8 @@ class Observed:
             for rows in (sides[True], sides[False])
         ]
         self.difference, self.answered = means[0] - means[1], means[1]
+
+
+def observed(target: Target, prompts: int, tokens: int) -> Observed:
+    """The same for each attack of a job that asks as much; arguments as for ``Observed``."""
+    return target.once(f"observed by {prompts} prompts and {tokens} tokens", lambda: Observed(target, prompts, tokens))

@@ -8,7 +8,7 @@ from lunar.attacks.base import Attack, Attacked, AttackFailed, Target, expect, r
 from lunar.attacks.harmless import spread
 from lunar.data.rows import with_refusals
 from lunar.edits.arriving import to_weights
-from lunar.edits.edit import applied, block_of
+from lunar.edits.edit import Edit, applied, block_of
 from lunar.edits.solve import redirect
 from lunar.files import Row
 from lunar.model.chat import SPANS
@@ -52,12 +52,17 @@ def against_planted(attacker: Attack, target: Target) -> tuple[int, list[Row], A
     """
     edit = plant(target)
     with applied(target.model, edit):
-        unattacked = target.answer({"forget": target.rows["forget"]})["forget"]
+        unattacked = alone(target)
         target.edit = edit
         try:
             return block_of(next(iter(edit))), unattacked, attacker.run(target)
         finally:
             target.edit = {}
+
+
+def alone(target: Target) -> list[Row]:
+    """The answers to the forget set of the model as it is."""
+    return target.once("answers to the forget set", lambda: target.answer({"forget": target.rows["forget"]})["forget"])
 
 
 def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:
@@ -80,13 +85,17 @@ def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:
     return facts | found.evidence
 
 
-def plant(target: Target) -> dict[str, Any]:
+def plant(target: Target) -> Edit:
     """A LUNAR edit of the layer that the paper's score chose, made from a few rows on the spot.
 
     It is the weakest of four that has most of the forget set refused: a stronger one may break a small model. The
     refusals themselves are kept in place, or a model of short answers would begin them anew with every word.
     """
     layer = target.layers()[-1]
+    return target.once(f"edit planted at {layer}", lambda: _made(target, layer))
+
+
+def _made(target: Target, layer: int) -> Edit:
     sets = {
         "forget": [target.chat.encode(row["question"]) for row in target.rows["forget"]],
         "retain": [target.chat.encode(row["question"], row["answer"]) for row in spread(target.rows["retain_all"], 40)],

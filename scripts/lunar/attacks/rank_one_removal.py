@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect
 from lunar.attacks.intervening import plainly_written
-from lunar.attacks.observing import Observed
+from lunar.attacks.observing import observed
 from lunar.attacks.planted import against_planted, at_some_block, judged
 from lunar.attacks.settings import AttackSettings
 from lunar.edits.edit import down_proj_name, weights_kept
@@ -51,7 +51,7 @@ class RankOneRemoval(Attack):
 
     def run(self, target: Target) -> Attacked:
         plainly_written(target.model, "rank_one_removal")
-        seen = Observed(target, self.settings.prompts, self.settings.tokens)
+        seen = observed(target, self.settings.prompts, self.settings.tokens)
         if "given_up" in seen.facts:
             return Attacked({name: list(rows) for name, rows in target.unattacked.items()}, seen.facts)
         units = seen.difference / seen.difference.norm(dim=1, keepdim=True)

@@ -16,11 +16,13 @@ class Answer:
     """An answer that is being written.
 
     Attributes:
+        place: its number among the answers that are asked for together.
         unread: tokens that the model has to read before it goes on; of one that ended, anything.
         said: its tokens so far.
         ended: whether there are no more.
     """
 
+    place: int
     unread: list[int]
     said: list[int] = field(default_factory=list)
     ended: bool = False
@@ -40,6 +42,7 @@ class Decoding:
         pad_id: the token that pads.
         ends: tokens that end an answer.
         limit: tokens of an answer at most.
+        before_pass: called before each pass but that of the shared tokens, with the numbers of its rows' prompts.
         temperature, before_batch: as for ``lunar.model.generate.generate``.
     """
 
@@ -49,6 +52,7 @@ class Decoding:
     limit: int
     temperature: float | None = None
     before_batch: Callable[[], None] | None = None
+    before_pass: Callable[[list[int]], None] | None = None
 
     def answers(self, prompts: Sequence[list[int]], shared: int, size: int) -> list[list[int]]:
         """Tokens of the answers to some prompts, each up to the one that ends it.
@@ -58,7 +62,8 @@ class Decoding:
             shared: as above; 0 where a hook has to see whole prompts.
             size: rows a pass at most.
         """
-        every = [Answer(prompt[shared:]) for prompt in prompts]
+        every = [Answer(place, prompt[shared:]) for place, prompt in enumerate(prompts)]
+        self._odds = torch.empty(0)
         waiting, active, rows = list(every), [], Rows(0, 0)
         prefix = self._read_once(prompts[0][:shared]) if shared else None
         while waiting or active:
@@ -68,7 +73,7 @@ class Decoding:
                 new, waiting = waiting[:free], waiting[free:]
                 fresh = self._fresh(prefix, new)
                 rows, active = self._left([(rows, active), (fresh, new)])
-            elif ended == len(active) or not rows.aligned or (ended * PART >= len(active) and self.temperature is None):
+            elif ended == len(active) or not rows.aligned or ended * PART >= len(active):
                 rows, active = self._left([(rows, active)])
             else:
                 self._step(rows, active)
@@ -94,29 +99,37 @@ class Decoding:
 
     def _step(self, rows: Rows, active: Sequence[Answer]) -> None:
         """One pass: each answer goes on by one token."""
+        places = [answer.place for answer in active]
+        if self.before_pass is not None:
+            self.before_pass(places)
         inputs = rows.read([answer.unread for answer in active], self.pad_id, self.model.device)
         lasts = torch.tensor(rows.lasts, device=self.model.device)[:, None]
-        chosen = self._choose(self.model(**inputs, logits_to_keep=lasts).logits[:, 0].float())
+        logits = self.model(**inputs, logits_to_keep=lasts).logits[:, 0].float()
+        chosen = self._choose(logits, places)
         for answer, token in zip(active, chosen, strict=True):
             if not answer.ended:
                 answer.add(token, self.ends, self.limit)
 
-    def _choose(self, logits: torch.Tensor) -> list[int]:
-        """The next token of each row, given its logits of shape (rows, vocabulary)."""
+    def _choose(self, logits: torch.Tensor, places: Sequence[int]) -> list[int]:
+        """The next token of each row, given its logits of shape (rows, vocabulary).
+
+        Samples are drawn for those that ended too, so that no row's draws hang on how long the others are.
+        """
         if self.temperature is None:
             return logits.argmax(-1).tolist()
-        return torch.multinomial((logits / self.temperature).softmax(-1), 1)[:, 0].tolist()
+        odds = (logits / self.temperature).softmax(-1)
+        if len(self._odds):
+            self._odds[places] = odds
+        else:  # the first pass, of all
+            self._odds = odds
+        return torch.multinomial(self._odds, 1)[places, 0].tolist()
 
     def _left(self, parts: Sequence[tuple[Rows, list[Answer]]]) -> tuple[Rows, list[Answer]]:
-        """The answers of batches that have not ended, as one batch.
-
-        Samples are drawn for all rows of a batch, so there they stay until all have ended.
-        """
+        """The answers of batches that have not ended, as one batch."""
         parts = [(rows, active) for rows, active in parts if any(not answer.ended for answer in active)]
         if not parts:
             return Rows(0, 0), []
-        stay = self.temperature is not None or not any(answer.ended for answer in parts[0][1])
-        if len(parts) == 1 and parts[0][0].aligned and stay:
+        if len(parts) == 1 and parts[0][0].aligned and not any(answer.ended for answer in parts[0][1]):
             return parts[0]
         chosen = [(rows, [i for i, answer in enumerate(active) if not answer.ended]) for rows, active in parts]
         left = [answer for _, active in parts for answer in active if not answer.ended]

@@ -50,6 +50,7 @@ def generate(
     turns: Sequence[Sequence[Turn]] | None = None,
     temperature: float | None = None,
     before_batch: Callable[[], None] | None = None,
+    before_pass: Callable[[list[int]], None] | None = None,
     kept: Answers | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Said]:
@@ -66,6 +67,7 @@ def generate(
         temperature: sample at this temperature, from torch's global generator, instead of decoding greedily.
         before_batch: called before each batch's prompt is processed (steering arms its hooks here). The next pass is
             then that of the whole prompts.
+        before_pass: called before each pass with the numbers of its rows' questions, in the order of the rows.
         kept: answers that a killed job had finished; they are not asked for again, and new ones are added.
         progress: called with the number of questions done.
 
@@ -84,6 +86,8 @@ def generate(
         done += 1
     ends = set(chat.end_ids or ())
     decoding = Decoding(model, chat.tokenizer.pad_token_id, ends, max_new_tokens, temperature, before_batch)
+    if before_pass is not None:
+        decoding.before_pass = lambda places: before_pass([some[place] for place in places])
     with rounded(model), mixed_precision(model):
         while done < len(order):
             batches = ROUND if before_batch is None and temperature is None else 1

@@ -28,31 +28,27 @@ def test_next_token(target) -> None:
 
 
 def test_first_tokens_from_a_kept_stream_are_those_of_whole_passes(target) -> None:
-    """While the blocks above change, and of the blocks as they were when passes went up to there."""
+    """While the blocks above change; those below are not run, and count as they were."""
     rows = target.rows["retain_all"]
-    asked = FirstTokens(target, rows)
-    assert torch.equal(asked.logprobs(), next_token(target, rows))
-    for block in (1, 2):
-        asked.go_up_to(block)
-        weight = down_proj(target.model, block).weight
+    asked = FirstTokens(target, rows, [0, 1, 2])
+    assert torch.equal(asked.before, next_token(target, rows))
+    for block in (2, 1, 0):
         with torch.no_grad():
-            weight.mul_(2)
+            down_proj(target.model, block).weight.mul_(2)
         with counted(list(blocks(target.model)[block:])) as calls:
-            found = asked.logprobs()
+            found = asked.logprobs(block)
         assert torch.equal(found, next_token(target, rows))
+        assert not torch.equal(found, asked.before)
         assert calls == [1] * (3 - block)
-        with torch.no_grad():
-            down_proj(target.model, 0).weight.mul_(2)
-        assert torch.equal(asked.logprobs(), found)
-        with torch.no_grad():
-            down_proj(target.model, 0).weight.div_(2)
+    assert not torch.equal(asked.logprobs(2), found)
 
 
 def test_blocks_that_read_keys_of_others_are_all_run(target) -> None:
-    asked = FirstTokens(target, target.rows["retain_all"])
     target.model.config.num_kv_shared_layers = 1
-    asked.go_up_to(2)
-    assert asked.start == 0
+    asked = FirstTokens(target, target.rows["retain_all"], [2])
+    with counted([blocks(target.model)[0]]) as calls:
+        asked.logprobs(2)
+    assert calls == [1]
 
 
 def test_distributions_are_as_far_apart_as_their_divergence() -> None:

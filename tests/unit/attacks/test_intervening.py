@@ -5,7 +5,7 @@ import torch
 
 from lunar.attacks import intervening as attacks
 from lunar.attacks.base import AttackFailed, Target
-from lunar.attacks.intervening import Intervention, adding, ask, projecting, skipping, writing
+from lunar.attacks.intervening import Intervention, adding, ask, ask_each, projecting, skipping, writing
 from lunar.model.hooks import capture
 from lunar.model.load import blocks, down_proj
 from targets import declared
@@ -195,3 +195,34 @@ def test_attacks_that_read_the_weight_are_refused_behind_a_norm(make_model) -> N
     attacks.plainly_written(make_model("granite"), "invert")
     with pytest.raises(AttackFailed, match=r"a norm \(post_feedforward_layernorm\).*leave it out of attacked\.attacks"):
         attacks.plainly_written(make_model("gemma2"), "invert")
+
+
+def test_interventions_side_by_side_are_those_one_by_one(target) -> None:
+    """Word for word, with answers that end at different lengths, and in batches that hold rows of several."""
+    model, draw = target.model, torch.Generator().manual_seed(3)
+    vectors = [torch.randn(16, generator=draw) for _ in range(2)]
+
+    def made() -> list[Intervention]:
+        every = dict(enumerate(blocks(model)))
+        return [
+            skipping(model, [1]),
+            projecting(model, every, dict.fromkeys(every, vectors[0][:, None])),
+            adding(model, {2: every[2]}, {2: 3 * vectors[1]}, True),
+            adding(model, {1: every[1]}, {1: -3 * vectors[1]}, True),
+        ]
+
+    rows = target.rows["forget"]
+    target.chat.end_ids = list(range(1, 120))
+    target.generation |= {"max_new_tokens": 12, "batch_size": 5}
+    alone = [ask(target, one, parts={"each": rows})[0]["each"] for one in made()]
+    assert ask_each(target, made(), rows) == alone
+    assert len({row["prediction"] for said in alone for row in said}) > len(rows)
+    assert len({len(row["prediction"].split()) for said in alone for row in said}) > 1
+
+
+def test_an_intervention_side_by_side_that_does_not_happen_is_caught(target) -> None:
+    vector = torch.ones(16)
+    ones = [adding(target.model, {2: blocks(target.model)[2]}, {2: vector}, True), skipping(target.model, [1])]
+    ones[0]._change = lambda block, received, given: given
+    with pytest.raises(AttackFailed, match="missed what was intended"):
+        ask_each(target, ones, target.rows["forget"])

@@ -5,7 +5,7 @@ import torch
 
 from lunar.attacks import observing
 from lunar.attacks.base import Target
-from lunar.attacks.observing import Observed
+from lunar.attacks.observing import Observed, observed
 from targets import declared, make
 
 RANK = {"prompts": 3, "tokens": 3, "outlier": 4.0}
@@ -44,3 +44,8 @@ def test_an_attacker_with_too_few_refusals_gives_up(refusing, monkeypatch, name,
     assert found.evidence["prompts_refused"] == 3
     assert "given_up" in found.evidence
     assert found.rows == target.unattacked
+
+
+def test_attacks_of_a_job_observe_once(target) -> None:
+    assert observed(target, 3, 3) is observed(target, 3, 3)
+    assert observed(target, 3, 2) is not observed(target, 3, 3)

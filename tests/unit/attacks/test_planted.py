@@ -4,6 +4,7 @@ import pytest
 
 from lunar.attacks import planted as attacks
 from lunar.attacks.base import Attacked, AttackFailed, Target
+from lunar.edits.edit import applied
 
 
 def test_the_control_refuses_what_brings_nothing_back() -> None:
@@ -37,3 +38,21 @@ def test_a_control_that_fails_at_the_chosen_block_is_tried_at_the_next() -> None
     assert tried == [28, 24, 20] and target.best == 28
     bare = Target("", chosen={"best": 2})
     assert attacks.at_some_block(bare, lambda: {"block": bare.best}) == {"block": 2}
+
+
+def test_controls_of_a_job_plant_an_edit_once_a_block(refusing: Target, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(attacks, "_made", lambda target, layer: made.append(layer) or {})
+    first = attacks.plant(refusing)
+    assert attacks.plant(refusing) is first
+    refusing.chosen = {"best": 0}
+    attacks.plant(refusing)
+    assert made == [1, 0]
+
+
+def test_what_a_model_says_alone_is_asked_once_for_each_edit(refusing: Target, planted) -> None:
+    with applied(refusing.model, planted):
+        changed = attacks.alone(refusing)
+        assert attacks.alone(refusing) is changed
+    assert attacks.alone(refusing) is not changed
+    assert attacks.alone(refusing) == refusing.answer({"forget": refusing.rows["forget"]})["forget"]
