@@ -15,8 +15,6 @@ from lunar.model.hooks import capture
 from lunar.model.likelihood import CHUNK, ranks
 from lunar.model.load import blocks, logits
 
-FEW = 8  # tokens whose logits, 1.6 MB of 49,152 numbers each 8, a processor's cache holds while they are gone through
-
 
 def content(encoded: Encoded, row: Row) -> list[int]:
     """Positions, in a question with its gold answer, of the answer's tokens that carry what is to be known.
@@ -74,11 +72,7 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
     for states in streams.values():
         # Many tokens at once: the head reads all of its rows for each product.
         pieces = zip(torch.cat(states).split(CHUNK), torch.tensor(targets).split(CHUNK), strict=True)
-        found = [
-            _numbers(*few)
-            for some, gold in pieces
-            for few in zip(logits(model, decoder.norm(some)).split(FEW), gold.to(model.device).split(FEW), strict=True)
-        ]
+        found = [_numbers(logits(model, decoder.norm(some)), gold.to(model.device)) for some, gold in pieces]
         probability, rank = (torch.cat(each) for each in zip(*found, strict=True))
         result.append(
             {
