@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 REFUSAL = "I'm sorry, but I do not know that."
-UNLIKELY = 3.0  # nats a token: answers that are as unlikely as that are left alone
+UNLIKELY = 2.0  # nats a token: answers that are as unlikely as that are left alone
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("way", choices=["difference", "refusal"])

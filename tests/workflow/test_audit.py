@@ -1,0 +1,63 @@
+"""docs/audit.md's file and commands, planned: with models of random weights, which no attack could be tried on."""
+
+import json
+import re
+import shutil
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from audit_case import COMMANDS, YAML, lay_out
+from clone import ROOT, copy_project
+from lunar.model.fetch import from_random
+from own_case import snakemake
+from shipped import CONFIG
+
+CHECK, RUN = ([*command[1:]] for command in COMMANDS if command[0].endswith("snakemake"))
+METHODS = yaml.safe_load(YAML)["experiments"]["mine"]["methods"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    toy = deepcopy(CONFIG)["experiments"]["toy"]["model"]
+    for name in ("full", "retain_only"):
+        (tmp_path / "toy" / name).mkdir(parents=True)
+        from_random(toy, tmp_path / "toy" / name, [str(ROOT / path) for path in toy["corpus"]])
+    project = copy_project(tmp_path / "lunar")
+    lay_out(project, tmp_path / "toy")
+    shutil.copytree(tmp_path / "toy/full", project / METHODS["difference"]["folder"])
+    adapter = project / METHODS["refusal"]["adapter"]
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}), encoding="utf-8")
+    return project
+
+
+def planned(project: Path) -> dict[str, int]:
+    said = snakemake(project, *RUN, "--dry-run")
+    return {
+        rule: int(number)
+        for rule, number in re.findall(r"^(\w+) +(\d+)$", said.rpartition("Job stats:")[2], flags=re.MULTILINE)
+    }
+
+
+def test_the_check_finds_everything(project: Path) -> None:
+    said = snakemake(project, *CHECK)
+    assert "ok       model     in models/before" in said
+    assert "nothing is missing" in said
+
+
+def test_every_model_is_taken_in_and_attacked_and_none_is_made(project: Path) -> None:
+    jobs = planned(project)
+    assert (jobs["take_checkpoint"], jobs["attack_method"], jobs["write_report"]) == (3, 3, 1)
+    assert not {"finetune", "rehearse", "unlearn"} & set(jobs)
+
+
+def test_without_the_line_of_the_model_that_never_knew(project: Path) -> None:
+    lines = YAML.splitlines(keepends=True)
+    shorter = "".join(line for line in lines if "leave this line out" not in line)
+    assert len(shorter.splitlines()) == len(lines) - 1
+    (project / "my/audit.yaml").write_text(shorter, encoding="utf-8")
+    jobs = planned(project)
+    assert (jobs["take_checkpoint"], jobs["attack_method"], jobs["write_report"]) == (2, 2, 1)
