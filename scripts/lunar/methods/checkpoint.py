@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from lunar.errors import LunarError, out_of_memory, shown
+from lunar.errors import LunarError, out_of_memory
 from lunar.files import Row, atomic_folder, read_json, write_json
+from lunar.model import pair
 from lunar.model.chat import Chat
 from lunar.model.fetch import sha256
 from lunar.model.findings import Finding
-from lunar.model.folder import Tensors, header, look, weights
+from lunar.model.folder import Tensors, header, weights
 from lunar.model.load import generation_ends, load_model, load_tokenizer, pretrained
 from lunar.model.template import TODAY, settled
 
@@ -33,13 +34,7 @@ TOKENIZER = (
     "chat_template.jinja",
     "chat_template.json",
 )
-# Entries of config.json that do not change what a model computes.
-BOOKKEEPING = {
-    *("architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "tie_word_embeddings"),
-    *("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "name_or_path", "_name_or_path"),
-}
-ADAPTER, INDEX = "adapter_model.safetensors", "model.safetensors.index.json"
-OTHER = "name an adapter on the model before, or as the model before the one that it was trained on"
+INDEX = "model.safetensors.index.json"
 
 
 def take(
@@ -67,12 +62,13 @@ def take(
         LunarError: it cannot be read, its tokenizer, template or architecture is not that of the model before, or its
             weights are those of the model before.
     """
-    adapter = (origin / "adapter_config.json").is_file()
+    adapter = pair.is_adapter(origin)
+    refuse(pair.unfit(origin, before))
     check_tokenizer(origin, before, rows, settings)
     if adapter:
-        check_adapter(origin, before)
+        check_base(origin, before)
     else:
-        check_architecture(origin, before)
+        check_defaults(origin, before)
     with atomic_folder(folder) as temporary:
         done = _merge(origin, before, temporary, dtype) if adapter else _link(origin, before, temporary)
         for name in TOKENIZER:
@@ -82,6 +78,16 @@ def take(
         if ends := generation_ends(before):
             write_json(temporary / "generation_config.json", {"eos_token_id": ends})
     return done
+
+
+def refuse(found: Sequence[Finding]) -> None:
+    """Refuse a model for what was found.
+
+    Raises:
+        LunarError: a line for each.
+    """
+    if found:
+        raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
 
 
 def check_tokenizer(origin: Path, before: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> None:
@@ -97,14 +103,7 @@ def check_tokenizer(origin: Path, before: Path, rows: Sequence[Row], settings: M
     own, wanted = (
         AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False) for path in (origin, before)
     )
-    known, found = wanted.get_vocab(), own.get_vocab()
-    if other := sorted((known[token], token) for token in known if found.get(token) != known[token]):
-        number, token = other[0]
-        has = found.get(token, "none")
-        raise LunarError(
-            f"{origin}: its tokenizer is not that of the model before ({len(other)} tokens differ; {token!r} has "
-            f"number {has}, and {number} there), so the two cannot be compared; name a model of the same tokenizer"
-        )
+    refuse(pair.other_tokens(origin, own.get_vocab(), wanted.get_vocab()))
     if not own.chat_template:
         return
     text = own.chat_template["default"] if isinstance(own.chat_template, dict) else own.chat_template
@@ -129,59 +128,32 @@ def _padded(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def check_architecture(origin: Path, before: Path) -> None:
-    """Refuse a model that computes otherwise than the model before, by its configuration and its files.
+def check_defaults(origin: Path, before: Path) -> None:
+    """Refuse a model whose configuration differs in what it leaves to the library's defaults.
 
     Raises:
-        LunarError: names the entries that differ, or what is wrong with its files.
+        LunarError: names the entries that differ.
     """
-    # Its tokenizer is not used, so what is wrong with one is left.
-    found = [one for one in look(origin) if one.what not in ("tokenizer", "template", "ids")]
-    if found:
-        raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
     from transformers import AutoConfig
 
     own, wanted = (
         AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False).to_dict()
         for path in (origin, before)
     )
-    keys = sorted((own.keys() | wanted.keys()) - BOOKKEEPING, key=lambda key: (key != "model_type", key))
-    if other := [key for key in keys if own.get(key) != wanted.get(key)]:
-        said = ", ".join(f"{key} {shown(own.get(key))}, not {shown(wanted.get(key))}" for key in other[:3])
-        raise LunarError(
-            f"{origin}: its config.json is not that of the model before ({said}); name one that was made of it"
-        )
+    refuse(pair.other_config(origin, own, wanted))
 
 
-def check_adapter(origin: Path, before: Path) -> None:
-    """Refuse an adapter whose weights do not fit the model before, or that was made on another model.
+def check_base(origin: Path, before: Path) -> None:
+    """Refuse an adapter that names another model as its base, where that is a folder here.
 
     Raises:
-        LunarError: names the module, or the other model.
+        LunarError: names the other model.
     """
-    path = origin / ADAPTER
-    if not path.is_file():
-        raise LunarError(f"{origin}: no {ADAPTER}; save it as safetensors, since pickled weights are never loaded")
-    faults: list[Finding] = []
-    tensors, base = header(path, faults), weights(before, faults)
-    if faults:
-        raise LunarError(*(f"{one.found}; {one.remedy}" for one in faults))
-    for name, (_, shape) in tensors.items():
-        module, _, half = name.removeprefix("base_model.model.").partition(".lora_")
-        if not half:
-            continue
-        there = base.get(f"{module}.weight")
-        if there is None:
-            raise LunarError(f"{origin}: it adapts {module}, which the model before does not have; {OTHER}")
-        side = 1 if half.startswith("A") else 0
-        if len(there[1]) == len(shape) == 2 and shape[side] != there[1][side]:
-            what, wanted = ("outputs", "inputs")[side], there[1][side]
-            raise LunarError(
-                f"{origin}: its {module} has {shape[side]} {what}, and that of the model before {wanted}; {OTHER}"
-            )
     named = str(read_json(origin / "adapter_config.json").get("base_model_name_or_path") or "")
     if named and (Path(named) / "config.json").is_file() and (name := differing(Path(named), before)):
-        raise LunarError(f"{origin}: it was trained on {named}, whose {name} is not that of the model before; {OTHER}")
+        raise LunarError(
+            f"{origin}: it was trained on {named}, whose {name} is not that of the model before; {pair.OTHER}"
+        )
 
 
 def differing(one: Path, other: Path) -> str | None:
@@ -239,6 +211,8 @@ def _merge(origin: Path, before: Path, folder: Path, dtype: str) -> list[str]:
         if out_of_memory(error) or isinstance(error, LunarError):
             raise
         said = " ".join(str(error).split())[:200]
-        raise LunarError(f"{origin}: peft cannot merge the adapter into the model before: {said}; {OTHER}") from error
+        raise LunarError(
+            f"{origin}: peft cannot merge the adapter into the model before: {said}; {pair.OTHER}"
+        ) from error
     merged.to(getattr(torch, dtype)).save_pretrained(folder)
     return [f"the adapter was merged into the weights of the model before, which are {dtype}"]

@@ -17,7 +17,8 @@ from lunar.errors import Faults, LunarError
 from lunar.model import embedder_files, hub_cache
 from lunar.model.findings import Finding
 from lunar.model.folder import look
-from lunar.plan import size
+from lunar.model.pair import unfit
+from lunar.plan import checkpoints, size
 from lunar.plan.answers import answers
 from lunar.plan.behind_norm import behind_norm
 from lunar.plan.extras import notes
@@ -121,6 +122,7 @@ def experiment(
     if model["source"] != "path" or all(line.state == OK for line in lines):
         lines.append(Line(OK, "size", f"about {number / 1e6:.{0 if number > 1e7 else 1}f}M parameters"))
     folders = [Path(model.get("folder", fetched)).expanduser(), fetched]
+    lines += elsewhere(settings, folders)
     lines += behind_norm(settings, results / "probes" / f"{model['name']}.json", folders)
     lines += published(settings["data"], sources)
     lines.append(data(settings["data"], made(sources)))
@@ -143,6 +145,34 @@ def experiment(
     lines.append(disk(results, model["disk_gb"] * 1e9, held, there))
     lines += embedder(settings["embedder"], conda)
     lines.append(time(results / name / "benchmarks"))
+    return lines
+
+
+def elsewhere(settings: Mapping[str, Any], folders: Sequence[Path]) -> list[Line]:
+    """Whether models that were unlearned elsewhere belong to the model before, as far as files tell.
+
+    Args:
+        settings: of the experiment.
+        folders: places where the model before may be.
+    """
+    lines, taught = [], settings["finetune"]["enabled"]
+    before = next((folder for folder in folders if (folder / "config.json").is_file()), None)
+    for name in settings["compare"]:
+        entry = settings["methods"][name]
+        if not checkpoints.origin(entry):
+            continue
+        if (path := checkpoints.path(entry)) is None:
+            hub = entry["hub"]
+            remedy = "unset it, or download the model elsewhere and name its folder"
+            lines.append(on_hub("models", hub, hub_cache.model(hub["id"], hub["revision"]), remedy))
+            continue
+        folder = Path(path).expanduser()
+        # A fine-tuned model has the files of the one that it was made of, but for the weights.
+        found = stops("models", unfit(folder, before)) if before else []
+        said = f"{name}: in {folder}, {amount(weights(folder))}" + (
+            ", made of the model that is taught here" if taught else ""
+        )
+        lines += found or [Line(OK, "models", said)]
     return lines
 
 
