@@ -366,6 +366,7 @@ rule write_audit:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         models=of(Experiment.audited_models),
         facts=of(Experiment.audited_facts_files),
+        attacked=of(Experiment.attack_files),
         requirements=ours("requirements.txt"),
         template=ours("report/templates/audit_page.html.j2"),
         style=ours("report/templates/style.css"),
@@ -387,6 +388,7 @@ rule write_audit:
         made=of(Experiment.audited_entries),
         files_of=of(Experiment.audited_files),
         facts_of=of(Experiment.audited_facts),
+        attacked=of(Experiment.attacked),
     message:
         "evaluate | {wildcards.experiment}: the audit to hand on"
     script:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lunar.files import read_json, write_json, write_text
+from lunar.metrics.read import read_failures
 from lunar.pages.audit import in_words, listed, method, provenance, rows
 from lunar.pages.audit_schema import FORM, Audit
 from lunar.pages.removal import COLUMNS
@@ -18,8 +19,9 @@ def main(smk) -> None:
         removal = pd.read_csv(smk.input.removal[0]) if smk.input.removal else pd.DataFrame(columns=list(COLUMNS))
         tables = (pd.read_csv(smk.input.long), pd.read_csv(smk.input.attacks), removal)
         facts = {name: read_json(path) for name, path in params.facts_of.items()}
+        failed = {name: read_failures(path) for name, path in zip(params.attacked, smk.input.attacked, strict=True)}
         found = {
-            name: method(name, params.made[name], facts.get(name, {}), files, tables)
+            name: method(name, params.made[name], facts.get(name, {}), files, failed.get(name, {}), tables)
             for name, files in params.files_of.items()
         }
         audit = Audit(

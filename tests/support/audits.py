@@ -22,6 +22,7 @@ def made() -> dict[str, Any]:
                 "files": {"model/config.json": "f" * 64},
                 "metrics": {"forget": {"rouge1": number}, "overall": {"ds": {"reason": "no answers"}}},
                 "attacks": {"none": {"forget": number, "retain": {"value": 1.0}}},
+                "failed": {"invert": "no subject"},
                 "removal": [{**number, "line": "a", "asked": "at most 1", "kept": True}],
                 "verdict": "It hides. It leaves.",
             }

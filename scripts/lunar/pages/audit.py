@@ -180,6 +180,7 @@ def method(
     made: Mapping[str, Any],
     facts: Mapping[str, Any],
     files: Iterable[str],
+    failed: Mapping[str, str],
     tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
 ) -> Method:
     """All of one method.
@@ -189,6 +190,7 @@ def method(
         made: its entry of the configuration.
         facts: of its edit, or of a model made elsewhere.
         files: paths of its model and edit.
+        failed: why attacks on it failed, by attack.
         tables: the main table's long form, that of attacks, and that of ``lunar.pages.removal`` (may be empty).
     """
     long, attacks, removal = tables
@@ -200,6 +202,7 @@ def method(
         files=checksums(files),
         metrics=metrics(long, name),
         attacks=attacked(attacks, name),
+        failed=dict(failed),
         removal=lines,
         verdict=verdict(name, attacks, lines) if is_attacked and "recipe" in made else None,
     )

@@ -64,6 +64,9 @@ class Method(Record):
     )
     metrics: dict[str, dict[str, Number]] = Field(description="By split and metric; overall: of the whole method.")
     attacks: dict[str, Attacked] = Field(description="By attack; none: left alone, on the questions that attacks ask.")
+    failed: dict[str, str] = Field(
+        default_factory=dict, description="Why attacks are left out that failed their checks of themselves."
+    )
     removal: list[Judged] = Field(description="The lines of Hidden or removed?; empty where it was not judged.")
     verdict: str | None = Field(None, description="Two sentences; absent for models that nothing was unlearned in.")
 

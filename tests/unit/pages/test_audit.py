@@ -151,9 +151,13 @@ def test_provenance_has_the_commit_and_what_is_installed(tmp_path: Path) -> None
 def test_verdicts_are_for_methods_that_unlearn() -> None:
     removal = judge(LONG, TABLE, ["lunar"])
     made: dict[str, dict[str, Any]] = {"vanilla": {}, "retain_only": {}, "lunar": {"recipe": "redirection"}}
-    found = {name: method(name, entry, {"rank": 1}, [], (LONG, TABLE, removal)) for name, entry in made.items()}
+    found = {
+        name: method(name, entry, {"rank": 1}, [], {"invert": "no"}, (LONG, TABLE, removal))
+        for name, entry in made.items()
+    }
     assert [name for name, one in found.items() if one.verdict] == ["lunar"]
     assert found["lunar"].made == made["lunar"] and found["lunar"].facts == {"rank": 1}
+    assert found["lunar"].failed == {"invert": "no"}
     assert found["vanilla"].attacks == {} and found["vanilla"].removal == []
     text = in_words(found)
     tree = publish_doctree(text)
