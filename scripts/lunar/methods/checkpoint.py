@@ -211,8 +211,7 @@ def _merge(origin: Path, before: Path, folder: Path, dtype: str) -> list[str]:
         if out_of_memory(error) or isinstance(error, LunarError):
             raise
         said = " ".join(str(error).split())[:200]
-        raise LunarError(
-            f"{origin}: peft cannot merge the adapter into the model before: {said}; {pair.OTHER}"
-        ) from error
+        why = f"peft cannot merge the adapter into the model before: {said}"
+        raise LunarError(f"{origin}: {why}; {pair.OTHER}") from error
     merged.to(getattr(torch, dtype)).save_pretrained(folder)
     return [f"the adapter was merged into the weights of the model before, which are {dtype}"]

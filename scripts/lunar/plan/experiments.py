@@ -178,7 +178,8 @@ def _resolved(experiment: Config, over: Config, plugins: Plugins, made: Containe
     if not shaped:
         faults.end()
     for method, entry in experiment["methods"].items():
-        experiment["methods"][method] = settle(entry, over.get("methods", {}).get(method, {}))
+        settled = settle(entry, over.get("methods", {}).get(method, {}))
+        experiment["methods"][method] = {"model": "full"} | settled
     # Before they are climbed: a mistake in an end of the ladder would be named as one of the ladder.
     for method, entry in list(experiment["methods"].items()):
         try:
@@ -256,7 +257,7 @@ def settle(method: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
     grid = {key: values for key, values in tried.items() if key in chosen or key not in change}
     rest = {key: value for key, value in method.items() if key != "grid" and (key in change or key not in chosen)}
     rest = {key: value for key, value in rest.items() if value is not None or key not in NULLABLE}
-    return {"model": "full"} | rest | ({"grid": grid} if grid else {})
+    return rest | ({"grid": grid} if grid else {})
 
 
 def rungs(experiment: Mapping[str, Any]) -> dict[str, str]:

@@ -218,7 +218,6 @@ def test_near_misses_are_allowed(config: dict[str, Any], path: str, new: Any) ->
 
 
 METHOD_MISTAKES = {
-    "no model": (without(SOLVED, "model"), r"new\.model: missing; Fine-tuned model to start from"),
     "prompt": (SOLVED | {"prompt": "qaa"}, r"new\.prompt: 'qaa' is none of qa; did you mean 'qa'\?"),
     "recipe": (SOLVED | {"recipe": "redirect"}, r"new\.recipe: 'redirect' is none of .*did you mean 'redirection'\?"),
     "no recipe": (

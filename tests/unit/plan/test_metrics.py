@@ -96,7 +96,10 @@ def test_an_edit_of_a_metric_reruns_evaluation_alone() -> None:
         for path in map(Path, imported_modules(script)):
             if path.parent.name == "metrics":
                 dependent.setdefault(path.stem, set()).add(script.stem)
-    assert dependent.keys() & {"tofu", "likelihoods", "membership", "refusal_quality", "text_position"} == set()
+    logs = {"tabulate_open_unlearning"}  # computes what others' logs leave blank, where an experiment names any
+    for name in ("tofu", "likelihoods", "membership", "refusal_quality", "text_position"):
+        assert dependent.get(name, set()) <= logs
     shows_ds = {"tabulate_ladder", "audit_published"}
     assert dependent["rouge"] | dependent["outcomes"] | dependent["deviation"] == shows_ds
-    assert dependent["study"] == dependent["base"] == shows_ds | {"evaluate_answers", "evaluate_attacks"}
+    evaluate = {"evaluate_answers", "evaluate_attacks"}
+    assert dependent["study"] - logs == dependent["base"] - logs == shows_ds | evaluate
