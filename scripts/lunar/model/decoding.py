@@ -86,26 +86,38 @@ class Decoding:
         return rows
 
     def _fresh(self, prefix: Rows | None, new: Sequence[Answer]) -> Rows:
-        """Prompts, read, with the first token of each answer."""
+        """Prompts, read, with the first token of each answer; of samples of one prompt it is read once."""
+        if self.before_batch is not None:
+            self.before_batch()
+        if self.temperature is not None:
+            prompts = list(dict.fromkeys(tuple(answer.unread) for answer in new))
+            own = [prompts.index(tuple(answer.unread)) for answer in new]
+            read = Rows(len(prompts), 0)
+            self._add(new, self._logits(read, prompts)[own])
+            return taken([(read, own)], self.limit)
         if prefix is None:
             rows = Rows(len(new), self.limit)
         else:
             longest = max(len(answer.unread) for answer in new)
             rows = taken([(prefix, [0] * len(new))], longest + self.limit)
-        if self.before_batch is not None:
-            self.before_batch()
         self._step(rows, new)
         return rows
 
     def _step(self, rows: Rows, active: Sequence[Answer]) -> None:
         """One pass: each answer goes on by one token."""
-        places = [answer.place for answer in active]
         if self.before_pass is not None:
-            self.before_pass(places)
-        inputs = rows.read([answer.unread for answer in active], self.pad_id, self.model.device)
+            self.before_pass([answer.place for answer in active])
+        self._add(active, self._logits(rows, [answer.unread for answer in active]))
+
+    def _logits(self, rows: Rows, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """What the model gives after further tokens of each row; float32 of shape (rows, vocabulary)."""
+        inputs = rows.read(tokens, self.pad_id, self.model.device)
         lasts = torch.tensor(rows.lasts, device=self.model.device)[:, None]
-        logits = self.model(**inputs, logits_to_keep=lasts).logits[:, 0].float()
-        chosen = self._choose(logits, places)
+        return self.model(**inputs, logits_to_keep=lasts).logits[:, 0].float()
+
+    def _add(self, active: Sequence[Answer], logits: torch.Tensor) -> None:
+        """Have each answer that has not ended go on, given its logits of shape (rows, vocabulary)."""
+        chosen = self._choose(logits, [answer.place for answer in active])
         for answer, token in zip(active, chosen, strict=True):
             if not answer.ended:
                 answer.add(token, self.ends, self.limit)

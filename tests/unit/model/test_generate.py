@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from lunar.activations.hooks import calls
 from lunar.model.cache import common
 from lunar.model.chat import pad
 from lunar.model.decoding import Decoding
@@ -143,6 +144,24 @@ def test_samples_are_those_of_the_library(llama, chat, questions) -> None:
     expected = [chat.decode(output[order.index(i)]) for i in range(len(prompts))]
     torch.manual_seed(5)
     assert generate(llama, chat, questions, max_new_tokens=NEW, batch_size=9, temperature=1.5) == expected
+
+
+def test_samples_of_one_prompt_read_it_once_and_leave_when_they_end(llama, chat, questions) -> None:
+    """They are what they are without that: all rows are drawn for, and each prompt is read with its own."""
+    asked = [question for question in questions[:3] for _ in range(4)]
+    prompts = [chat.encode(question).ids for question in asked]
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    ids, mask = pad([prompts[i] for i in order], 1, "left")
+    chat.end_ids = list(range(1, 120))
+    torch.manual_seed(5)
+    how = {"do_sample": True, "temperature": 1.5, "top_k": 0, "eos_token_id": chat.end_ids, "pad_token_id": 1}
+    output = llama.generate(input_ids=ids, attention_mask=mask, max_new_tokens=NEW, **how)[:, ids.shape[1] :].tolist()
+    torch.manual_seed(5)
+    with calls([llama.get_decoder()]) as made:
+        found = generate(llama, chat, asked, max_new_tokens=NEW, batch_size=12, temperature=1.5)
+    assert found == [chat.decode(output[order.index(i)]) for i in range(len(prompts))]
+    rows = [len(kwargs["input_ids"]) for _, kwargs in made]
+    assert rows[0] == 3 and 12 > rows[1] > rows[-1]  # an answer may end with its first token
 
 
 def test_no_longer_than_asked(llama, chat, questions) -> None:
