@@ -160,6 +160,10 @@ class Target:
             self.memo[what] = (state, make())
         return self.memo[what][1]
 
+    def alone(self) -> list[Row]:
+        """The answers to the forget set of the model as it is, which many controls compare with."""
+        return self.once("answers to the forget set", lambda: self.answer({"forget": self.rows["forget"]})["forget"])
+
     @property
     def depth(self) -> int:
         """Number of blocks."""

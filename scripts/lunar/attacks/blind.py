@@ -9,7 +9,7 @@ from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused
 from lunar.attacks.harmless import FirstTokens, apart, spread
 from lunar.attacks.intervening import Intervention, adding, ask, ask_each, projecting
 from lunar.attacks.observing import Observed, observed
-from lunar.attacks.planted import alone, at_some_block, judged, plant
+from lunar.attacks.planted import at_some_block, judged, plant
 from lunar.attacks.settings import AttackSettings
 from lunar.edits.edit import applied
 from lunar.metrics import text
@@ -91,6 +91,6 @@ class Blind(Attack):
     def undone(self, target: Target) -> dict[str, Any]:
         """The control at one block."""
         with applied(target.model, plant(target)):
-            unattacked = alone(target)
+            unattacked = target.alone()
             found = self.run(target)
         return judged(unattacked, found)

@@ -297,7 +297,7 @@ def steered(target: Target, most: float, decoding: bool = False) -> tuple[dict[i
         AttackFailed: eight times the configured coefficient leave more than ``most`` of the ROUGE-1 there was.
     """
     part = {"forget": target.rows["forget"]}
-    plain = rouge1(target.answer(part)["forget"])
+    plain = rouge1(target.alone())
     for factor in (1.0, 2.0, 4.0, 8.0):
         vectors = {layer: factor * target.known_direction()[layer] for layer in target.layers()}
         plant = adding(target.model, *writing(target.model, vectors), decoding)
@@ -332,7 +332,11 @@ class Known(Attack):
         return Attacked(rows, proof[0] | {"norm_of_c_r": norms})
 
     def control(self, target: Target) -> dict[str, Any]:
-        vectors, found = steered(target, 0.6, self.decoding)
+        vectors, found = target.once(
+            f"steered at {target.layers()}" + " while decoding" * self.decoding,
+            lambda: steered(target, 0.6, self.decoding),
+        )
+        found = dict(found)
         plant = adding(target.model, *writing(target.model, vectors), self.decoding)
         part = {"forget": target.rows["forget"]}
         rows, proofs = ask(target, plant, self.hook(target, vectors), parts=part)

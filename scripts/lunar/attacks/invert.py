@@ -288,11 +288,10 @@ class Invert(Attack):
         """An entity edit made on the spot of gold answers too: its weight comes back, and with it the answers."""
         plainly_written(target.model, "invert")
         settings = EXPECTED | {"blocks": [target.depth // 10]}
-        forget = {"forget": target.rows["forget"]}
-        known = rouge1(target.answer(forget)["forget"])
+        known = rouge1(target.alone())
         edit = EntityMap(Replacing.of(settings)).edit(self.job(target)).edit
         with applied(target.model, edit):
-            planted = rouge1(target.answer(forget)["forget"])
+            planted = rouge1(target.alone())
             target.edit, target.settings = edit, settings
             try:
                 found = self.run(target)

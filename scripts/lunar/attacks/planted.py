@@ -52,17 +52,12 @@ def against_planted(attacker: Attack, target: Target) -> tuple[int, list[Row], A
     """
     edit = plant(target)
     with applied(target.model, edit):
-        unattacked = alone(target)
+        unattacked = target.alone()
         target.edit = edit
         try:
             return block_of(next(iter(edit))), unattacked, attacker.run(target)
         finally:
             target.edit = {}
-
-
-def alone(target: Target) -> list[Row]:
-    """The answers to the forget set of the model as it is."""
-    return target.once("answers to the forget set", lambda: target.answer({"forget": target.rows["forget"]})["forget"])
 
 
 def judged(unattacked: Sequence[Row], found: Attacked) -> dict[str, Any]:

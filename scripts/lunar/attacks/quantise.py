@@ -282,8 +282,7 @@ class Quantise(Attack):
         gone, stays = found["vanishing"]["survival"], found["surviving"]["survival"]
         expect(abs(gone) < 0.2, f"{gone:.2f} of a planted edit of {VANISHING} steps is left, it should vanish")
         expect(0.8 < stays < 1.2, f"{stays:.2f} of a planted edit of {SURVIVING} steps is left, it should stay")
-        asked = {"forget": target.asked()["forget"]}
-        before = rouge1(target.answer(asked)["forget"])
+        before = rouge1(target.alone())
         attacked = self.run(target)
         after = rouge1(attacked.rows["forget"])
         least = KNOWN[self.settings.scheme]

@@ -152,6 +152,8 @@ def test_known_control_refuses_an_attack_that_brings_nothing_back(target, monkey
     given[1:] = [gone, gone]
     with pytest.raises(AttackFailed, match="0% of what a pure steering hook took"):
         made("reverse", decoding=False).control(target)
+    assert given[1:] == [gone]  # how it is steered is found once
+    target.memo.clear()
     given[1:] = [answers] * 4
     with pytest.raises(AttackFailed, match="nothing to bring back"):
         made("ablate", where="edited").control(target)

@@ -52,7 +52,7 @@ def test_controls_of_a_job_plant_an_edit_once_a_block(refusing: Target, monkeypa
 
 def test_what_a_model_says_alone_is_asked_once_for_each_edit(refusing: Target, planted) -> None:
     with applied(refusing.model, planted):
-        changed = attacks.alone(refusing)
-        assert attacks.alone(refusing) is changed
-    assert attacks.alone(refusing) is not changed
-    assert attacks.alone(refusing) == refusing.answer({"forget": refusing.rows["forget"]})["forget"]
+        changed = refusing.alone()
+        assert refusing.alone() is changed
+    assert refusing.alone() is not changed
+    assert refusing.alone() == refusing.answer({"forget": refusing.rows["forget"]})["forget"]
