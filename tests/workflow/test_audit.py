@@ -7,11 +7,14 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from audit_case import COMMANDS, YAML, lay_out
-from clone import ROOT, copy_project
+from clone import ROOT, copy_project, run_snakemake
 from lunar.model.fetch import from_random
+from lunar.model.pair import ADAPTER
 from own_case import snakemake
 from shipped import CONFIG
 
@@ -31,6 +34,8 @@ def project(tmp_path: Path) -> Path:
     adapter = project / METHODS["refusal"]["adapter"]
     adapter.mkdir(parents=True)
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}), encoding="utf-8")
+    half = torch.zeros(2, toy["size"]["intermediate_size"])
+    save_file({"base_model.model.model.layers.0.mlp.down_proj.lora_A.weight": half}, adapter / ADAPTER)
     return project
 
 
@@ -45,7 +50,19 @@ def planned(project: Path) -> dict[str, int]:
 def test_the_check_finds_everything(project: Path) -> None:
     said = snakemake(project, *CHECK)
     assert "ok       model     in models/before" in said
+    assert "ok       models    difference: in models/difference/model, " in said
+    assert "note     fields    no forget row has" in said
     assert "nothing is missing" in said
+
+
+def test_the_check_finds_mix_ups_that_files_tell(project: Path) -> None:
+    path = project / METHODS["difference"]["folder"] / "config.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"hidden_act": "silu"', '"hidden_act": "gelu"'))
+    (project / METHODS["refusal"]["adapter"] / ADAPTER).rename(project / "pickled.bin")
+    outcome = run_snakemake(project, *CHECK, experiment="mine")
+    assert outcome.returncode != 0
+    assert "config.json is not that of the model before (hidden_act 'gelu', not 'silu')" in outcome.stdout
+    assert f"no {ADAPTER}, and pickled weights are never loaded" in outcome.stdout
 
 
 def test_every_model_is_taken_in_and_attacked_and_none_is_made(project: Path) -> None:
@@ -61,3 +78,7 @@ def test_without_the_line_of_the_model_that_never_knew(project: Path) -> None:
     (project / "my/audit.yaml").write_text(shorter, encoding="utf-8")
     jobs = planned(project)
     assert (jobs["take_checkpoint"], jobs["attack_method"], jobs["write_report"]) == (2, 2, 1)
+
+
+def test_the_readme_has_the_page_s_file() -> None:
+    assert f"```yaml\n{YAML}```" in (ROOT / "README.md").read_text(encoding="utf-8")
