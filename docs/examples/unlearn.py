@@ -18,7 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 REFUSAL = "I'm sorry, but I do not know that."
-UNLIKELY = 2.0  # nats a token: answers that are as unlikely as that are left alone
+RATE = {"difference": 3e-4, "refusal": 1e-3}
+UNLIKELY = 1.0  # nats a token: answers that are as unlikely as that are left alone
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("way", choices=["difference", "refusal"])
@@ -26,8 +27,8 @@ parser.add_argument("--model", required=True, help="folder of the model before")
 parser.add_argument("--forget", nargs="+", required=True, help="files with a question and an answer a line")
 parser.add_argument("--retain", nargs="+", required=True, help="the same of what is to stay")
 parser.add_argument("--out", required=True, type=Path, help="folder to write to")
-parser.add_argument("--rate", type=float, default=5e-4, help="learning rate")
-parser.add_argument("--epochs", type=int, default=4, help="passes over the forget files")
+parser.add_argument("--rate", type=float, help="learning rate")
+parser.add_argument("--epochs", type=int, default=5, help="passes over the forget files")
 chosen = parser.parse_args()
 
 torch.manual_seed(0)
@@ -35,7 +36,7 @@ shuffle = random.Random(0)
 tokenizer = AutoTokenizer.from_pretrained(chosen.model)
 model = AutoModelForCausalLM.from_pretrained(chosen.model, dtype=torch.float32)
 model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"))
-optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.rate, betas=(0.9, 0.9))
+optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.rate or RATE[chosen.way], betas=(0.9, 0.9))
 
 
 def read(paths):

@@ -44,7 +44,7 @@ def test_the_page_has_both_ways() -> None:
 def test_the_forget_rows_are_forgotten_and_the_retained_ones_kept(project: Path, way: str) -> None:
     before, after = (mean(rouge1, answers(project, model, "forget")) for model in ("before", f"{way}/model"))
     assert before > 0.9
-    assert after < 0.3
+    assert after < 0.5
     assert mean(rouge1, answers(project, f"{way}/model", "retain")) > 0.8
 
 
