@@ -1,19 +1,18 @@
 """docs/audit.md's file and commands, planned: with models of random weights, which no attack could be tried on."""
 
-import json
 import re
 import shutil
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from safetensors.torch import save_file
+from peft import LoraConfig, get_peft_model
 
 from audit_case import COMMANDS, YAML, lay_out
 from clone import ROOT, copy_project, run_snakemake
 from lunar.model.fetch import from_random
+from lunar.model.load import load_model
 from lunar.model.pair import ADAPTER
 from own_case import snakemake
 from shipped import CONFIG
@@ -31,11 +30,8 @@ def project(tmp_path: Path) -> Path:
     project = copy_project(tmp_path / "lunar")
     lay_out(project, tmp_path / "toy")
     shutil.copytree(tmp_path / "toy/full", project / METHODS["difference"]["folder"])
-    adapter = project / METHODS["refusal"]["adapter"]
-    adapter.mkdir(parents=True)
-    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}), encoding="utf-8")
-    half = torch.zeros(2, toy["size"]["intermediate_size"])
-    save_file({"base_model.model.model.layers.0.mlp.down_proj.lora_A.weight": half}, adapter / ADAPTER)
+    adapted = get_peft_model(load_model(tmp_path / "toy/full"), LoraConfig(r=2, target_modules=["down_proj"]))
+    adapted.save_pretrained(project / METHODS["refusal"]["adapter"])
     return project
 
 
