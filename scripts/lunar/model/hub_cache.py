@@ -20,8 +20,13 @@ def snapshot(repository: str, revision: str, kind: str = "model") -> Path:
 
 
 def model(repository: str, revision: str) -> Path | None:
-    """The folder of a model in the cache, if configuration, tokenizer and all weights are there as safetensors."""
+    """The folder of a model in the cache, if configuration, tokenizer and all weights are there as safetensors.
+
+    Of an adapter, configuration and weights are all that there is.
+    """
     folder = snapshot(repository, revision)
+    if all((folder / name).is_file() for name in ("adapter_config.json", "adapter_model.safetensors")):
+        return folder
     index = folder / "model.safetensors.index.json"
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
