@@ -101,7 +101,7 @@ class LogitLens(Attack):
     """
 
     def run(self, target: Target) -> Attacked:
-        read, miss = lens(target, target.rows["forget"])
+        read, miss = target.once("logit lens", lambda: lens(target, target.rows["forget"]))
         most = max(1e-4, 10 * torch.finfo(target.model.dtype).eps)
         expect(miss <= most, f"the last block's lens is {miss:.2g} off the model's own logits (at most {most:.2g})")
         # Of equal blocks the last: the first blocks read nothing at all.
@@ -112,7 +112,7 @@ class LogitLens(Attack):
 
     def control(self, target: Target) -> dict[str, Any]:
         """The model that knows everything shows it at its last block, and no more of it at its first."""
-        read, _ = lens(target, target.rows["forget"])
+        read, _ = target.once("logit lens", lambda: lens(target, target.rows["forget"]))
         first, last = read[0]["forget"], read[-1]["forget"]
         held = last >= 0.8 and first <= last  # a few-layer model may have it all in its first block
         expect(held, f"gold tokens come first: {first:.0%} at block 0, {last:.0%} at last")

@@ -75,3 +75,15 @@ def test_a_lens_that_reads_something_else_is_caught(target, monkeypatch) -> None
 def test_a_lens_control_of_a_model_that_knows_nothing(target) -> None:
     with pytest.raises(AttackFailed, match="gold tokens come first"):
         make("logit_lens").control(target)
+
+
+def test_the_control_of_a_lens_reads_once(target, monkeypatch) -> None:
+    calls = []
+
+    def read(target, rows):
+        calls.append(rows)
+        return [{"probability": 0.1, "forget": share, "rank": 1.0} for share in (0.0, 0.5, 1.0)], 0.0
+
+    monkeypatch.setattr(reading, "lens", read)
+    assert make("logit_lens").control(target)["last_block"] == 1.0
+    assert len(calls) == 1
