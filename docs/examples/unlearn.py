@@ -28,7 +28,7 @@ parser.add_argument("--forget", nargs="+", required=True, help="files with a que
 parser.add_argument("--retain", nargs="+", required=True, help="the same of what is to stay")
 parser.add_argument("--out", required=True, type=Path, help="folder to write to")
 parser.add_argument("--rate", type=float, help="learning rate")
-parser.add_argument("--epochs", type=int, default=5, help="passes over the forget files")
+parser.add_argument("--epochs", type=int, default=6, help="passes over the forget files")
 chosen = parser.parse_args()
 
 torch.manual_seed(0)
