@@ -21,6 +21,8 @@ from lunar.plan import entries, estimate, experiments, imports, size, snakemake_
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import folders, plan  # noqa: E402
 
+# Bars of libraries over steps of a second; jobs have bars of their own.
+os.environ.setdefault("TQDM_DISABLE", "1")
 # Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
