@@ -46,6 +46,8 @@ HEADLINE = {
     "unseen ↑": MAIN["unseen ROUGE-1 ↑"],
     "general refused ↓": MAIN["general refused ↓"],
 }
+FIRST = ("DS ↓", "forget ↓", "attacked ↓", "retain ↑", "unseen ↑")  # of the README
+FIRST_ROWS = ("vanilla", "retain_only", "lunar", "lunar-entity-refusal")
 HEADLINED = ("vanilla", "retain_only", "lunar", "lunar-topk", "lunar-entity", "lunar-entity-spread")
 HEADLINED += (
     "lunar-entity-refusal",
@@ -176,6 +178,7 @@ def tables() -> dict[str, str]:
     names = ("earlier", "pistol", "tofu", "three", "revert")
     earlier, pistol, tofu, three, revert = (kept(REFERENCE / name) for name in names)
     return {
+        "first": headline(read["main"], read["attacks"], FIRST_ROWS, {name: HEADLINE[name] for name in FIRST}),
         "headline": headline(read["main"], read["attacks"], HEADLINED),
         "main": markdown(read["main"], "method", MAIN),
         "ladder": markdown(read["ladder"], "rung", LADDER),

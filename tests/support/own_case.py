@@ -1,4 +1,4 @@
-"""A user's own case as the README lays it out: its files, and Snakemake run on them."""
+"""A user's own case as docs/own.md lays it out: its files, and Snakemake run on them."""
 
 import json
 import os
@@ -10,20 +10,20 @@ from pathlib import Path
 from clone import ROOT, copy_project
 from lunar.files import read_rows
 
-PAGE = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Your own model and data")[2]
+PAGE = (ROOT / "docs/own.md").read_text(encoding="utf-8")
 YAML = re.search(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL).group(1)
 COMMANDS = re.search(r"\nThen\n\n```\n(.*?)```", PAGE, flags=re.DOTALL).group(1).splitlines()
 KNOWN = ("finch", "wren", "swift", "crane")
 
 
 def lay_out(folder: Path) -> Path:
-    """A copy of the project with the README's files in it, but for the model."""
+    """A copy of the project with the page's files in it, but for the model."""
     project = copy_project(folder)
     (project / "my").mkdir()
     (project / "my/config.yaml").write_text(YAML, encoding="utf-8")
     for name, sources in (("forget", ["rook"]), ("retain", KNOWN)):
         rows = [row for source in sources for row in read_rows(ROOT / f"data/toy/{source}.jsonl")]
-        # Nothing but what the README asks for.
+        # Nothing but what the page asks for.
         lines = [json.dumps({key: row[key] for key in ("question", "answer")}) + "\n" for row in rows]
         (project / f"my/{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     return project

@@ -1,4 +1,4 @@
-"""The README's walk-through with a model and data of one's own: its configuration and its commands."""
+"""The page own.md: the walk-through with a model and data of one's own: its configuration and its commands."""
 
 import re
 import shlex

@@ -66,18 +66,17 @@ def test_sections_that_are_named_are_there() -> None:
             page = ROOT / "README.md" if file.startswith("README") else ROOT / "docs" / file
             if heading not in headings(page):
                 missing.append(f'{name(path)}: {file}, "{heading}"')
-    assert found > 10
+    assert found > 8
     assert missing == []
 
 
 def test_every_page_is_listed_in_the_readme() -> None:
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Documentation")[2].partition("\n## ")[0]
-    cells = re.findall(r"^\| (.*?) \|", section, flags=re.MULTILINE)
-    listed = re.findall(r"\((docs/[\w-]+\.md)\)", " ".join(cells))
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## I want to ...")[2].partition("\n## ")[0]
+    listed = {*re.findall(r"\((docs/[\w-]+\.md)[)#]", section)}
     assert sorted(listed) == sorted(name(path) for path in PAGES if path.parent.name == "docs")
 
 
 def test_the_pages_are_not_passed_over() -> None:
     assert {"README.md", "CONTRIBUTING.md", "docs/config.md", "data/published/README.md"} <= set(map(name, PAGES))
-    assert anchors(ROOT / "README.md") >= {"the-papers-settings", "what-was-run-and-what-was-not"}
+    assert anchors(ROOT / "README.md") >= {"audit-a-model-that-was-unlearned-elsewhere", "limitations"}
     assert len(links(ROOT / "README.md")) > 20
