@@ -9,11 +9,15 @@ from lunar.edits.edit import block_of
 from lunar.errors import LunarError
 
 HELD = 0.99  # share of a change's squared norm that its directions are counted for
+ROUNDED = (torch.float32, torch.bfloat16, torch.float16)
 WIDEST = 2048  # of matrices with more rows and columns the directions are not counted: that takes minutes each
 
 
 def changes(model: Any, before: Any) -> list[dict[str, Any]]:
     """Each weight that differs between two models, in the order of the model before.
+
+    A weight that was rounded to bfloat16 or float16, as a saved file may have it, and not changed otherwise, does not
+    differ. A head that only one of the two ties to its embeddings is compared as a weight of its own.
 
     Args:
         model, before: of the same architecture; embeddings may have other numbers of rows, of which the common ones
@@ -24,20 +28,25 @@ def changes(model: Any, before: Any) -> list[dict[str, Any]]:
         the weight before, and ``directions``: singular values that hold ``HELD`` of its square (None: not counted).
 
     Raises:
-        LunarError: the weights of the two have other names or shapes, or none of them differs.
+        LunarError: the weights of the two have other names or shapes, or none of them differs, or one is not finite.
     """
-    own, old = dict(model.named_parameters()), dict(before.named_parameters())
+    own, old = (dict(one.named_parameters(remove_duplicate=False)) for one in (model, before))
+    untied = {name for one in (model, before) for name, _ in one.named_parameters()}
     if unshared := sorted(own.keys() ^ old.keys()):
         raise LunarError(f"{unshared[0]} is a weight of one of the two models only; they are no pair")
     found = []
     for name, weight in old.items():
+        if name not in untied:
+            continue
         rows = min(len(weight), len(own[name]))
         new, was = (one.detach()[:rows].float().cpu() for one in (own[name], weight))
         if new.shape != was.shape:
             raise LunarError(f"{name} is {tuple(own[name].shape)}, and {tuple(weight.shape)} in the model before")
-        if torch.equal(new, was):
+        if any(torch.equal(new, was.to(kind).float()) for kind in ROUNDED):
             continue
         delta = new - was
+        if not delta.isfinite().all():
+            raise LunarError(f"{name} has numbers that are not finite: its training went astray; name another model")
         found.append(
             {
                 "weight": name,
@@ -79,7 +88,7 @@ def summary(found: list[dict[str, Any]], before: Any) -> dict[str, Any]:
     down = [one["block"] for one in found if one["weight"].endswith("mlp.down_proj.weight")]
     return {
         "weights": len(found),
-        "of": sum(1 for _ in before.parameters()),
+        "of": len({name for name, _ in before.named_parameters()} | {one["weight"] for one in found}),
         "share": math.sqrt(sum(one["norm"] ** 2 for one in found)) / whole,
         "blocks": sorted({one["block"] for one in found} - {None}),
         "down_proj": sorted(down),

@@ -18,8 +18,9 @@ from lunar.model import pair
 from lunar.model.chat import Chat
 from lunar.model.fetch import sha256
 from lunar.model.findings import Finding
-from lunar.model.folder import Tensors, header, weights
+from lunar.model.folder import header, weights
 from lunar.model.load import generation_ends, load_model, load_tokenizer, pretrained
+from lunar.model.pair import CONFIG
 from lunar.model.template import TODAY, settled
 
 # What a folder holds besides its configuration and weights; it comes from the model before.
@@ -35,6 +36,9 @@ TOKENIZER = (
     "chat_template.json",
 )
 INDEX = "model.safetensors.index.json"
+ASKED = 64  # tokens that an adapted model and the merged one are compared on
+SAME = 1e-3  # largest difference between their logits, as a share of the largest logit
+MERGE = f"{pair.OTHER}, or merge it yourself and name the whole model as folder"
 
 
 def take(
@@ -75,9 +79,18 @@ def take(
             (temporary / name).unlink(missing_ok=True)
             if (before / name).is_file():
                 shutil.copyfile(before / name, temporary / name)
+        _take_ids(temporary / CONFIG, before / CONFIG)
         if ends := generation_ends(before):
             write_json(temporary / "generation_config.json", {"eos_token_id": ends})
     return done
+
+
+def _take_ids(config: Path, before: Path) -> None:
+    """Have a config.json, which may be a link, with the ids of another one; own ones may be of tokens that are gone."""
+    ids = {key: value for key, value in read_json(before).items() if key in pair.IDS}
+    held = {key: value for key, value in read_json(config).items() if key not in pair.IDS}
+    config.unlink()
+    write_json(config, held | ids)
 
 
 def refuse(found: Sequence[Finding]) -> None:
@@ -104,9 +117,9 @@ def check_tokenizer(origin: Path, before: Path, rows: Sequence[Row], settings: M
         AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False) for path in (origin, before)
     )
     refuse(pair.other_tokens(origin, own.get_vocab(), wanted.get_vocab()))
-    if not own.chat_template:
+    text = own.chat_template.get("default") if isinstance(own.chat_template, dict) else own.chat_template
+    if not text:
         return
-    text = own.chat_template["default"] if isinstance(own.chat_template, dict) else own.chat_template
     own.chat_template = settled(text, settings.get("template_arguments") or {}, settings.get("date") or TODAY)
     chats = Chat(load_tokenizer(before)), Chat(_padded(own))
     for row in rows:
@@ -183,7 +196,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def _link(origin: Path, before: Path, folder: Path) -> list[str]:
     """A folder of links to a model's files; rows of its embeddings that the model before has not are cut off."""
-    rows = [_rows(weights(path, [])) for path in (origin, before)]
+    rows = [pair.rows(weights(path, [])) for path in (origin, before)]
     if rows[0] > rows[1]:
         model = pretrained(origin, torch.float32, use_safetensors=True)
         model.resize_token_embeddings(rows[1], mean_resizing=False)
@@ -195,23 +208,50 @@ def _link(origin: Path, before: Path, folder: Path) -> list[str]:
     return []
 
 
-def _rows(tensors: Tensors) -> int:
-    """Rows of the embeddings."""
-    return next(shape[0] for name, (_, shape) in tensors.items() if name.endswith("embed_tokens.weight"))
-
-
 def _merge(origin: Path, before: Path, folder: Path, dtype: str) -> list[str]:
-    """The model before with an adapter merged into its weights, in float32, and saved in ``dtype``."""
+    """The model before with an adapter merged into its weights, in float32, and saved in ``dtype``.
+
+    Raises:
+        LunarError: a weight of the adapter is missing, or the merged model is not the adapted one.
+    """
     from peft import PeftModel
 
+    model = load_model(before, device="cpu")
+    if _adapts_one_of_tied(model, origin):
+        # The adapter changes one of the two, so merging it into the weight that they share would change both.
+        model.config.tie_word_embeddings = False
+        head = model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    asked = torch.arange(min(ASKED, pair.rows(weights(before, []))))[None]
     try:
-        adapted = PeftModel.from_pretrained(load_model(before, device="cpu"), str(origin), local_files_only=True)
-        merged = adapted.merge_and_unload(safe_merge=True)
+        adapted = PeftModel.from_pretrained(model, str(origin), local_files_only=True).eval()
+        # Weights that no file has stay as they were drawn, and the library only warns.
+        told = adapted.load_adapter(str(origin), adapted.active_adapter, local_files_only=True)
+        if missing := [name for name in told.missing_keys if ".lora_" in name]:
+            said = f"{len(missing)} weights are missing in {pair.ADAPTER}, such as {missing[0]}"
+            raise LunarError(f"{origin}: {said}; save the adapter again with save_pretrained")
+        with torch.no_grad():
+            wanted = adapted(asked).logits
+            merged = adapted.merge_and_unload(safe_merge=True)
+            found = merged(asked).logits
     except Exception as error:  # the library raises many kinds
         if out_of_memory(error) or isinstance(error, LunarError):
             raise
         said = " ".join(str(error).split())[:200]
-        why = f"peft cannot merge the adapter into the model before: {said}"
-        raise LunarError(f"{origin}: {why}; {pair.OTHER}") from error
+        raise LunarError(f"{origin}: peft cannot merge the adapter into the model before: {said}; {MERGE}") from error
+    if (found - wanted).abs().max() > SAME * wanted.abs().max():
+        raise LunarError(
+            f"{origin}: merged into the model before, the adapter does not do what it does beside it; {MERGE}"
+        )
     merged.to(getattr(torch, dtype)).save_pretrained(folder)
     return [f"the adapter was merged into the weights of the model before, which are {dtype}"]
+
+
+def _adapts_one_of_tied(model: Any, origin: Path) -> bool:
+    """Whether embeddings and head are one weight, and an adapter changes either by factors and was not tied itself."""
+    if read_json(origin / pair.ADAPTER_CONFIG).get("ensure_weight_tying"):
+        return False
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    names = (name.partition(".lora_")[::2] for name in header(origin / pair.ADAPTER, []))
+    factored = any(half and module.endswith(("embed_tokens", "lm_head")) for module, half in names)
+    return factored and head.weight is embeddings.weight

@@ -188,7 +188,9 @@ def weights(folder: Path, found: list[Finding]) -> Tensors:
             tensors |= held
         return {} if absent else tensors
     others = sorted(path.name for path in folder.glob("*.safetensors"))
-    if others:
+    if whole.is_symlink():
+        found.append(wrong("weights", f"{whole} is a link to {whole.readlink()}, which is not there", ANEW))
+    elif others:
         said = f"neither model.safetensors nor its index in {folder}, but {others[0]}"
         found.append(wrong("weights", said, "download model.safetensors or model.safetensors.index.json"))
     else:

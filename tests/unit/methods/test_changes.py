@@ -67,3 +67,34 @@ def test_models_of_other_shapes_are_no_pair(llama: Any, make_model: Any) -> None
         changes(make_model(num_hidden_layers=2), llama)
     with pytest.raises(LunarError, match=r"is \(16, 48\), and \(16, 40\) in the model before|is \(48, 16\)"):
         changes(make_model(intermediate_size=48), llama)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_what_was_rounded_alone_has_not_changed(pair: tuple[Any, Any], kind: torch.dtype) -> None:
+    after, before = pair
+    after.to(kind).float()
+    with pytest.raises(LunarError, match="nothing was unlearned"):
+        changes(after, before)
+    with torch.no_grad():
+        down_proj(after, 2).weight.mul_(1.5)
+    assert [one["weight"] for one in changes(after, before)] == ["model.layers.2.mlp.down_proj.weight"]
+
+
+def test_a_head_that_one_of_the_two_ties_is_a_weight_of_its_own(make_model: Any) -> None:
+    before, after = (make_model(tie_word_embeddings=True) for _ in range(2))
+    assert after.lm_head.weight is after.model.embed_tokens.weight
+    with torch.no_grad():
+        after.model.embed_tokens.weight[0] += 1.0
+    assert [one["weight"] for one in changes(after, before)] == ["model.embed_tokens.weight"]
+    after.lm_head.weight = torch.nn.Parameter(before.lm_head.weight.detach() * 1.1)
+    found = changes(after, before)
+    assert [one["weight"] for one in found] == ["model.embed_tokens.weight", "lm_head.weight"]
+    assert summary(found, before)["of"] == len(list(before.parameters())) + 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(pair: tuple[Any, Any], value: float) -> None:
+    with torch.no_grad():
+        down_proj(pair[0], 1).weight[0, 0] = value
+    with pytest.raises(LunarError, match=r"layers.1.mlp.down_proj.weight has numbers that are not finite"):
+        changes(*pair)

@@ -15,6 +15,7 @@ from lunar.methods.checkpoint import TOKENIZER, differing, digests, take
 from lunar.model.chat import Chat
 from lunar.model.fetch import sha256
 from lunar.model.load import load_model, load_tokenizer
+from lunar.model.pair import IDS
 
 
 @pytest.fixture
@@ -104,6 +105,68 @@ def test_an_adapter_is_merged(adapter: Path, model_folder: Path, rows: list[dict
     torch.testing.assert_close(new - old, change, atol=1e-6, rtol=1e-5)
 
 
+def on_tied(make_model: Any, model_folder: Path, folder: Path, **config: Any) -> tuple[Path, Path, Any]:
+    """A model whose head is its embeddings, an adapter on either, and the two together."""
+    before, adapter = folder / "before", folder / "adapter"
+    make_model(tie_word_embeddings=True).save_pretrained(before)
+    load_tokenizer(model_folder).save_pretrained(before)
+    torch.manual_seed(0)
+    adapted = get_peft_model(load_model(before), LoraConfig(r=2, init_lora_weights=False, **config)).eval()
+    adapted.save_pretrained(adapter)
+    return before, adapter, adapted
+
+
+@pytest.mark.parametrize("part", ["embed_tokens", "lm_head"])
+def test_an_adapter_on_one_of_two_tied_weights_leaves_the_other(
+    make_model: Any, model_folder: Path, rows: list[dict[str, str]], tmp_path: Path, part: str
+) -> None:
+    """Merged into the weight that both share, it would change the other as well."""
+    before, adapter, adapted = on_tied(make_model, model_folder, tmp_path, target_modules=[part])
+    folder = taken(adapter, before, rows)
+    ids = torch.tensor([Chat(load_tokenizer(before)).encode(rows[0]["question"]).ids])
+    with torch.no_grad():
+        torch.testing.assert_close(logits(folder, rows), adapted(ids).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_merge_that_does_something_else_is_refused(
+    make_model: Any, model_folder: Path, rows: Any, tmp_path: Path
+) -> None:
+    """PEFT 0.21 adds a tied adapter to the weight that two modules share once for each."""
+    config = {"target_modules": ["embed_tokens"], "ensure_weight_tying": True}
+    before, adapter, _ = on_tied(make_model, model_folder, tmp_path, **config)
+    with pytest.raises(LunarError, match="merged into the model before, the adapter does not do what it does beside"):
+        taken(adapter, before, rows)
+
+
+def test_an_adapter_without_some_of_its_weights_is_refused(adapter: Path, model_folder: Path, rows: Any) -> None:
+    path = adapter / "adapter_model.safetensors"
+    save_file({name: one for name, one in load_file(path).items() if "layers.2" not in name}, path)
+    with pytest.raises(LunarError, match=r"4 weights are missing in adapter_model.safetensors, such as .*layers.2"):
+        taken(adapter, model_folder, rows)
+
+
+def test_a_padding_token_that_was_added_is_gone(
+    unlearned: Path, model_folder: Path, rows: list[dict[str, str]]
+) -> None:
+    """Many recipes add one, and name it in config.json; its row of the embeddings is cut off."""
+    model = load_model(unlearned)
+    added = model.config.vocab_size
+    model.resize_token_embeddings(added + 1, mean_resizing=False)
+    model.config.pad_token_id = added
+    model.save_pretrained(unlearned)
+    told = json.loads((taken(unlearned, model_folder, rows) / "config.json").read_text(encoding="utf-8"))
+    before = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    assert [told.get(key) for key in IDS] == [before.get(key) for key in IDS]
+    assert json.loads((unlearned / "config.json").read_text(encoding="utf-8"))["pad_token_id"] == added  # as it was
+
+
+def test_templates_without_a_default_are_passed_over(unlearned: Path, model_folder: Path, rows: Any) -> None:
+    tokenizer = load_tokenizer(unlearned)
+    tokenizer.chat_template = {"tool_use": "{{ 1 }}"}
+    tokenizer.save_pretrained(unlearned)
+    assert taken(unlearned, model_folder, rows).is_dir()
+
+
 def test_another_tokenizer_is_refused(unlearned: Path, model_folder: Path, rows: list[dict[str, str]]) -> None:
     data = json.loads((unlearned / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = data["model"]["vocab"]
@@ -161,7 +224,7 @@ def test_pickled_and_prompt_adapters_are_refused(adapter: Path, model_folder: Pa
     save_file({"prompt_embeddings": torch.zeros(4, 16)}, weights)
     said = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 4}
     (adapter / "adapter_config.json").write_text(json.dumps(said), encoding="utf-8")
-    with pytest.raises(LunarError, match="peft cannot merge the adapter"):
+    with pytest.raises(LunarError, match="peft_type PROMPT_TUNING changes no weight"):
         taken(adapter, model_folder, rows)
 
 
