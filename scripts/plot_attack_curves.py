@@ -9,6 +9,7 @@ from lunar.pages.names import CONTROL
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
+NONE = "no curve was asked for, or the attack was left out"
 AXES = {
     "relearning": ("step", "forget ROUGE-1 recall"),
     "layer_skip": ("block skipped", "forget ROUGE-1 recall"),
@@ -35,7 +36,7 @@ def main(smk) -> None:
                 line = "--" if method == CONTROL else "-"
                 axis.plot(curve["x"], curve["forget"], ls=line, ms=3, lw=1, label=method, **method_style(method))
             if all(curves[name, attack].empty for name in methods):
-                axis.text(0.5, 0.5, "no curve was asked for", ha="center", transform=axis.transAxes)
+                axis.text(0.5, 0.5, NONE, ha="center", transform=axis.transAxes)
             axis.set(title=attack, xlabel=across, ylim=(-0.03, 1.03))
             if kind == "sampling":
                 axis.set_xscale("log", base=2)
@@ -43,7 +44,7 @@ def main(smk) -> None:
         axes[0, 0].set_ylabel(up)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
         save(figure, smk.output.figure, smk.output.pdf)
-        write_numbers(smk.output.numbers, {"said": curves_in_words(curves, kind) or "no curve was asked for"})
+        write_numbers(smk.output.numbers, {"said": curves_in_words(curves, kind) or NONE})
 
 
 main(snakemake)  # noqa: F821

@@ -120,8 +120,11 @@ def judged(table: pd.DataFrame, method: str) -> list[Judged]:
     ]
 
 
-def verdict(method: str, attacks: pd.DataFrame, lines: Sequence[Judged]) -> str:
-    """What the numbers say of a method, in two sentences.
+RIGHT = 0.05  # share of right answers from which on words that come back are answers
+
+
+def verdict(method: str, attacks: pd.DataFrame, lines: Sequence[Judged], left_out: Sequence[str] = ()) -> str:
+    """What the numbers say of a method, in two sentences; a third names attacks that tell nothing.
 
     The line of ``lunar.pages.removal`` for the worst attack says how much more is too much than a model that never knew
     gives, or than what stands for one. A method still answers where it gives more by itself; it hides where an attack
@@ -131,14 +134,17 @@ def verdict(method: str, attacks: pd.DataFrame, lines: Sequence[Judged]) -> str:
         method: its name; it is attacked.
         attacks: as ``lunar.pages.attacks.tabulate`` gives it.
         lines: what it was judged by; none where it was not.
+        left_out: attacks on it that failed their checks of themselves.
     """
     pairs = by_pair(attacks)
     alone = pairs[method, "none"]
+    names = ", ".join(f"`{name}`" for name in left_out)
+    unknown = f" What {names} would bring back is not known: checks of themselves failed." if names else ""
     stays = f"It leaves {alone['retain_rouge1']:.2f} of the retained answers' words"
     kept, blank = (sum(line.kept is one for line in lines) for one in (True, None))
     stays += f" and keeps {kept} of the {len(lines)} lines asked of a removal" if lines else ""
     stays += f", {blank} of which could not be measured" if blank else ""
-    return f"{_drawn(method, attacks, pairs, lines)} {stays}."
+    return f"{_drawn(method, attacks, pairs, lines)} {stays}.{unknown}"
 
 
 def _drawn(
@@ -161,12 +167,16 @@ def _drawn(
     under, over = pairs[method, most.attack or ""]["forget_rouge1"], most.value or 0.0
     given = f"{under:.2f} of the forget answers' words, where {against.words} {under - over:.2f}"
     if level is not None and level.value is not None and level.value > much:
+        right = pairs[method, "none"]["forget_right"]
+        said = "says words, and nothing right, of" if right <= RIGHT else "still answers"
         return (
-            f"`{method}` still answers what it was to forget: left alone it gives {alone:.2f} of the forget answers' "
+            f"`{method}` {said} what it was to forget: left alone it gives {alone:.2f} of the forget answers' "
             f"words, where {against.words} {alone - level.value:.2f}, and {under:.2f} under `{most.attack}`."
         )
     if over <= much:
-        return f"No attack brings back much of what `{method}` forgot: `{most.attack}` draws most, {given}."
+        return f"No attack brings back much of what `{method}` forgot: `{most.attack}` draws most beyond that, {given}."
+    if pairs[method, most.attack or ""]["forget_right"] <= RIGHT:
+        return f"Words of what `{method}` forgot come back, and nothing right: `{most.attack}` draws {given}."
     if most.low is not None and most.low > 0:
         return f"`{method}` hides what it was to forget: `{most.attack}` brings back {given}."
     return (
@@ -204,7 +214,7 @@ def method(
         attacks=attacked(attacks, name),
         failed=dict(failed),
         removal=lines,
-        verdict=verdict(name, attacks, lines) if is_attacked and "recipe" in made else None,
+        verdict=verdict(name, attacks, lines, list(failed)) if is_attacked and "recipe" in made else None,
     )
 
 

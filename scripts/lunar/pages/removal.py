@@ -150,7 +150,7 @@ def judge(
         cells[under] = strongest(attacks[attacks["method"] == method], instead)
         for name, cell in cells.items():
             least, most = BOUNDS[name]
-            kept = None if math.isnan(cell["value"]) else least <= cell["value"] <= most
+            kept = None if math.isnan(cell["value"]) else bool(least <= cell["value"] <= most)
             found.append({"method": method, "line": name, "kept": kept, "attack": ""} | cell)
     return pd.DataFrame(found, columns=list(COLUMNS)).astype({"kept": object})
 

@@ -11,7 +11,7 @@ from lunar.model.findings import Finding
 from lunar.model.folder import look
 from lunar.model.pair import unfit
 from lunar.plan import checkpoints, size
-from lunar.plan.machine import OK, STOP, Line, amount
+from lunar.plan.machine import NOTE, OK, STOP, Line, amount
 
 
 def source(model: Mapping[str, Any]) -> list[Line]:
@@ -42,6 +42,10 @@ def elsewhere(settings: Mapping[str, Any], folders: Sequence[Path]) -> list[Line
         folders: places where the model before may be.
     """
     lines, taught = [], settings["finetune"]["enabled"]
+    if any("recipe" in entry and checkpoints.origin(entry) for entry in settings["methods"].values()):
+        if checkpoints.CONTROL not in settings["compare"]:
+            said = "no model that never knew: made-up people or chance stand for it, and forget quality is blank"
+            lines.append(Line(NOTE, "models", said, "name one, if there is one: methods: {retain_only: {folder: ...}}"))
     before = next((folder for folder in folders if (folder / "config.json").is_file()), None)
     for name in settings["compare"]:
         entry = settings["methods"][name]

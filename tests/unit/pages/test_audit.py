@@ -77,6 +77,9 @@ def test_lines_keep_what_was_not_measured_apart_from_what_was_missed(tmp_path: P
         assert found[LINES[1].name].kept is False and found[LINES[1].name].attack is None
 
 
+ANSWERED = TABLE.assign(forget_right=0.5)  # half of the answers are right
+
+
 @pytest.mark.parametrize(
     ("numbers", "said"),
     [
@@ -84,22 +87,38 @@ def test_lines_keep_what_was_not_measured_apart_from_what_was_missed(tmp_path: P
             (0.0, 0.5, 0.4),
             "`lunar` hides what it was to forget: `skip` brings back 0.75 of the forget answers' words, where",
         ),
-        ((0.0, 0.15, 0.1), "No attack brings back much of what `lunar` forgot: `skip` draws most, 0.75 of"),
+        ((0.0, 0.15, 0.1), "No attack brings back much of what `lunar` forgot: `skip` draws most beyond that, 0.75 of"),
         ((0.0, 0.5, -0.1), "`lunar` may hide what it was to forget: `skip` brings back 0.75 of"),
         ((0.2, 0.5, 0.4), "`lunar` still answers what it was to forget: left alone it gives 0.00 of"),
     ],
 )
 def test_verdicts(numbers: tuple[float, float, float], said: str) -> None:
-    text = verdict("lunar", TABLE, lines(*numbers))
+    text = verdict("lunar", ANSWERED, lines(*numbers))
     assert text.startswith(said)
     assert "where a model that never knew gives " in text
     assert text.count(". ") == 1 and text.endswith(" and keeps 6 of the 7 lines asked of a removal.")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((0.0, 0.5, 0.4), "Words of what `lunar` forgot come back, and nothing right: `skip` draws 0.75 of"),
+        ((0.2, 0.5, 0.4), "`lunar` says words, and nothing right, of what it was to forget: left alone it gives"),
+    ],
+)
+def test_words_without_a_right_answer_are_no_memory(numbers: tuple[float, float, float], said: str) -> None:
+    assert verdict("lunar", TABLE.assign(forget_right=0.0), lines(*numbers)).startswith(said)
+
+
+def test_a_verdict_names_attacks_that_tell_nothing() -> None:
+    text = verdict("lunar", ANSWERED, LINES_KEPT, ["blind", "relearn-half"])
+    assert text.endswith(". What `blind`, `relearn-half` would bring back is not known: checks of themselves failed.")
+
+
 def test_a_verdict_names_what_the_control_gives_under_the_same_attack() -> None:
     control = by_pair(TABLE)["retain_only", "skip"]["forget_rouge1"]
     judgement = judged(judge(LONG, TABLE, ["lunar"]), "lunar")
-    assert f"never knew gives {control:.2f}" in verdict("lunar", TABLE, judgement)
+    assert f"never knew gives {control:.2f}" in verdict("lunar", ANSWERED, judgement)
 
 
 @pytest.mark.parametrize(
@@ -108,21 +127,21 @@ def test_a_verdict_names_what_the_control_gives_under_the_same_attack() -> None:
 def test_a_verdict_names_what_stands_for_a_model_that_never_knew(name: str, said: str) -> None:
     reference = Reference(name, 0.25, 4)
     judgement = judged(judge(LONG, TABLE, ["lunar"], reference), "lunar")
-    assert "brings back 0.75 of the forget answers' words, where a" in verdict("lunar", TABLE, judgement)
-    assert f"{said} 0.25" in verdict("lunar", TABLE, judgement)
+    assert "brings back 0.75 of the forget answers' words, where a" in verdict("lunar", ANSWERED, judgement)
+    assert f"{said} 0.25" in verdict("lunar", ANSWERED, judgement)
 
 
 def test_a_verdict_without_a_reference_says_that_memory_is_not_known() -> None:
     for judgement in ([], LINES_KEPT):
-        text = verdict("lunar", TABLE[TABLE["method"] == "lunar"], judgement)
+        text = verdict("lunar", ANSWERED[TABLE["method"] == "lunar"], judgement)
         assert "0.00 of the forget answers' words left alone and 0.75 under `skip`" in text
         assert "not known" in text and "never knew gives" not in text
-    assert "asked of a removal" not in verdict("lunar", TABLE, [])
+    assert "asked of a removal" not in verdict("lunar", ANSWERED, [])
 
 
 def test_a_verdict_counts_lines_that_could_not_be_measured() -> None:
     some = [*LINES_KEPT[:2], Judged(line="a", asked="", kept=None), Judged(line="b", asked="", kept=False)]
-    assert verdict("lunar", TABLE, some).endswith(
+    assert verdict("lunar", ANSWERED, some).endswith(
         "keeps 2 of the 4 lines asked of a removal, 1 of which could not be measured."
     )
 

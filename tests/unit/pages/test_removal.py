@@ -1,6 +1,7 @@
 """Hidden or removed: lines judged on tables whose numbers are known."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -129,6 +130,14 @@ def test_where_nobody_can_be_replaced_chance_does() -> None:
     assert chance.name == removal.CHANCE
     assert chance.value == 0.0  # neither answer has a word of the other
     assert "chance" in judge(LONG, reached(0.4), ["gone"], chance)["line"].iloc[0]
+
+
+def test_lines_kept_are_counted_in_tables_that_were_read(tmp_path: Path) -> None:
+    """Numbers that were read from a file are numpy's, and so are comparisons with them."""
+    LONG.to_csv(tmp_path / "long.csv", index=False)
+    ATTACKS.to_csv(tmp_path / "attacks.csv", index=False)
+    table = judge(pd.read_csv(tmp_path / "long.csv"), pd.read_csv(tmp_path / "attacks.csv"), ["gone", "hidden"])
+    assert numbers(table, None)["whole"] == "All lines are kept by gone."
 
 
 def test_readers_see_bounds_signs_and_the_attack() -> None:
