@@ -12,6 +12,7 @@ from lunar.plan.plugins import Plugin
 
 RECIPE = "checkpoint"
 ORIGINS = ("folder", "adapter", "hub")
+BEFORE = "vanilla"
 CONTROL = "retain_only"  # the one method without a recipe that may come from elsewhere
 # Keys that say how an edit is made here.
 MADE_HERE = ("statistics_of", "grid", "choices", "rehearsals")
@@ -92,6 +93,13 @@ def check_entry(name: str, entry: Mapping[str, Any], where: str) -> None:
         for key in MADE_HERE
         if key in entry
     )
+    if "recipe" in entry and name in (BEFORE, CONTROL):
+        said = (
+            "is the model before itself, so call this one something else"
+            if name == BEFORE
+            else "is a control, which has none; leave it out"
+        )
+        faults.append(f"{where}.recipe: {name} {said}")
     if "recipe" not in entry and name != CONTROL:
         key = next(iter(origin(entry)))
         faults.append(f"{where}.{key}: a model that was unlearned elsewhere has recipe: {RECIPE}; add that")

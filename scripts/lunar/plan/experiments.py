@@ -9,7 +9,7 @@ import yaml
 
 from lunar.errors import Faults, LunarError
 from lunar.files import write_text
-from lunar.plan import sections, yaml_files
+from lunar.plan import checkpoints, sections, yaml_files
 from lunar.plan.consistency import check, used
 from lunar.plan.entries import Config, Plugins, check_attacks, check_method, check_shape, one_of
 from lunar.plan.metrics import check_metrics
@@ -213,11 +213,21 @@ def states(over: Mapping[str, Any], section: str, key: str) -> bool:
     return isinstance(over.get(section), Mapping) and key in over[section]
 
 
+def _elsewhere(methods: Any) -> list[str]:
+    """Entries of methods, which may be of any form, whose models were unlearned elsewhere."""
+    found = methods if isinstance(methods, Mapping) else {}
+    return [name for name in found if states(found, name, "recipe") and found[name]["recipe"] == checkpoints.RECIPE]
+
+
 def on_defaults(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
     """An experiment merged over the defaults, without those that do not fit its own model or data."""
     # A model of another source shares no key with the default one; what is left of it would be noise.
     if states(over, "model", "source"):
         defaults = {key: value for key, value in defaults.items() if key != "model"}
+    # Nor does a model that was unlearned elsewhere with a default method of its name, which is made here.
+    if elsewhere := [name for name in _elsewhere(over.get("methods")) if states(defaults, "methods", name)]:
+        made = {name: entry for name, entry in defaults["methods"].items() if name not in elsewhere}
+        defaults = {**defaults, "methods": made}
     # Nor do files of authors who play a part belong to other data.
     if states(over, "data", "retain"):
         defaults = merge(defaults, {"rehearsal": {"authors": []}, "sequential": {"requests": []}})

@@ -62,14 +62,14 @@ def for_audit(plugins: Plugins, over: Mapping[str, Any], defaults: Mapping[str, 
     own = states(over, "model", "source")
     taught = over.get("finetune", {}).get("enabled", not own)
     control = taught or checkpoints.origin(over["methods"].get(checkpoints.CONTROL, {}))
-    known = [*([checkpoints.CONTROL] if control else []), *audited(over)]
+    known = [*dict.fromkeys([*([checkpoints.CONTROL] if control else []), *audited(over)])]
     by_name = {name: plugins.attacks[entry["attack"]] for name, entry in defaults["attacks"].items()}
     attacks = served(defaults["attacked"]["attacks"], by_name, merge(defaults["data"], over.get("data", {})))
     filled: Config = {
         "finetune": {"enabled": taught},
         "rehearsal": {"authors": []},
         "sequential": {"requests": []},
-        "compare": ["vanilla", *known],
+        "compare": [*dict.fromkeys(["vanilla", *known])],
         "optimisers": None,
         "ladder": None,
         "attacked": {"methods": known, "attacks": attacks},

@@ -122,6 +122,28 @@ def test_an_audit_with_a_model_that_never_knew(audit: dict[str, Any]) -> None:
     assert mine["methods"]["retain_only"] == {"model": "retain_only", "folder": audit["model"]["folder"]}
 
 
+@pytest.mark.parametrize("name", ["lunar", "npo", "lunar-entity"])
+def test_a_model_from_elsewhere_may_have_the_name_of_a_default_method(audit: dict[str, Any], name: str) -> None:
+    audit["methods"] = {name: audit["methods"]["theirs"]}
+    mine = resolved(audit)
+    assert mine["compare"] == ["vanilla", name]
+    assert mine["methods"][name] == {"model": "full", "recipe": "checkpoint", "folder": audit["model"]["folder"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("retain_only", r"methods\.retain_only\.recipe: retain_only is a control, which has none; leave it out"),
+        ("vanilla", r"methods\.vanilla\.recipe: vanilla is the model before itself, so call this one something else"),
+    ],
+)
+def test_a_control_has_no_recipe(audit: dict[str, Any], name: str, said: str) -> None:
+    audit["methods"][name] = audit["methods"]["theirs"]
+    with pytest.raises(LunarError, match=said) as told:
+        resolved(audit)
+    assert "listed twice" not in str(told.value)
+
+
 def test_an_audit_of_models_made_of_the_one_that_is_taught_here(audit: dict[str, Any]) -> None:
     taught = resolved(audit | {"finetune": {"enabled": True}})
     assert (taught["finetune"]["enabled"], taught["compare"]) == (True, ["vanilla", "retain_only", "theirs"])
