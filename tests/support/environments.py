@@ -16,7 +16,7 @@ def files_of(script: str) -> list[Path]:
     path = ROOT / f"scripts/{script}.py"
     modules = imported_modules(path)
     if any(module.endswith("methods/base.py") for module in modules):
-        by_name = [one.module for one in PLUGINS.methods.values()]  # what it imports by a recipe's name
+        by_name = [one.module for one in PLUGINS.methods.values() if one.module]  # what it imports by a recipe's name
         modules = imported_modules(path, *by_name)
     if script.startswith("evaluate_"):  # it imports metrics by name
         modules = imported_modules(
