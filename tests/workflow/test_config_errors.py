@@ -12,7 +12,6 @@ from lunar.plan.plan import plan
 from reruns import planned
 from shipped import CONFIG, change_config, toy
 
-
 AUDITS = ("openunlearning-1b",)  # whose models were unlearned elsewhere
 
 
