@@ -5,6 +5,7 @@
 writes both; tests say whether they are up to date and whether each file has the form.
 """
 
+import html
 import json
 import sys
 from collections.abc import Iterator
@@ -47,9 +48,15 @@ def shown(value: float | None) -> str:
     return BLANK if value is None else f"{value:.2f}"
 
 
+def plain(text: object) -> str:
+    """A name, which is a stranger's, as a cell that no character of it breaks out of."""
+    return html.escape(" ".join(str(text).split())).replace("|", "\\|")
+
+
 def rows(audits: dict[str, Audit]) -> Iterator[tuple[str, ...]]:
     """A row a method that something was unlearned in."""
     for file, audit in audits.items():
+        model = audit.settings.get("model")
         for name, method in audit.methods.items():
             if method.verdict is None:
                 continue
@@ -59,10 +66,10 @@ def rows(audits: dict[str, Audit]) -> Iterator[tuple[str, ...]]:
             alone, kept = method.attacks["none"], sum(line.kept is True for line in method.removal)
             yield (
                 f"[{file}]({file})",
-                str(audit.settings.get("model", {}).get("name", BLANK)),
-                name,
+                plain(model.get("name", BLANK) if isinstance(model, dict) else BLANK),
+                plain(name),
                 shown(alone.forget.value),
-                attack,
+                plain(attack),
                 shown(under),
                 shown(never),
                 shown(alone.retain.value),

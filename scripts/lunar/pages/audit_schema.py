@@ -5,9 +5,9 @@ for other programs.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from lunar.errors import LunarError, shown
 
@@ -69,6 +69,12 @@ class Method(Record):
     )
     removal: list[Judged] = Field(description="The lines of Hidden or removed?; empty where it was not judged.")
     verdict: str | None = Field(None, description="Two sentences; absent for models that nothing was unlearned in.")
+
+    @model_validator(mode="after")
+    def _attacked(self) -> Self:
+        if self.verdict is not None and "none" not in self.attacks:
+            raise ValueError("attacks.none is missing, and the verdict is about it")
+        return self
 
 
 class Rows(Record):

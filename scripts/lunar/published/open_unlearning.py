@@ -77,6 +77,8 @@ COUNTERPARTS = (
     Counterpart("mia_min_k", None, "", "min_k_auc", f"{HOLDOUT}; their k is 0.4"),
     Counterpart("mia_min_k_plus_plus", None, "", "min_k_plus_plus_auc", f"{HOLDOUT}; their k is 0.4"),
 )
+# Values of rows that are read here.
+IN_ROWS = {one.row for one in COUNTERPARTS if one.row}
 
 
 class Logged(NamedTuple):
@@ -106,7 +108,7 @@ def read_log(path: str | Path) -> dict[str, Logged]:
     """
     try:
         held = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LunarError(f"{path}: cannot be read ({error}); name a TOFU_EVAL.json or TOFU_SUMMARY.json") from error
     found: dict[str, Logged] = {}
     for name, one in held.items() if isinstance(held, dict) else ():
@@ -114,6 +116,10 @@ def read_log(path: str | Path) -> dict[str, Logged]:
         rows = whole.get("value_by_index") or {}
         if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
             raise LunarError(f"{path}: {name}.value_by_index: rows by index are expected")
+        for index, row in rows.items():
+            for key in IN_ROWS & row.keys():
+                for value in row[key] if isinstance(row[key], list) else [row[key]]:
+                    _number(value, f"{path}: {name}.value_by_index.{index}.{key}")
         found[name.lower()] = Logged(name, _number(whole.get("agg_value"), f"{path}: {name}"), rows)
     if not any(one.name in found for one in COUNTERPARTS):
         raise LunarError(f"{path}: no metric of OpenUnlearning's TOFU evaluation; name its TOFU_EVAL.json")
@@ -128,7 +134,7 @@ def row_values(log: Mapping[str, Logged], name: str, key: str) -> list[float]:
     if name not in log:
         return []
     held = [row.get(key) for row in log[name].rows.values()]
-    return [float(np.mean(value)) for value in held if value is not None]
+    return [float(np.mean(value)) for value in held if value not in (None, [])]
 
 
 def forget_quality(log: Mapping[str, Logged], reference: Mapping[str, Logged]) -> float | None:

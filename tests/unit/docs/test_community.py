@@ -62,3 +62,19 @@ def test_a_row_says_what_was_not_measured() -> None:
     attacks = {"none": attacked(0.125), "a": attacked(0.5, unattacked=0.25), "b": attacked(0.75, unattacked=0.5)}
     [row] = rows({"a.json": audit(attacks, removal=[])})
     assert row[4:] == ("b", "0.75", "not measured", "0.88", "not measured")
+
+
+def test_a_verdict_needs_the_model_left_alone(tmp_path: Path) -> None:
+    whole = made()
+    whole["methods"]["lunar"]["attacks"] = {}
+    write_json(tmp_path / "a.json", whole)
+    with pytest.raises(LunarError, match=r"a\.json: methods\.lunar: .*attacks\.none is missing"):
+        handed_in(tmp_path)
+
+
+@pytest.mark.parametrize(("model", "cell"), [({"name": "a|b\n<i>"}, r"a\|b &lt;i&gt;"), ("small", "not measured")])
+def test_a_stranger_s_name_stays_in_its_cell(model: Any, cell: str) -> None:
+    whole = made()
+    whole["settings"] = {"model": model}
+    [row] = rows({"a.json": Audit.model_validate(whole)})
+    assert row[1] == cell

@@ -126,6 +126,11 @@ def test_rows_of_several_answers_are_averaged_first(tmp_path: Path) -> None:
         ('{"model_utility": "0.6"}', "model_utility: '0.6' is no number"),
         ('{"model_utility": {"agg_value": [1]}}', r"model_utility: \[1\] is no number"),
         ('{"forget_quality": {"agg_value": 1, "value_by_index": [1]}}', "forget_quality.value_by_index"),
+        (
+            '{"forget_truth_ratio": {"agg_value": 1, "value_by_index": {"3": {"score": [0.5, "x"]}}}}',
+            "forget_truth_ratio.value_by_index.3.score: 'x' is no number",
+        ),
+        ("[" * 100_000, "cannot be read"),
     ],
 )
 def test_what_is_no_log_is_refused_by_file_and_metric(tmp_path: Path, held: str, said: str) -> None:
