@@ -38,7 +38,8 @@ def look(folder: Path) -> list[Finding]:
     """Everything about a model folder that keeps LUNAR from working with it, as far as its files tell."""
     if not folder.is_dir():
         return [wrong("folder", f"no folder {folder}", "correct model.folder")]
-    found: list[Finding] = []
+    if found := _gone(folder):
+        return found
     adapter, config = (folder / "adapter_config.json").is_file(), {}
     merge = "merge it into its model (merge_and_unload) and save that with save_pretrained"
     if adapter:
@@ -76,7 +77,17 @@ def check_tokenizer(folder: Path) -> None:
     Raises:
         LunarError: a line for everything that is wrong with its files.
     """
-    _refuse(_tokenizer(folder, {}, {}))
+    _refuse(_gone(folder) or _tokenizer(folder, {}, {}))
+
+
+def _gone(folder: Path) -> list[Finding]:
+    """The finding that a file is a link to one that was moved or deleted, as in a cache that was copied."""
+    read = (path for kind in ("*.json", "*.jinja", "*.safetensors", "*.model") for path in folder.glob(kind))
+    dead = sorted(path for path in read if path.is_symlink() and not path.exists())
+    if not dead:
+        return []
+    said = f"{dead[0]} is a link to {dead[0].readlink()}, which is not there"
+    return [wrong("file", said, f"put it there again; or, if {folder} lies in results/, delete {folder}")]
 
 
 def _refuse(found: list[Finding]) -> None:
@@ -188,9 +199,7 @@ def weights(folder: Path, found: list[Finding]) -> Tensors:
             tensors |= held
         return {} if absent else tensors
     others = sorted(path.name for path in folder.glob("*.safetensors"))
-    if whole.is_symlink():
-        found.append(wrong("weights", f"{whole} is a link to {whole.readlink()}, which is not there", ANEW))
-    elif others:
+    if others:
         said = f"neither model.safetensors nor its index in {folder}, but {others[0]}"
         found.append(wrong("weights", said, "download model.safetensors or model.safetensors.index.json"))
     else:

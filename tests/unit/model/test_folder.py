@@ -12,7 +12,7 @@ import pytest
 from clone import ROOT
 from folders import POINTER, SHAPES, TOKENIZER, tensors, write
 from lunar.errors import LunarError
-from lunar.model.folder import check_folder, look
+from lunar.model.folder import check_folder, check_tokenizer, look
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -229,3 +229,13 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_it_needs_no_torch() -> None:
     code = "import sys, lunar.model.folder; sys.exit(bool({'torch', 'transformers', 'jinja2'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "scripts", check=False).returncode == 0
+
+
+def test_links_to_files_that_are_gone_are_said_alone(model_folder: Path, tmp_path: Path) -> None:
+    """As in results that were moved with the models that they link to."""
+    for file in model_folder.iterdir():
+        (tmp_path / file.name).symlink_to(f"/nowhere/{file.name}")
+    [one] = look(tmp_path)
+    assert "chat_template.jinja is a link to /nowhere/chat_template.jinja, which is not there" in one.found
+    with pytest.raises(LunarError, match=f"delete {tmp_path}"):
+        check_tokenizer(tmp_path)
