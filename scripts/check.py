@@ -1,13 +1,26 @@
 """Say what a run will find and what it lacks, before it starts. Writes its log and nothing else."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from lunar.errors import LunarError
+from lunar.errors import Faults, LunarError
 from lunar.plan import estimate
 from lunar.plan.check import apart, experiment, listing, machine, problems
+from lunar.plan.machine import STOP, Line
 from lunar.plan.snakemake_files import planned
 from lunar.progress import script
+
+
+def logs(paths: Mapping[str, str]) -> list[Line]:
+    """What is wrong with evaluation logs, which are set beside the numbers when all else has run."""
+    from lunar.published.open_unlearning import read_log  # slow to import, and few experiments have one
+
+    faults = Faults()
+    for path in paths.values():
+        with faults:
+            read_log(path)
+    return [Line(STOP, "logs", *said.partition("; ")[::2]) for said in faults]
 
 
 def main(smk) -> None:
@@ -28,6 +41,8 @@ def main(smk) -> None:
                 smk.params.replaced[name],
                 smk.params.rows[name],
             )
+            if paths := settings.get("evaluation_logs"):
+                blocks[name] += logs(paths)
         if not problems(blocks):
             jobs = planned(smk.params.snakefile, smk.params.configuration, smk.params.patterns)
             blocks["this machine"].append(estimate.line(jobs, smk.params.sizes, smk.params.beside, gpu is not None))

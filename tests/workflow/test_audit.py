@@ -77,3 +77,13 @@ def test_without_the_line_of_the_model_that_never_knew(project: Path) -> None:
 
 def test_the_readme_has_the_page_s_file() -> None:
     assert f"```yaml\n{YAML}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_check_reads_evaluation_logs(project: Path) -> None:
+    """They are set beside the numbers at the very end of a run."""
+    (project / "my/log.json").write_text('{"forget_quality": "high"}', encoding="utf-8")
+    with (project / "my/audit.yaml").open("a", encoding="utf-8") as file:
+        file.write("    evaluation_logs: {difference: my/log.json}\n")
+    outcome = run_snakemake(project, *CHECK, experiment="mine")
+    assert outcome.returncode != 0
+    assert "mine: logs: my/log.json: forget_quality: 'high' is no number; name a TOFU_EVAL.json" in outcome.stdout
