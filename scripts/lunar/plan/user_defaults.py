@@ -75,7 +75,9 @@ def for_audit(plugins: Plugins, over: Mapping[str, Any], defaults: Mapping[str, 
         "attacked": {"methods": known, "attacks": attacks},
         "figures": {"methods": []},
     }
-    return filled | ({"data": {"unseen": []}} if states(over, "data", "retain") else {})
+    if states(over, "data", "retain"):
+        filled["data"] = {"unseen": []}
+    return filled | ({} if states(over, "rehearsal", "authors") else unrehearsed(over, defaults))
 
 
 def for_model(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
@@ -108,7 +110,13 @@ def for_data(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
         "attacked": {"methods": compared, "attacks": []},
         "figures": {"methods": [METHOD]},
     }
-    if "grid" not in over.get("methods", {}).get(METHOD, {}):
-        coefficient = over.get("layers", {}).get("coefficient", defaults["layers"]["coefficient"])
-        filled["methods"] = {METHOD: {"layers": "best", "coefficient": coefficient}}
-    return filled
+    return filled | unrehearsed(over, defaults)
+
+
+def unrehearsed(over: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+    """LUNAR as the paper has it, unless the experiment gives it a grid or takes it from elsewhere."""
+    own = over.get("methods", {}).get(METHOD, {})
+    if "grid" in own or own.get("recipe") == checkpoints.RECIPE:
+        return {}
+    coefficient = over.get("layers", {}).get("coefficient", defaults["layers"]["coefficient"])
+    return {"methods": {METHOD: {"layers": "best", "coefficient": coefficient}}}

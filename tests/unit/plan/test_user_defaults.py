@@ -114,6 +114,12 @@ def test_an_audit_needs_models_and_two_files(audit: dict[str, Any]) -> None:
     assert mine["attacks"]["relearn-half"]["first_layer"] == 7  # 14 of 30
 
 
+def test_an_audit_beside_a_method_that_is_made_here(audit: dict[str, Any]) -> None:
+    mine = resolved(audit | {"compare": ["vanilla", "theirs", "lunar"]})
+    lunar = mine["methods"]["lunar"]
+    assert (lunar["layers"], lunar["coefficient"], "grid" in lunar) == ("best", 2.0, False)
+
+
 def test_an_audit_with_a_model_that_never_knew(audit: dict[str, Any]) -> None:
     audit["methods"]["retain_only"] = {"folder": audit["model"]["folder"]}
     mine = resolved(audit)
