@@ -10,12 +10,11 @@ from lunar.plan.check import apart, experiment, listing, machine, problems
 from lunar.plan.machine import STOP, Line
 from lunar.plan.snakemake_files import planned
 from lunar.progress import script
+from lunar.published.evaluation_logs import read_log
 
 
 def logs(paths: Mapping[str, str]) -> list[Line]:
     """What is wrong with evaluation logs, which are set beside the numbers when all else has run."""
-    from lunar.published.open_unlearning import read_log  # slow to import, and few experiments have one
-
     faults = Faults()
     for path in paths.values():
         with faults:

@@ -5,7 +5,8 @@ import pandas as pd
 from lunar.files import write_text
 from lunar.pages.render import render
 from lunar.progress import script
-from lunar.published.open_unlearning import CONTROL, beside, page, read_log
+from lunar.published.evaluation_logs import read_log
+from lunar.published.open_unlearning import CONTROL, beside, page
 
 
 def main(smk) -> None:

@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import ks_2samp
 
 from lunar.errors import LunarError
-from lunar.published.open_unlearning import COLUMNS, SAME, UNKNOWN, beside, forget_quality, page, read_log, row_values
+from lunar.published.evaluation_logs import SAME, UNKNOWN, read_log
+from lunar.published.open_unlearning import COLUMNS, beside, forget_quality, page, row_values
 
 RATIOS = [0.5, 1.5, 0.25, 4.0]
 
