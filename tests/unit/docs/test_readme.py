@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lunar.plan.imports import imported_modules
+from prose import sentences
 from reruns import LINES
 from result_tables import PAGES, README, REFERENCE, marked, tables
 
@@ -33,6 +34,19 @@ def test_numbers_of_the_text_are_in_the_reported_run() -> None:
     # Times and what follows from them differ from run to run; they are in a paragraph that names its source.
     timed = re.findall(r"<!-- timed: (.*?) -->", section)
     assert [number for number in unknown if number not in " ".join(timed).split()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/audit.md"])
+def test_sentences_are_short(name: str) -> None:
+    lengths = [len(one.split()) for one in sentences((README.parent / name).read_text(encoding="utf-8"))]
+    assert len(lengths) > 30
+    assert sum(lengths) / len(lengths) <= 20
+    assert max(lengths) <= 35
+
+
+def test_the_readme_is_short() -> None:
+    assert len(TEXT.split()) <= 1000  # code and tables included
+    assert sum(len(one.split()) for one in sentences(TEXT)) <= 900
 
 
 def test_the_table_of_reruns_is_that_of_the_tests() -> None:
