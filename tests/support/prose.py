@@ -2,7 +2,7 @@
 
 import re
 
-NO_PROSE = re.compile(r"```.*?```|<!--.*?-->|^\s*(?:\||#|!\[).*$", flags=re.DOTALL | re.MULTILINE)
+NO_PROSE = re.compile(r"```.*?```|<!--.*?-->|^[ \t]*(?:\||#|!\[)[^\n]*$", flags=re.DOTALL | re.MULTILINE)
 CODE, LINK = re.compile(r"`[^`]*`"), re.compile(r"\[([^\]]*)\]\([^)]*\)")
 END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(*0-9])")
 ITEM = re.compile(r"\n\s*(?:[-*]|\d+\.)\s+|\n\s*\n")
