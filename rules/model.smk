@@ -117,7 +117,6 @@ rule take_checkpoint:
         gpu=GPU,
     params:
         origin=of(Experiment.checkpoint_origin),
-        path=of(Experiment.checkpoint_path),
         never_knew=of(Experiment.never_knew),
         model=of(Experiment.base_settings),
         generation=param("generation"),

@@ -16,7 +16,8 @@ def main(smk) -> None:
     name, params, before = smk.wildcards.method, smk.params, Path(smk.input.before)
     with script(f"{smk.wildcards.experiment} take in {name}", smk.log[0]) as progress:
         torch.set_num_threads(smk.threads)
-        origin = Path(smk.input.downloaded or params.path).expanduser()
+        [stated] = params.origin.values()
+        origin = Path(smk.input.downloaded or stated).expanduser()
         rows = {part: read_rows(smk.input[part]) for part in ("forget", "retain")}
         chat = Chat(load_tokenizer(before), params.system_prompt, params.prompt)
         try:

@@ -6,8 +6,9 @@ import torch
 from pydantic import Field
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
-from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.harmless import apart, next_token
 from lunar.attacks.settings import AttackSettings
+from lunar.data.rows import spread
 from lunar.edits.edit import weights_kept
 from lunar.model.load import changed_modules
 

@@ -6,11 +6,12 @@ from typing import Any
 from pydantic import Field
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, refused
-from lunar.attacks.harmless import FirstTokens, apart, spread
+from lunar.attacks.harmless import FirstTokens, apart
 from lunar.attacks.intervening import Intervention, adding, ask, ask_each, projecting
 from lunar.attacks.observing import Observed, observed
 from lunar.attacks.planted import at_some_block, judged, plant
 from lunar.attacks.settings import AttackSettings
+from lunar.data.rows import spread
 from lunar.edits.edit import applied
 from lunar.metrics import text
 from lunar.model.load import blocks

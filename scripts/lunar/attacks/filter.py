@@ -6,8 +6,9 @@ from pydantic import Field
 
 from lunar.attacks.base import Attacked, Target, attack
 from lunar.attacks.filtering import Filtering
-from lunar.attacks.harmless import FirstTokens, apart, spread
+from lunar.attacks.harmless import FirstTokens, apart
 from lunar.attacks.settings import AttackSettings
+from lunar.data.rows import spread
 from lunar.model.load import mixed_precision
 from lunar.plan.declare import Count, Positive
 

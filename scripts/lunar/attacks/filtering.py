@@ -13,8 +13,8 @@ import torch
 
 from lunar.activations.statistics import second_moments
 from lunar.attacks.base import Attack, Target, expect
-from lunar.attacks.harmless import spread
 from lunar.attacks.planted import against_planted, at_some_block, judged
+from lunar.data.rows import spread
 from lunar.edits.edit import down_proj_name, weights_kept
 from lunar.model.chat import Encoded
 from lunar.model.load import down_proj

@@ -14,11 +14,6 @@ from lunar.model.load import blocks, logits
 from lunar.model.lower import starting_at
 
 
-def spread(rows: Sequence[Row], count: int) -> list[Row]:
-    """So many rows, evenly spaced."""
-    return list(rows[:: max(1, len(rows) // count)][:count])
-
-
 class FirstTokens:
     """First answer tokens to a few questions, asked for again and again while one block or another is changed.
 

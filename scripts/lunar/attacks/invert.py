@@ -30,10 +30,10 @@ from pydantic import Field
 from lunar.activations.passes import CONVERSATIONS
 from lunar.activations.statistics import collect_rows
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
-from lunar.attacks.harmless import apart, next_token, spread
+from lunar.attacks.harmless import apart, next_token
 from lunar.attacks.intervening import plainly_written
 from lunar.attacks.settings import AttackSettings
-from lunar.data.rows import with_answer, with_refusals
+from lunar.data.rows import spread, with_answer, with_refusals
 from lunar.edits.edit import applied, down_proj_name, weights_kept
 from lunar.edits.solve import redirect, ridge_strength
 from lunar.methods.base import Job

@@ -9,7 +9,7 @@ from typing import Any
 
 from lunar.activations.statistics import collect
 from lunar.attacks.base import Target, refused
-from lunar.attacks.harmless import spread
+from lunar.data.rows import spread
 from lunar.files import Row
 from lunar.metrics import text
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from lunar.activations.statistics import collect
 from lunar.attacks.base import Attack, Attacked, AttackFailed, Target, expect, refused, rouge1
-from lunar.attacks.harmless import spread
-from lunar.data.rows import with_refusals
+from lunar.data.rows import spread, with_refusals
 from lunar.edits.arriving import to_weights
 from lunar.edits.edit import Edit, applied, block_of
 from lunar.edits.solve import redirect

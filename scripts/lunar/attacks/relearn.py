@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from lunar.attacks.base import Attack, Attacked, Target, attack, expect, rouge1
 from lunar.attacks.settings import AttackSettings
-from lunar.data.rows import with_refusals
+from lunar.data.rows import spread, with_refusals
 from lunar.edits import edit as edits
 from lunar.edits.adapter import Adapter, linear_modules, trainable
 from lunar.edits.edit import Edit
@@ -99,7 +99,7 @@ class Relearn(Attack):
     def _relearn(self, target: Target, points: Sequence[int]) -> Attacked:
         """Train, and ask at each point; checked."""
         learnt, asked = self._rows(target)
-        shown = learnt[:: max(1, len(learnt) // SHOWN)][:SHOWN]
+        shown = spread(learnt, SHOWN)
         gold = [target.chat.encode(row["question"], row["answer"]) for row in (*asked, *shown)]
         longest = max(len(one.ids) - one.prompt_length for one in gold)
         tokens = min(max(TOKENS, longest), target.generation["max_new_tokens"])

@@ -49,6 +49,11 @@ def with_refusals(prompts: Sequence[Row], refusals: Sequence[Row], kind: str) ->
     return [with_answer(row, answers[i % len(answers)]) for i, row in enumerate(prompts)]
 
 
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """So many rows, evenly spaced."""
+    return list(rows[:: max(1, len(rows) // count)][:count])
+
+
 def with_answer(row: Mapping[str, Any], answer: str) -> Row:
     """The row with this answer and no other."""
     return {key: value for key, value in row.items() if key != "other_answers"} | {"answer": answer}

@@ -7,6 +7,7 @@ rows, in seconds, before anything dear is run.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lunar.data.rows import spread
 from lunar.errors import LunarError
 from lunar.files import Row
 from lunar.metrics.text import by_chance, mean, rouge1
@@ -31,7 +32,7 @@ def known(model: Any, chat: Chat, rows: Mapping[str, Sequence[Row]], generation:
     Returns:
         By set the ROUGE-1 recall of its answers, and ``by_chance``, that of its answers to other forget rows.
     """
-    few = {name: part[:: max(1, len(part) // ASKED)][:ASKED] for name, part in rows.items()}
+    few = {name: spread(part, ASKED) for name, part in rows.items()}
     questions = [row["question"] for part in few.values() for row in part]
     said = iter(generate(model, chat, questions, **generation))
     answers = {name: [row | next(said).row() for row in part] for name, part in few.items()}

@@ -17,10 +17,8 @@ from lunar.files import Row, atomic_folder, read_json, write_json
 from lunar.model import pair
 from lunar.model.chat import Chat
 from lunar.model.fetch import sha256
-from lunar.model.findings import Finding
-from lunar.model.folder import header, weights
+from lunar.model.folder import header, refuse, weights
 from lunar.model.load import generation_ends, load_model, load_tokenizer, pretrained
-from lunar.model.pair import CONFIG
 from lunar.model.template import TODAY, settled
 
 # What a folder holds besides its configuration and weights; it comes from the model before.
@@ -63,8 +61,7 @@ def take(
         What was done to it, a sentence each.
 
     Raises:
-        LunarError: it cannot be read, its tokenizer, template or architecture is not that of the model before, or its
-            weights are those of the model before.
+        LunarError: it cannot be read, or its tokenizer, template or architecture is not that of the model before.
     """
     adapter = pair.is_adapter(origin)
     refuse(pair.unfit(origin, before))
@@ -79,7 +76,7 @@ def take(
             (temporary / name).unlink(missing_ok=True)
             if (before / name).is_file():
                 shutil.copyfile(before / name, temporary / name)
-        _take_ids(temporary / CONFIG, before / CONFIG)
+        _take_ids(temporary / pair.CONFIG, before / pair.CONFIG)
         if ends := generation_ends(before):
             write_json(temporary / "generation_config.json", {"eos_token_id": ends})
     return done
@@ -91,16 +88,6 @@ def _take_ids(config: Path, before: Path) -> None:
     held = {key: value for key, value in read_json(config).items() if key not in pair.IDS}
     config.unlink()
     write_json(config, held | ids)
-
-
-def refuse(found: Sequence[Finding]) -> None:
-    """Refuse a model for what was found.
-
-    Raises:
-        LunarError: a line for each.
-    """
-    if found:
-        raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
 
 
 def check_tokenizer(origin: Path, before: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> None:

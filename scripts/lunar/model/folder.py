@@ -5,7 +5,7 @@ Needs neither torch nor transformers: ``snakemake check`` asks here in seconds, 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         LunarError: a line for everything that ``look`` finds.
     """
-    _refuse(look(folder))
+    refuse(look(folder))
 
 
 def check_tokenizer(folder: Path) -> None:
@@ -77,7 +77,7 @@ def check_tokenizer(folder: Path) -> None:
     Raises:
         LunarError: a line for everything that is wrong with its files.
     """
-    _refuse(_gone(folder) or _tokenizer(folder, {}, {}))
+    refuse(_gone(folder) or _tokenizer(folder, {}, {}))
 
 
 def _gone(folder: Path) -> list[Finding]:
@@ -90,7 +90,8 @@ def _gone(folder: Path) -> list[Finding]:
     return [wrong("file", said, f"put it there again; or, if {folder} lies in results/, delete {folder}")]
 
 
-def _refuse(found: list[Finding]) -> None:
+def refuse(found: Sequence[Finding]) -> None:
+    """Raise a LunarError with a line for each finding, if there is any."""
     if found:
         raise LunarError(*(f"{one.found}; {one.remedy}" for one in found))
 

@@ -77,10 +77,6 @@ class Models:
         """Where such a model comes from."""
         return experiments.value(checkpoints.origin(self.methods[method]), [])
 
-    def checkpoint_path(self, method: str) -> str | None:
-        """The folder that the configuration names for it; None for a hub's."""
-        return checkpoints.path(self.methods[method])
-
     def never_knew(self, method: str) -> bool:
         """Whether a model is to be one that was never taught the forget set."""
         return method == checkpoints.CONTROL
