@@ -1,23 +1,26 @@
-"""The result tables of README.md and pages of docs/, made from the reported run's, which tests/reference keeps.
+"""The result tables and numbers of README.md and docs/, made from the tables of reported runs in docs/recorded.
 
     .venv/bin/python docs/make/result_tables.py results/authors-smollm2    # after a run that is to be the reported one
-    .venv/bin/python docs/make/result_tables.py results/pistol-smollm2 pistol    # also tofu, three, seeds
 
-copies that run's tables and writes those of the pages between their marks; a test says whether the two agree.
+copies that run's tables to docs/recorded/<experiment> and writes the pages anew: tables between their marks, and each
+number whose mark says where it stands, such as `0.085<!--authors-smollm2/main|lunar|forget_rouge1-->`. A mark names
+the file, the row by its first columns, and the column. A test says whether pages and records agree.
 """
 
 import re
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "tests/reference"
+RECORDED = ROOT / "docs/recorded"
+REPORTED = "authors-smollm2"
 README = ROOT / "README.md"
-PAGES = (README, ROOT / "docs/results.md", ROOT / "docs/paper-settings.md")
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 SEQUENCED = ("lunar", "lunar-entity-refusal")
 SEEDS_KEPT = ("seeds.csv",)  # of a run with several: its other tables are those of one seed
 KEPT = ("main.csv", "ladder.csv", "attacks.csv", "removal.csv")
@@ -168,15 +171,16 @@ def seeds(table: pd.DataFrame) -> str:
     return markdown(pd.DataFrame(rows).fillna(""), "method", {name: lambda row, name=name: row[name] for name in names})
 
 
+@cache
 def tables() -> dict[str, str]:
     """The pages' tables by the name in their marks, from the reported run."""
 
     def kept(folder: Path) -> dict[str, pd.DataFrame]:
         return {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
 
-    read = kept(REFERENCE)
-    names = ("earlier", "pistol", "tofu", "three", "revert")
-    earlier, pistol, tofu, three, revert = (kept(REFERENCE / name) for name in names)
+    read = kept(RECORDED / REPORTED)
+    earlier, three, revert = (kept(RECORDED / f"{REPORTED}-{name}") for name in ("earlier", "three", "revert"))
+    pistol, tofu = (kept(RECORDED / f"{name}-smollm2") for name in ("pistol", "tofu"))
     return {
         "first": headline(read["main"], read["attacks"], FIRST_ROWS, {name: HEADLINE[name] for name in FIRST}),
         "headline": headline(read["main"], read["attacks"], HEADLINED),
@@ -196,7 +200,7 @@ def tables() -> dict[str, str]:
         "revert": headline(revert["main"], revert["attacks"], revert["main"]["method"]),
         "revert-attacks": attacks(revert["attacks"]),
         "revert-removal": hidden(revert["removal"]),
-        "seeds": seeds(kept(REFERENCE / "seeds")["seeds"]),
+        "seeds": seeds(kept(RECORDED / f"{REPORTED}-seeds")["seeds"]),
     }
 
 
@@ -205,20 +209,46 @@ def marked(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
 
 
+NUMBER = re.compile(
+    r"(?P<shown>[−-]?\d+(?:\.\d+)?)(?P<mark><!--(?P<table>[\w/-]+)\|(?P<keys>[^<>]+)\|(?P<column>[^|<>]+)-->)"
+)
+
+
+@cache
+def recorded(table: str) -> pd.DataFrame:
+    """A table of docs/recorded, such as ``authors-smollm2/main``."""
+    return pd.read_csv(RECORDED / f"{table}.csv")
+
+
+def number(found: re.Match[str]) -> str:
+    """A marked number as recorded, with as many places as the page shows of it, and its mark."""
+    rows = recorded(found["table"])
+    for column, key in zip(rows.columns, found["keys"].split("|"), strict=False):
+        rows = rows[rows[column].astype(str) == key]
+    if len(rows) != 1 or found["column"] not in rows:
+        raise SystemExit(f"{found['mark']}: names {len(rows)} rows of {found['table']}.csv, or a column it lacks")
+    places = len(found["shown"].partition(".")[2])
+    return f"{rows.iloc[0][found['column']]:.{places}f}".replace("-", "−") + found["mark"]
+
+
+def made(text: str) -> str:
+    """A page with its tables and marked numbers as recorded."""
+    for name, table in tables().items():
+        text = marked(name).sub(lambda _, table=table: table, text)
+    return NUMBER.sub(number, text)
+
+
 def main() -> None:
-    """Take a run's tables over, where one is named, and write the pages' tables."""
+    """Take a run's tables over, where one is named, and write the pages anew."""
     if sys.argv[1:]:
-        folder = REFERENCE.joinpath(*sys.argv[2:])
+        run = Path(sys.argv[1])
+        folder = RECORDED / run.name
         folder.mkdir(exist_ok=True)
-        made = Path(sys.argv[1]) / "tables"
-        for name in SEEDS_KEPT if (made / SEEDS_KEPT[0]).is_file() else KEPT:
-            if (made / name).is_file():
-                shutil.copy(made / name, folder / name)
+        for name in SEEDS_KEPT if (run / "tables" / SEEDS_KEPT[0]).is_file() else KEPT:
+            if (run / "tables" / name).is_file():
+                shutil.copy(run / "tables" / name, folder / name)
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for name, table in tables().items():
-            text = marked(name).sub(lambda _, table=table: table, text)
-        page.write_text(text, encoding="utf-8")
+        page.write_text(made(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import re
 
-NO_PROSE = re.compile(r"```.*?```|<!--.*?-->|^[ \t]*(?:\||#|!\[)[^\n]*$", flags=re.DOTALL | re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->", flags=re.DOTALL)
+NO_PROSE = re.compile(r"```.*?```|^[ \t]*(?:\||#|!\[)[^\n]*$", flags=re.DOTALL | re.MULTILINE)
 CODE, LINK = re.compile(r"`[^`]*`"), re.compile(r"\[([^\]]*)\]\([^)]*\)")
 END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(*0-9])")
 ITEM = re.compile(r"\n\s*(?:[-*]|\d+\.)\s+|\n\s*\n")
@@ -10,6 +11,6 @@ ITEM = re.compile(r"\n\s*(?:[-*]|\d+\.)\s+|\n\s*\n")
 
 def sentences(page: str) -> list[str]:
     """The sentences of a page; code blocks, tables, headings and pictures are left out, code in a line is a word."""
-    text = NO_PROSE.sub("\n\n", page)
+    text = NO_PROSE.sub("\n\n", COMMENT.sub("", page))
     parts = [" ".join(LINK.sub(r"\1", CODE.sub("X", part)).split()) for part in ITEM.split(f"\n{text}")]
     return [one for part in parts for one in END.split(part.replace("**", "")) if len(one.split()) > 2]
