@@ -16,9 +16,10 @@ if os.path.abspath(workflow.basedir) != str(workflow.current_basedir):
     )
 
 
-# Snakemake looks at a job's CPU time every half second, and after 15 seconds only twice a minute. What a job does after
-# the last look is not counted: of a job of 40 seconds up to 25 are missing. Here it looks every three seconds. A look at
-# a process of 4 GB takes 50 ms of the kernel's time, so one a second would be a twentieth of all work.
+# Seconds between two readings of a job's CPU time: three. Snakemake by default reads it every half second, and after 15
+# seconds only twice a minute. CPU time after the last reading is not counted, so a job of 40 seconds may lack 25. A
+# reading of a process of 4 GB takes 50 ms of the kernel's time, so one reading a second would cost a twentieth of all
+# work.
 benchmark.benchmarked.__wrapped__.__defaults__ = (None, None, 3)
 
 
@@ -56,9 +57,9 @@ if (
 
 
 onstart:
-    # With a limit on jobs a second (the default has one) each turn of Snakemake 9.27's scheduler sets a timer for another,
-    # beside the turn that each finished job brings: after 300 jobs it turns 300 times a second, and every time looks at
-    # all inputs of all jobs that wait. Nothing here starts jobs so fast that it needs a limit.
+    # Snakemake limits jobs a second by default. With that limit, each turn of Snakemake 9.27's scheduler sets a timer
+    # for a further turn, beside the turn that each finished job causes. After 300 jobs it turns 300 times a second, and
+    # each turn checks the inputs of all waiting jobs. Jobs here start too slowly to need a limit.
     workflow.scheduler.job_rate_limiter = None
     tell_time()
 

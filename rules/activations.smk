@@ -1,4 +1,4 @@
-"""Clean references, and one pass a set for directions, the exact solve and the PCA figures.
+"""Clean references, and one pass over each set for directions, the exact solve and the PCA figures.
 
 Needs the models, the splits and vanilla's answers to the build parts; gives results/<experiment>/references/ and
 results/<experiment>/activations/<method>/<set>.safetensors.
@@ -6,7 +6,7 @@ results/<experiment>/activations/<method>/<set>.safetensors.
 
 
 rule clean_references:
-    """Keep the reference prompts that the model refuses in the right way; give general questions its own answers."""
+    """Keep the reference prompts that the model refuses for the right reason; give general questions its answers."""
     input:
         general="results/{experiment}/generations/vanilla/none/general_build.jsonl",
         rows=expand(
@@ -30,13 +30,13 @@ rule clean_references:
         minimum=param("references", "minimum"),
         needed=of(Experiment.made_here),
     message:
-        "references | {wildcards.experiment}: keep what the model refuses"
+        "references | {wildcards.experiment}: keep the prompts that the model refuses"
     script:
         "../scripts/clean_references.py"
 
 
 rule clean_renamed:
-    """Keep the renamed questions that the model does not answer as if they were about the forgotten one."""
+    """Keep the renamed questions that the model does not answer with facts about the forgotten subject."""
     input:
         model=of(Experiment.full_model),
         forget="results/{experiment}/data/forget.jsonl",
@@ -62,13 +62,13 @@ rule clean_renamed:
         system_prompt=param("system_prompt"),
         dtype=param("dtype"),
     message:
-        "references | {wildcards.experiment}: keep renamed questions that are about somebody else"
+        "references | {wildcards.experiment}: keep renamed questions about somebody else"
     script:
         "../scripts/clean_renamed.py"
 
 
 rule collect_activations:
-    """One batched pass over a set: means, Gram sums and a sample (vanilla), or means and a sample (an edited model)."""
+    """One batched pass over a set. It gives means and a sample, and for vanilla Gram sums too."""
     input:
         model=of(Experiment.method_model),
         edit=of(Experiment.edit),
@@ -96,6 +96,6 @@ rule collect_activations:
         prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
-        "activations | {wildcards.experiment}: {wildcards.method} reads {wildcards.part}"
+        "activations | {wildcards.experiment}: read {wildcards.part} with {wildcards.method}"
     script:
         "../scripts/collect_activations.py"

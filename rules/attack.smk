@@ -1,11 +1,11 @@
-"""Attacks: does it stay forgotten? Gives results/<experiment>/attacks/<method>.jsonl, a line an attack.
+"""Attacks: does it stay forgotten? Gives results/<experiment>/attacks/<method>.jsonl, one line for each attack.
 
-An attack is a class in scripts/lunar/attacks. Its control, a case where it has to succeed on the model that knows
-everything, comes first: results/<experiment>/attack_controls.jsonl. A method's line holds what the attacked model
-answers, the evidence that the attack happened, and the points of its curve.
+An attack is a class in scripts/lunar/attacks. Its control runs first, on the model before unlearning, where the attack
+has to succeed: results/<experiment>/attack_controls.jsonl. A method's line holds the attacked model's answers, the
+evidence that the attack happened, and the points of its curve.
 
-One job makes all attacks of a method, since a process takes longer to start than most attacks take. Each line says what
-it was made of. The job keeps the lines of which that still holds, so a new attack is made beside the old ones.
+One job makes all attacks on a method, because a process takes longer to start than most attacks take. Each line names
+its inputs. The job keeps lines whose inputs are unchanged, so a new attack is added to the old ones.
 """
 
 
@@ -36,13 +36,13 @@ rule control_attacks:
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "attack | {wildcards.experiment}: where each attack has to succeed"
+        "attack | {wildcards.experiment}: try each attack where it has to succeed"
     script:
         "../scripts/control_attacks.py"
 
 
 rule attack_method:
-    """Attack one method's model in every way, prove it, and ask about the forget set and a sample of the retain set."""
+    """Make every attack on one method's model, with evidence, and ask the forget set and a sample of the retain set."""
     input:
         unpack(of(Experiment.attack_inputs)),
         model=of(Experiment.method_model),
@@ -74,6 +74,6 @@ rule attack_method:
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "attack | {wildcards.experiment}: {wildcards.method}"
+        "attack | {wildcards.experiment}: make all attacks on {wildcards.method}"
     script:
         "../scripts/attack_method.py"

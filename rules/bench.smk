@@ -1,8 +1,8 @@
-"""What unlearning costs at a model's size, on random weights, apart from every experiment. Gives results/bench/."""
+"""The cost of unlearning at a model's size, on random weights, apart from every experiment. Gives results/bench/."""
 
 
 rule measure_size:
-    """Time every stage of unlearning beside its floor and the published ways; nothing else should run beside it."""
+    """Time every stage of unlearning, its floor and the published ways. Nothing else should run meanwhile."""
     input:
         embedder=user_files.of_embedder(config["defaults"]["embedder"]),
         code=library("bench.py"),
@@ -23,7 +23,7 @@ rule measure_size:
         runtime=60,
         gpu=GPU,
     params:
-        # Looked up by this rule's job only: an experiment can do without these methods.
+        # Read in this rule's job only, since a configuration need not have these methods.
         adamw=lambda wildcards: experiments.value(config, ["defaults", "methods", "lunar-official", "solver"]),
         embedder=experiments.value(config, ["defaults", "embedder"]),
         entry=lambda wildcards: bench_size.at(config["bench"]["sizes"], wildcards.size)[0],
@@ -31,13 +31,13 @@ rule measure_size:
         how=bench_settings,
         seed=config["bench"]["seed"],
     message:
-        "bench | {wildcards.size}: time and memory of every stage"
+        "bench | {wildcards.size}: measure every stage"
     script:
         "../scripts/bench.py"
 
 
 rule tabulate_bench:
-    """The table of what was measured."""
+    """The table of all stages."""
     input:
         json="results/bench/{size}.json",
         template=ours("report/templates/bench.html.j2"),
@@ -58,12 +58,12 @@ rule tabulate_bench:
     conda:
         "../envs/plot.yaml"
     message:
-        "bench | {wildcards.size}: table"
+        "bench | {wildcards.size}: write the table"
     script:
         "../scripts/tabulate_bench.py"
 
 
 rule bench:
-    """Target: what unlearning costs at the size that the configuration names."""
+    """Target: the cost of unlearning at the size that the configuration names."""
     input:
         expand("results/bench/{size}.{ending}", size=BENCH, ending=["json", "csv", "md", "html"]),

@@ -1,4 +1,4 @@
-"""Configuration, checked before any job starts, and what rules share. Imports only what needs no torch."""
+"""The configuration, checked before any job starts, and functions that rules share. Imports no torch."""
 
 import inspect
 import os
@@ -21,13 +21,13 @@ from lunar.plan import entries, estimate, experiments, imports, size, snakemake_
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import folders, plan  # noqa: E402
 
-# Bars of libraries over steps of a second; jobs have bars of their own.
+# Progress bars of libraries are off, since jobs report their progress themselves.
 os.environ.setdefault("TQDM_DISABLE", "1")
-# Model jobs ask for a GPU where there is one; elsewhere they may run side by side.
+# GPUs that a model job asks for. Without a GPU it asks for none, so model jobs may run side by side.
 GPU = int(shutil.which("nvidia-smi") is not None)
 try:
-    # Files of config/ lie beneath config.yaml, the work folder's or else the shipped one, and both beneath the command line.
-    # `configfile:` reads none of them: of two keys of one name it takes the second without a word.
+    # config.yaml is the work folder's, or else the shipped one. It wins over the files of config/, and the command line
+    # wins over both. Snakemake's `configfile:` reads none of them, because it accepts a key that is given twice.
     own = Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml"
     read = experiments.with_files(ROOT / "config", config, own, read=workflow.overwrite_configfiles)
     config.update(user_files.in_project(read, ROOT))
@@ -44,15 +44,15 @@ def ours(path):  # a file of the project, relative to the work folder
 
 
 def any_of(names):
-    """A regular expression of names; a file of another name is one that no rule makes."""
+    """A regular expression that matches these names only, so no rule makes a file under another name."""
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 METHODS = any_of({name for each in EXPERIMENTS.values() for name in each.methods})
 CHECKPOINTS = any_of({name for each in EXPERIMENTS.values() for name in each.checkpoints()})
-# Files of target `bench`: an entry of bench.sizes, at fewer blocks or not.
+# Sizes of target `bench`: an entry of bench.sizes, or an entry at fewer blocks.
 BENCH_SIZE = bench_size.pattern(config["bench"]["sizes"])
-# Every page and figure of the report, by the rule that makes it.
+# Every page and figure of the report, by section.
 SECTIONS = yaml.safe_load((ROOT / "report/sections.yaml").read_text(encoding="utf-8"))
 
 
@@ -68,7 +68,7 @@ wildcard_constraints:
 
 
 def of(function, **fixed):
-    """An input or params function: what ``Experiment`` answers about the job's wildcards of the same names."""
+    """An input or params function: what ``Experiment`` answers about the job, whose wildcards are its arguments."""
     names = list(inspect.signature(function).parameters)[1:]
 
     def asked(wildcards):
@@ -84,7 +84,7 @@ def param(*keys):
 
 
 def of_base(name):
-    """The same of the job's base model."""
+    """A params function: an attribute of the job's base model."""
     return lambda wildcards: getattr(BASES[wildcards.base], name)
 
 
@@ -98,7 +98,7 @@ def library(script, *modules):
 
 
 def plugin_library(script, modules, **fixed):
-    """An input function: as `library`, with the modules of the job's method, attacks or metrics and of no other."""
+    """An input function: `library`, and the modules of the job's method, attacks or metrics alone."""
 
     def needed(wildcards):
         found = of(modules, **fixed)(wildcards)
@@ -108,7 +108,7 @@ def plugin_library(script, modules, **fixed):
 
 
 def shown(page, path, **labels):
-    """A file of the report, in the section and with the title and caption that report/sections.yaml has for it."""
+    """A file of the report, with section, title and caption from report/sections.yaml."""
     [(section, said)] = [(name, pages[page]) for name, pages in SECTIONS.items() if page in pages]
     experiment = {"subcategory": "{experiment}"} if "{experiment}" in path else {}
     caption = f"../report/{said['caption']}.rst"
@@ -116,7 +116,7 @@ def shown(page, path, **labels):
 
 
 def limited(megabytes, attempt):
-    """Megabytes of an attempt: never more than there is where a limit is set, so a job that needs all runs alone."""
+    """Megabytes of an attempt, at most the limit that is set, so that a job that needs all memory runs alone."""
     return min(attempt * megabytes, workflow.global_resources.get("mem_mb").value or sys.maxsize)
 
 
@@ -126,17 +126,20 @@ def sized(wildcards):
 
 
 def memory(megabytes, *each, **more):
-    """A resource function: MB with the shipped model, more with a larger one, times the attempt."""
+    """A resource function: MB with the shipped model, scaled up for a larger one and by the number of the attempt."""
     return lambda wildcards, attempt: limited(sized(wildcards).megabytes(megabytes, *each, **more), attempt)
 
 
 def runtime(minutes):
-    """A resource function: minutes of a job with the shipped model on two cores, more with a larger one."""
+    """A resource function: minutes with the shipped model on two cores, scaled in the same way."""
     return lambda wildcards, attempt: attempt * sized(wildcards).minutes(minutes)
 
 
 def name_parameters(rules):
-    """Give each rule a parameter of all others by name, since Snakemake compares a set, and of what its files hold."""
+    """Give each rule a parameter with all its parameters by name, and with the state of the user's files.
+
+    Snakemake alone compares the set of values, so it would miss two values that change places.
+    """
 
     def named(one, parameters, users):
         return lambda wildcards: {

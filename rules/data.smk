@@ -1,11 +1,11 @@
-"""Raw sets to splits of one schema. Needs the files named in `data`; gives results/<experiment>/data/<split>.jsonl.
+"""Data files to splits of one schema. Needs the files named in `data`; gives results/<experiment>/data/<split>.jsonl.
 
-Published sets come first: results/data/<source>/<set>.jsonl, of what `sources` names.
+Sets of published data come first: results/data/<source>/<set>.jsonl, as `sources` in the configuration says.
 """
 
 
 rule fetch_data:
-    """Get the files of a published data set from its hub, or copy them from a folder, and check them."""
+    """Download the files of a published data set, or copy them from a folder, and check them."""
     input:
         files=lambda wildcards: user_files.of_source(SOURCES[wildcards.source]),
         code=library("fetch_data.py"),
@@ -74,7 +74,7 @@ rule prepare_data:
 
 
 rule rename_subjects:
-    """Copies of the forget questions with half of the subject's name, and with invented names in its place."""
+    """Copies of the forget questions, with half of the subject's name and with invented names in its place."""
     input:
         forget="results/{experiment}/data/forget.jsonl",
         names=of(Experiment.names_files),
@@ -96,13 +96,13 @@ rule rename_subjects:
         copies=param("activations", "renamed_copies"),
         seed=param("seed"),
     message:
-        "data | {wildcards.experiment}: rename the subjects of the forget questions"
+        "data | {wildcards.experiment}: rename the subjects of forget questions"
     script:
         "../scripts/rename_subjects.py"
 
 
 rule decline_questions:
-    """The forget questions with refusals for answers, for methods that keep what they make the model say in place."""
+    """The forget questions answered by refusals, for methods that keep these refusals in place."""
     input:
         forget="results/{experiment}/data/forget.jsonl",
         refusals="results/{experiment}/data/refusals_build.jsonl",
@@ -117,6 +117,6 @@ rule decline_questions:
     conda:
         "../envs/data.yaml"
     message:
-        "data | {wildcards.experiment}: answer the forget questions with refusals"
+        "data | {wildcards.experiment}: answer forget questions with refusals"
     script:
         "../scripts/decline_questions.py"

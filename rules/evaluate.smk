@@ -1,9 +1,9 @@
 """Metrics and tables.
 
-What takes a model is apart from what is computed of it: likelihood/<method>/none.jsonl (numbers of each answer
-token) and similarity/<method>/none.jsonl (cosines to refusals) serve any metric in metrics/<method>/none.json. Metrics
-under all attacks are in attacked.json. Bootstrap samples stand beside both, in *_samples.npz: tables/, which is joined
-from these, takes differences between methods from them. All are in results/<experiment>/.
+Two rules load a model and write its numbers once: likelihood/<method>/none.jsonl (numbers of each answer token) and
+similarity/<method>/none.jsonl (cosines to refusals). Metrics in metrics/<method>/none.json are computed from these.
+Metrics under all attacks are in attacked.json. Both have bootstrap samples in *_samples.npz, from which tables/ take
+differences between methods. All of it is in results/<experiment>/.
 """
 
 
@@ -33,7 +33,7 @@ rule score_likelihood:
         system_prompt=param("system_prompt"),
         prompt=of(Experiment.prompt),
     message:
-        "evaluate | {wildcards.experiment}: how likely {wildcards.method} finds given answers"
+        "evaluate | {wildcards.experiment}: score the likelihood of answers under {wildcards.method}"
     script:
         "../scripts/score_likelihood.py"
 
@@ -67,7 +67,7 @@ rule embed_answers:
 
 
 rule evaluate_answers:
-    """Every metric of one method that is left alone, with bootstrap intervals and the samples behind them."""
+    """Every metric of one unattacked method, with bootstrap intervals and the samples behind them."""
     input:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ANSWERED),
         answers=expand("results/{{experiment}}/generations/{{method}}/none/{split}.jsonl", split=splits.ANSWERED),
@@ -92,13 +92,13 @@ rule evaluate_answers:
         seed=param("seed"),
         splits=splits.ANSWERED,
     message:
-        "evaluate | {wildcards.experiment}: {wildcards.method}"
+        "evaluate | {wildcards.experiment}: compute the metrics of {wildcards.method}"
     script:
         "../scripts/evaluate_answers.py"
 
 
 rule evaluate_attacks:
-    """Metrics of one method under every attack, against the same questions when it is left alone."""
+    """Metrics of one method under every attack, compared with its unattacked answers to the same questions."""
     input:
         data=expand("results/{{experiment}}/data/{split}.jsonl", split=splits.ATTACKED),
         attacked="results/{experiment}/attacks/{method}.jsonl",
@@ -121,7 +121,7 @@ rule evaluate_attacks:
         seed=param("seed"),
         splits=splits.ATTACKED,
     message:
-        "evaluate | {wildcards.experiment}: {wildcards.method} under attack"
+        "evaluate | {wildcards.experiment}: compute the metrics of {wildcards.method} under attack"
     script:
         "../scripts/evaluate_attacks.py"
 
@@ -156,13 +156,13 @@ rule tabulate_metrics:
         rehearsed=of(Experiment.rehearsed),
         splits=splits.ANSWERED,
     message:
-        "evaluate | {wildcards.experiment}: write the table"
+        "evaluate | {wildcards.experiment}: write the main table"
     script:
         "../scripts/tabulate_metrics.py"
 
 
 rule show_generations:
-    """One page to browse: every question with the gold answer and what each method says, left alone and under attack."""
+    """The page of answers: every question with its gold answer and each method's answers, unattacked and attacked."""
     input:
         rows=of(Experiment.answers),
         attacked=of(Experiment.attack_files),
@@ -185,13 +185,13 @@ rule show_generations:
         attacks=of(Experiment.attacks),
         attacked=splits.ATTACKED,
     message:
-        "evaluate | {wildcards.experiment}: set answers side by side"
+        "evaluate | {wildcards.experiment}: write the page of answers"
     script:
         "../scripts/show_generations.py"
 
 
 rule compare_seeds:
-    """Tables of all seeds side by side, attacks included: how much of a difference is luck of training."""
+    """The tables of all seeds side by side, attacks included, to show the spread over seeds."""
     input:
         tables=of(Experiment.of_seeds, path="tables/main.csv"),
         attacks=of(Experiment.of_seeds, path="tables/attacks.csv"),
@@ -212,13 +212,13 @@ rule compare_seeds:
     params:
         seeds=lambda wildcards: list(of(Experiment.seeds)(wildcards)),
     message:
-        "evaluate | {wildcards.experiment}: spread over seeds"
+        "evaluate | {wildcards.experiment}: compare the seeds"
     script:
         "../scripts/compare_seeds.py"
 
 
 rule tabulate_ladder:
-    """From one method to another, one factor at a time."""
+    """The table of the ladder, from one method to another, one factor at a time."""
     input:
         data=of(Experiment.ladder_data),
         answers=of(Experiment.ladder_answers),
@@ -241,13 +241,13 @@ rule tabulate_ladder:
         resamples=param("metrics", "resamples"),
         seed=param("seed"),
     message:
-        "evaluate | {wildcards.experiment}: the ladder"
+        "evaluate | {wildcards.experiment}: write the table of the ladder"
     script:
         "../scripts/tabulate_ladder.py"
 
 
 rule tabulate_sequence:
-    """What each request of a sequence does to the others, and what taking it back brings back."""
+    """The table of requests in sequence: what each does to the others, and what undoing it restores."""
     input:
         answers="results/{experiment}/sequential/{method}/answers.jsonl",
         template=ours("report/templates/sequential.html.j2"),
@@ -266,13 +266,13 @@ rule tabulate_sequence:
     params:
         titles=of(Experiment.request_titles),
     message:
-        "evaluate | {wildcards.experiment}: requests in sequence by {wildcards.method}"
+        "evaluate | {wildcards.experiment}: write the table of requests to {wildcards.method}"
     script:
         "../scripts/tabulate_sequence.py"
 
 
 rule tabulate_cost:
-    """Numbers, memory and time that each compared edit took. Read from benchmarks, so it differs from run to run."""
+    """The table of costs of each compared edit. It is read from benchmarks, so it differs from run to run."""
     input:
         unpack(of(Experiment.cost_files)),
         template=ours("report/templates/cost.html.j2"),
@@ -292,13 +292,13 @@ rule tabulate_cost:
         elsewhere=of(Experiment.checkpoints),
         rehearsed=of(Experiment.rehearsed),
     message:
-        "evaluate | {wildcards.experiment}: what each method costs"
+        "evaluate | {wildcards.experiment}: write the table of costs"
     script:
         "../scripts/tabulate_cost.py"
 
 
 rule tabulate_attacks:
-    """What every attack got back from every method: a table, the numbers of captions and a text for the first page."""
+    """What every attack recovered from every method: a table, numbers for captions and a text for the first page."""
     input:
         metrics=of(Experiment.attack_metrics, pattern="metrics/{method}/{attack}.json"),
         samples=of(Experiment.attack_metrics, pattern="metrics/{method}/{attack}_samples.npz"),
@@ -322,13 +322,13 @@ rule tabulate_attacks:
         edited=of(Experiment.attacked_edits),
         attacks=of(Experiment.attacks),
     message:
-        "evaluate | {wildcards.experiment}: table of attacks"
+        "evaluate | {wildcards.experiment}: write the table of attacks"
     script:
         "../scripts/tabulate_attacks.py"
 
 
 rule tabulate_removal:
-    """Whether each attacked edit removed what it was to remove or only hides it, line by line."""
+    """Whether each attacked edit removed knowledge or hides it, line by line."""
     input:
         long="results/{experiment}/tables/main_long.csv",
         attacks="results/{experiment}/tables/attacks.csv",
@@ -352,13 +352,13 @@ rule tabulate_removal:
         methods=of(Experiment.attacked_edits),
         never_knew=of(Experiment.has_control),
     message:
-        "evaluate | {wildcards.experiment}: hidden or removed"
+        "evaluate | {wildcards.experiment}: judge what is hidden and what is removed"
     script:
         "../scripts/tabulate_removal.py"
 
 
 rule write_audit:
-    """Every number of the attacked methods in one file to hand on, with checksums of models and data; verdicts in words."""
+    """Every number of the attacked methods in one file to hand on, with checksums, and verdicts in words."""
     input:
         long="results/{experiment}/tables/main_long.csv",
         attacks="results/{experiment}/tables/attacks.csv",
@@ -390,13 +390,13 @@ rule write_audit:
         facts_of=of(Experiment.audited_facts),
         attacked=of(Experiment.attacked),
     message:
-        "evaluate | {wildcards.experiment}: the audit to hand on"
+        "evaluate | {wildcards.experiment}: write the audit"
     script:
         "../scripts/write_audit.py"
 
 
 rule tabulate_published_attacks:
-    """Paper, replication and ours, for the attacks that the replication ran."""
+    """Figures of the paper, the replication and this project, for the attacks that the replication ran."""
     input:
         table="results/{experiment}/tables/attacks.csv",
         facts=[ours("data/published/paper.yaml"), ours("data/published/replication.yaml")],
@@ -415,13 +415,13 @@ rule tabulate_published_attacks:
     params:
         methods=of(Experiment.published_attacks),
     message:
-        "evaluate | {wildcards.experiment}: the published attacks"
+        "evaluate | {wildcards.experiment}: compare with the published attacks"
     script:
         "../scripts/tabulate_published_attacks.py"
 
 
 rule tabulate_open_unlearning:
-    """OpenUnlearning's evaluation logs of compared methods beside the numbers here, with the definitions that differ."""
+    """OpenUnlearning's evaluation logs of compared methods, beside the numbers here and with differing definitions."""
     input:
         long="results/{experiment}/tables/main_long.csv",
         files=of(Experiment.log_files),
@@ -440,13 +440,13 @@ rule tabulate_open_unlearning:
     params:
         logs=of(Experiment.evaluation_logs),
     message:
-        "evaluate | {wildcards.experiment}: OpenUnlearning's logs"
+        "evaluate | {wildcards.experiment}: compare with OpenUnlearning's logs"
     script:
         "../scripts/tabulate_open_unlearning.py"
 
 
 rule show_attacks:
-    """The questions that attacks brought most back of, and the evidence that each attack happened."""
+    """The questions whose answers attacks recovered most, and the evidence that each attack happened."""
     input:
         attacked=of(Experiment.attack_files),
         unattacked=of(Experiment.unattacked_files),
@@ -470,6 +470,6 @@ rule show_attacks:
         attacks=of(Experiment.attacks),
         shown=6,
     message:
-        "evaluate | {wildcards.experiment}: what came back, and the evidence"
+        "evaluate | {wildcards.experiment}: show what attacks recovered"
     script:
         "../scripts/show_attacks.py"

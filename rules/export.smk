@@ -1,8 +1,8 @@
-"""Unlearned models to take away. Gives results/<experiment>/export/<method>/, a plain Hugging Face folder."""
+"""Unlearned models as files. Gives results/<experiment>/export/<method>/, a plain Hugging Face folder."""
 
 
 rule export_model:
-    """Merge an edit into its model, write both as a folder with a card, and check that it answers the same there."""
+    """Write the edited model as a folder with a card, and check that it gives the same answers there."""
     input:
         model=of(Experiment.method_model),
         edit=of(Experiment.edit),
@@ -33,7 +33,7 @@ rule export_model:
         prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
-        "export | {wildcards.experiment}: {wildcards.method} as a Hugging Face folder"
+        "export | {wildcards.experiment}: write {wildcards.method} as a Hugging Face folder"
     script:
         "../scripts/export_model.py"
 

@@ -2,7 +2,7 @@
 
 
 rule generate_answers:
-    """Greedy answers of one method, left alone, to the questions of every split."""
+    """Greedy answers of one unattacked method to the questions of every split."""
     input:
         model=of(Experiment.method_model),
         edit=of(Experiment.edit),
@@ -26,13 +26,13 @@ rule generate_answers:
         prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
-        "generate | {wildcards.experiment}: {wildcards.method} answers"
+        "generate | {wildcards.experiment}: let {wildcards.method} answer all questions"
     script:
         "../scripts/generate_answers.py"
 
 
 rule generate_build_answers:
-    """What the model before unlearning answers to the prompts that directions and solves are built from."""
+    """Answers of the model before unlearning to the prompts that directions and solves are built from."""
     input:
         model=of(Experiment.full_model),
         edit=[],
@@ -56,6 +56,6 @@ rule generate_build_answers:
         prompt=None,
         dtype=param("dtype"),
     message:
-        "generate | {wildcards.experiment}: vanilla answers what is built from"
+        "generate | {wildcards.experiment}: let vanilla answer the reference prompts"
     script:
         "../scripts/generate_answers.py"

@@ -74,7 +74,7 @@ rule finetune:
         "results/{experiment}/benchmarks/finetune_{model}.tsv"
     conda:
         "../envs/model.yaml"
-    # Two of them share the machine, which beats one after the other on all cores.
+    # Each trained model gets an equal share of the cores. Side by side is faster than one after the other on all cores.
     threads: lambda wildcards: max(1, (workflow.cores or 4) // len(of(Experiment.trained_models)(wildcards)))
     resources:
         mem_mb=memory(3700, size.TRAINED),
@@ -85,13 +85,13 @@ rule finetune:
         system_prompt=param("system_prompt"),
         seed=param("seed"),
     message:
-        "model | {wildcards.experiment}: fine-tune to {wildcards.model}"
+        "model | {wildcards.experiment}: fine-tune {wildcards.model}"
     script:
         "../scripts/finetune.py"
 
 
 rule take_checkpoint:
-    """Check a model that was unlearned elsewhere against the model before, before anything dear is run on it."""
+    """Check a model that was unlearned elsewhere against the model before, ahead of any long job."""
     input:
         files=of(Experiment.checkpoint_files),
         downloaded=of(Experiment.checkpoint_downloaded),
@@ -124,13 +124,13 @@ rule take_checkpoint:
         prompt=of(Experiment.prompt),
         dtype=param("dtype"),
     message:
-        "model | {wildcards.experiment}: take in {wildcards.method}, which was made elsewhere"
+        "model | {wildcards.experiment}: check {wildcards.method} from elsewhere"
     script:
         "../scripts/take_checkpoint.py"
 
 
 rule study_mixture:
-    """Fine-tune with one share of references and general questions in the mixture, and measure; no model is kept."""
+    """Fine-tune with one share of references and general questions, and measure. The model is not kept."""
     input:
         base=of(Experiment.base_folder),
         facts=of(Experiment.known_sets, model="full"),
@@ -162,6 +162,6 @@ rule study_mixture:
         system_prompt=param("system_prompt"),
         seed=param("seed"),
     message:
-        "model | {wildcards.experiment}: mixture, {wildcards.point}"
+        "model | {wildcards.experiment}: try the mixture at {wildcards.point}"
     script:
         "../scripts/study_mixture.py"

@@ -1,8 +1,8 @@
-"""Pages of the report around its figures and tables, in results/<experiment>/tables/: what goes in, what comes of it where."""
+"""Further pages of the report, in results/<experiment>/tables/: data, models from elsewhere, tokens, provenance."""
 
 
 rule show_data:
-    """Rows of every split, and what cleaning kept and left out, with examples."""
+    """Rows of every split, and the rows that cleaning kept or left out, with examples."""
     input:
         unpack(of(Experiment.all_rows)),
         kept=expand("results/{{experiment}}/references/{name}_kept.jsonl", name=splits.CLEANED),
@@ -23,13 +23,13 @@ rule show_data:
     params:
         leaked=param("references", "leaked"),
     message:
-        "pages | {wildcards.experiment}: data and references"
+        "pages | {wildcards.experiment}: show data and references"
     script:
         "../scripts/show_data.py"
 
 
 rule show_checkpoints:
-    """Models from elsewhere: what a look at each has found, and what was changed in it."""
+    """Models from elsewhere: the findings on each, and what was changed in it."""
     input:
         facts=of(Experiment.checkpoint_facts),
         template=ours("report/templates/checkpoints.html.j2"),
@@ -47,13 +47,13 @@ rule show_checkpoints:
     params:
         methods=of(Experiment.checkpoints),
     message:
-        "pages | {wildcards.experiment}: models from elsewhere"
+        "pages | {wildcards.experiment}: show models from elsewhere"
     script:
         "../scripts/show_checkpoints.py"
 
 
 rule show_tokens:
-    """What the first drawn edit's detector reads in each token of a forgotten, a retained and a general example."""
+    """The detector scores of the first drawn edit, on each token of a forgotten, a retained and a general example."""
     input:
         model=of(Experiment.full_model),
         edit=of(Experiment.first_drawn_edit),
@@ -81,16 +81,16 @@ rule show_tokens:
         system_prompt=param("system_prompt"),
         dtype=param("dtype"),
     message:
-        "pages | {wildcards.experiment}: the detector, token by token"
+        "pages | {wildcards.experiment}: show the edit's detector token by token"
     script:
         "../scripts/show_tokens.py"
 
 
 rule show_provenance:
-    """Machine, versions, seeds, configuration, and what each rule took: the one page that is about where it was made.
+    """Machine, versions, seeds, configuration, and time and memory of each rule.
 
-    Benchmark files are read when all results are there, and are no input: nobody can list them without listing every
-    job, and results that came from elsewhere, without them, would be made again.
+    Benchmark files are read when all results are there, and are not inputs. A list of them would be a list of every
+    job. And results that came from elsewhere without benchmark files would be made again.
     """
     input:
         results=of(Experiment.result_files),
@@ -114,6 +114,6 @@ rule show_provenance:
         settings=param(),
         jobs=lambda wildcards: timed_jobs(wildcards.experiment),
     message:
-        "pages | {wildcards.experiment}: provenance"
+        "pages | {wildcards.experiment}: show machine, versions and times"
     script:
         "../scripts/show_provenance.py"

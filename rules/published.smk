@@ -2,7 +2,7 @@
 
 
 rule audit_published:
-    """Recompute each published figure from the published outputs that are there; the others are reported."""
+    """Recompute each published figure from the published outputs, and name the outputs that are missing."""
     input:
         facts=[ours("data/published/replication.yaml"), ours("data/published/paper.yaml")],
         outputs=published_outputs(),
@@ -38,7 +38,7 @@ rule audit_published:
 
 
 rule report_published:
-    """The audit's page in a report of its own."""
+    """The audit's page in a separate report."""
     input:
         page="results/published/audit.html",
         captions=[ours("report/audit.rst"), ours("report/workflow.rst")],
@@ -49,7 +49,7 @@ rule report_published:
         "results/published/logs/report.log",
     localrule: True
     message:
-        "report | write results/published/report.html"
+        "published | write the report of the audit"
     run:
         write_nested_report(output.report, output.config, log, input.page)
 

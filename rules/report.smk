@@ -2,7 +2,7 @@
 
 
 rule write_report:
-    """Collect what is marked for the report in one file that opens offline."""
+    """Collect all pages and figures of the report in one file that opens offline."""
     input:
         results=[EXPERIMENTS[name].report_files() for name in config["run"]],
         captions=sorted(os.path.relpath(path) for path in ROOT.glob("report/*.rst")),
@@ -17,6 +17,6 @@ rule write_report:
         run=config["run"],
         audit=pages_apart(),
     message:
-        "report | write results/report.html"
+        "report | write the report"
     run:
         write_nested_report(output.report, output.config, log, "all", *params.audit)

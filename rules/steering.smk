@@ -2,7 +2,7 @@
 
 
 rule steer_layer:
-    """Answer the forget set's validation wording with the redirection added at one layer."""
+    """Answer the validation wording of the forget questions, with the direction added at one layer."""
     input:
         model=of(Experiment.full_model),
         forget="results/{experiment}/activations/vanilla/forget.safetensors",
@@ -28,7 +28,7 @@ rule steer_layer:
         system_prompt=param("system_prompt"),
         dtype=param("dtype"),
     message:
-        "steering | {wildcards.experiment}: steer at layer {wildcards.layer}"
+        "steering | {wildcards.experiment}: answer with the direction added at layer {wildcards.layer}"
     script:
         "../scripts/steer_layer.py"
 
@@ -57,6 +57,6 @@ rule choose_layers:
         knowledge_reference=param("layers", "knowledge_reference"),
         embedder=param("embedder"),
     message:
-        "steering | {wildcards.experiment}: score the layers and choose"
+        "steering | {wildcards.experiment}: score the layers and choose one"
     script:
         "../scripts/choose_layers.py"

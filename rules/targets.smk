@@ -1,4 +1,4 @@
-"""What single targets and pages ask of the workflow: functions of one rule each, apart from rules as the linter wants it."""
+"""Functions that a single rule uses. They stand apart from rules because the linter asks for it."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from snakemake.io import WILDCARD_REGEX, regex_from_filepattern
 def timed_jobs(name):
     """A regular expression of the benchmark files of each rule, for an experiment with its seeds.
 
-    Models and data that are fetched for it count too; names of methods tell apart rules that name files alike.
+    Models and data that are fetched for it count too. Names of methods tell apart rules whose files have the same form.
     """
     experiment, made = EXPERIMENTS[name], sources.made(SOURCES)
     known = {
@@ -24,15 +24,15 @@ def timed_jobs(name):
             return wildcard[0]
         return f"{{{wildcard['name']},{'|'.join(map(re.escape, names)) or '(?!)'}}}"
 
-    # The page that shows them comes after all of them.
+    # The page of provenance shows them, so it is not one of them.
     timed = [each for each in workflow.rules if each.benchmark and each.name != "show_provenance"]
     patterns = {each.name: WILDCARD_REGEX.sub(narrowed, str(each.benchmark)) for each in timed}
-    # What has no such wildcard belongs to no experiment.
+    # A file without a wildcard belongs to no experiment.
     return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}
 
 
 def export_folder(wildcards):
-    """The folder that target `export` is asked for."""
+    """The folder that target `export` writes."""
     try:
         experiment, name = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
     except LunarError as error:
@@ -41,7 +41,7 @@ def export_folder(wildcards):
 
 
 def published_folder():
-    """Where the published outputs are; None where the configuration names no place."""
+    """The folder of the published outputs; None if the configuration names none."""
     path = config["published"].get("path")
     if path and not Path(path).is_dir():
         sys.exit(f"config: published.path: no folder {path}")
@@ -49,7 +49,7 @@ def published_folder():
 
 
 def published_outputs():
-    """Published outputs to depend on. Those that are missing are the audit's to report."""
+    """The published outputs that are there. The audit reports those that are missing."""
     folder = published_folder()
     return sorted(str(file) for file in Path(folder).glob("*.jsonl")) if folder else []
 
@@ -60,22 +60,22 @@ def bench_settings(wildcards):
 
 
 def bench_megabytes(wildcards, attempt):
-    """Memory that target `bench` asks for: on a GPU that of the sums alone."""
+    """Memory that target `bench` asks for, in MB. On a GPU the sums alone need memory of the machine."""
     how = bench_settings(wildcards)
     on_device, beside = bench_size.memory(how)
     return limited((beside + (0 if how["gpu"] else on_device)) // 10**6, attempt)
 
 
 def pages_apart():
-    """Pages of targets apart from experiments, if they were ever made, and checksums: a new page makes a new report."""
+    """Pages of targets apart from experiments, with checksums, so that a new page makes a new report."""
     pages = [Path("results/published/audit.html"), *sorted(Path("results/bench").glob("*.html"))]
     known = [page for page in pages if page.stem == "audit" or re.fullmatch(BENCH_SIZE, page.stem)]
     return {str(page): hashlib.sha256(page.read_bytes()).hexdigest() for page in known if page.is_file()}
 
 
 def write_nested_report(report, configuration, log, *targets):
-    """Have a second Snakemake report what this one recorded; its configuration is this one's, overrides included."""
-    locks.hold(log[0])  # as every script does: this job of an earlier run may be at work
+    """Write the report by a second Snakemake, which gets this one's whole configuration."""
+    locks.hold(log[0])  # the same job of an earlier run may still be at work
     experiments.write_yaml(configuration, config)
     shell(
         "{sys.executable:q} -m snakemake {targets:q} --snakefile {workflow.main_snakefile:q} --directory . "

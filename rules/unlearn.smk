@@ -1,8 +1,8 @@
 """Edits. Gives results/<experiment>/rehearsal/<method>.json and results/<experiment>/edits/<method>.safetensors.
 
-A method's recipe is a class in scripts/lunar/methods. Values under its `grid` are chosen in rehearsals, in which retained
-authors play the forgotten one; the rows that are reported take no part. A race of optimisers against the closed form
-gives results/<experiment>/optimisers/<method>.csv, requests in sequence results/<experiment>/sequential/<method>/.
+A method's recipe is a class in scripts/lunar/methods. Rehearsals choose from the values under its `grid`. In them
+retained authors play the forgotten one, and reported rows take no part. The race of optimisers against the closed form
+gives results/<experiment>/optimisers/<method>.csv. Requests in sequence give results/<experiment>/sequential/<method>/.
 """
 
 
@@ -58,7 +58,7 @@ rule rehearse:
 
 
 rule unlearn:
-    """Make a method's edit, with the settings stated and those chosen in rehearsal."""
+    """Make a method's edit, with its stated settings and those chosen in rehearsal."""
     input:
         unpack(of(Experiment.statistics_needed)),
         unpack(of(Experiment.rows_needed)),
@@ -126,13 +126,13 @@ rule race:
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "unlearn | {wildcards.experiment}: optimisers against the closed form, on {wildcards.method}"
+        "unlearn | {wildcards.experiment}: race optimisers against the closed form"
     script:
         "../scripts/race.py"
 
 
 rule unlearn_in_sequence:
-    """Serve further requests after the first, composed and jointly, take them back, and ask after each step."""
+    """Serve further requests, composed and jointly, undo them, and put the questions after each step."""
     input:
         unpack(of(Experiment.statistics_needed, rehearsal=True)),
         unpack(of(Experiment.layers_needed)),
@@ -178,6 +178,6 @@ rule unlearn_in_sequence:
         dtype=param("dtype"),
         seed=param("seed"),
     message:
-        "unlearn | {wildcards.experiment}: requests in sequence by {wildcards.method}"
+        "unlearn | {wildcards.experiment}: forget further authors with {wildcards.method}"
     script:
         "../scripts/sequential.py"
