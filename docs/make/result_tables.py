@@ -4,7 +4,9 @@
 
 copies that run's tables to docs/recorded/<experiment> and writes the pages anew: tables between their marks, and each
 number whose mark says where it stands, such as `0.085<!--authors-smollm2/main|lunar|forget_rouge1-->`. A mark names
-the file, the row by its first columns, and the column. A test says whether pages and records agree.
+the file, the row by its first columns, and the column. A mark may count rows instead, by a condition on their columns:
+`24<!--authors-smollm2/attacks|lunar-entity-refusal|count forget_rouge1_vs_retain_only <= 0.1-->`. A test says whether
+pages and records agree, and tests/unit/docs/test_claims.py whether what the pages claim in words still holds.
 """
 
 import re
@@ -82,6 +84,8 @@ SEEDS = {  # places after the point
     "unseen ↑": ("unseen_rouge1", 3),
     "general refused ↓": ("general_refusal", 3),
 }
+LITTLE = 0.1  # forget ROUGE-1 recall above `retain_only`'s under the same attack
+TOLD = ("ablate", "filter-edited", "filter", "invert", "reverse", "blind", "prefill-gold", "relearn-half")
 LADDER = {
     "DS": lambda row: f"{row['ds']:.1f}",
     "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
@@ -107,6 +111,20 @@ def attacks(table: pd.DataFrame) -> str:
     wide = wide.loc[list(dict.fromkeys(table["attack"]))].reset_index()
     shown = {name: lambda row, name=name: "" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in methods}
     return markdown(wide, "attack", shown)
+
+
+def withstood(table: pd.DataFrame) -> str:
+    """How many attacks get little more than from `retain_only`, and the attacks that tell methods apart, by method."""
+    table = table[table["attack"] != "none"]
+    told = [name for name in TOLD if name in set(table["attack"])]
+    rows = []
+    for method, part in table.groupby("method", sort=False):
+        little = (part["forget_rouge1_vs_retain_only"] <= LITTLE).sum()
+        count = "" if method == "retain_only" else f"{little} of {len(part)}"
+        rows.append({"method": method, "withstood ↑": count} | part.set_index("attack")["forget_rouge1"].to_dict())
+    shown = {"withstood ↑": lambda row: row["withstood ↑"]}
+    shown |= {name: lambda row, name=name: f"{row[name]:.3f}" for name in told}
+    return markdown(pd.DataFrame(rows), "method", shown)
 
 
 def hidden(table: pd.DataFrame) -> str:
@@ -187,6 +205,7 @@ def tables() -> dict[str, str]:
         "main": markdown(read["main"], "method", MAIN),
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
+        "withstood": withstood(read["attacks"]),
         "removal": hidden(read["removal"]),
         "earlier": headline(
             earlier["main"], earlier["attacks"], [m for m in HEADLINED if m in set(earlier["main"]["method"])]
@@ -194,8 +213,13 @@ def tables() -> dict[str, str]:
         "earlier-ladder": markdown(earlier["ladder"], "rung", LADDER),
         "pistol": headline(pistol["main"], pistol["attacks"], pistol["main"]["method"], PISTOL),
         "tofu": headline(tofu["main"], tofu["attacks"], tofu["main"]["method"]),
+        "tofu-withstood": withstood(tofu["attacks"]),
+        "tofu-removal": hidden(tofu["removal"]),
+        "pistol-withstood": withstood(pistol["attacks"]),
+        "pistol-removal": hidden(pistol["removal"]),
         "sequence": sequence(read),
         "three": headline(three["main"], three["attacks"], three["main"]["method"]),
+        "three-withstood": withstood(three["attacks"]),
         "three-removal": hidden(three["removal"]),
         "revert": headline(revert["main"], revert["attacks"], revert["main"]["method"]),
         "revert-attacks": attacks(revert["attacks"]),
@@ -210,7 +234,7 @@ def marked(name: str) -> re.Pattern[str]:
 
 
 NUMBER = re.compile(
-    r"(?P<shown>[−-]?\d+(?:\.\d+)?)(?P<mark><!--(?P<table>[\w/-]+)\|(?P<keys>[^<>]+)\|(?P<column>[^|<>]+)-->)"
+    r"(?P<shown>[−-]?\d+(?:\.\d+)?)(?P<mark><!--(?P<table>[\w/-]+)\|(?P<keys>[^<>]+)\|(?P<column>(?:(?!-->)[^|])+)-->)"
 )
 
 
@@ -225,8 +249,11 @@ def number(found: re.Match[str]) -> str:
     rows = recorded(found["table"])
     for column, key in zip(rows.columns, found["keys"].split("|"), strict=False):
         rows = rows[rows[column].astype(str) == key]
-    if len(rows) != 1 or found["column"] not in rows:
+    counted = found["column"].startswith("count ")
+    if rows.empty or not (counted or (len(rows) == 1 and found["column"] in rows)):
         raise SystemExit(f"{found['mark']}: names {len(rows)} rows of {found['table']}.csv, or a column it lacks")
+    if counted:
+        return f"{len(rows.query(found['column'].removeprefix('count ')))}{found['mark']}"
     places = len(found["shown"].partition(".")[2])
     return f"{rows.iloc[0][found['column']]:.{places}f}".replace("-", "−") + found["mark"]
 
