@@ -336,6 +336,19 @@ CLAIMS = [
     ),
     Claim(
         "results-removal.md",
+        "`lunar-entity-spread` keeps every other line.",
+        lambda: kept("lunar-entity-spread") == asked("lunar-entity-spread", DEFAULT) - {ATTACKS, QUALITY},
+    ),
+    Claim(
+        "results-removal.md",
+        "On contracts between firms it keeps that of attacks, and misses three others.",
+        lambda: (
+            ATTACKS in kept("lunar-entity-spread", PISTOL)
+            and len(asked("lunar-entity-spread", PISTOL) - kept("lunar-entity-spread", PISTOL)) == 3
+        ),
+    ),
+    Claim(
+        "results-removal.md",
         "is the first method here to keep that of truth ratios.",
         lambda: QUALITY in kept("lunar-revert", REVERT) and missed_by_all(QUALITY),
     ),
@@ -437,7 +450,7 @@ CLAIMS = [
     ),
     Claim(
         "results-several.md",
-        "`lunar` leaves more, and costs unseen authors most of what this table shows.",
+        "Of these edits `lunar` leaves most, and costs unseen authors most.",
         lambda: (
             main("forget_rouge1", THREE).drop("vanilla").idxmax() == "lunar"
             and main("unseen_rouge1", THREE).idxmin() == "lunar"
@@ -514,7 +527,7 @@ CLAIMS = [
     ),
     Claim(
         "results-other-data.md",
-        "The entity edits withstand every attack that was run.",
+        "No attack recovers much from the entity edits.",
         lambda: all(ATTACKS in kept(name, PISTOL) for name in TENFOLD[:2]),
     ),
     Claim(
