@@ -127,7 +127,7 @@ CLAIMS = [
     ),
     Claim(
         "results.md",
-        "It declines every paraphrase of a forget question.",
+        "and declines every paraphrase of a forget question.",
         lambda: main("forget_paraphrase_refusal")["lunar"] == 1,
     ),
     Claim(
@@ -145,12 +145,12 @@ CLAIMS = [
     ),
     Claim(
         "results.md",
-        "`lunar-official` forgets as much.",
+        "`lunar-official`, forgets as much.",
         lambda: main("forget_rouge1")["lunar-official"] <= main("forget_rouge1")["lunar"],
     ),
     Claim(
         "results.md",
-        "which it declines, and much of the unseen authors.",
+        "and costs much of the unseen authors.",
         lambda: main("unseen_rouge1")["lunar-official"] < 0.85,
     ),
     Claim(
@@ -565,5 +565,6 @@ CLAIMS = [
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.page}: {claim.words}")
 def test_a_claim_stands_on_its_page_and_holds_in_the_tables(claim: Claim) -> None:
     page = README if claim.page == README.name else README.parent / "docs" / claim.page
-    assert claim.words in shown(page.read_text(encoding="utf-8")).replace("**", ""), "the page does not say so any more"
+    said = claim.words in shown(page.read_text(encoding="utf-8")).replace("**", "")
+    assert said, f"{claim.page} does not say so any more: {claim.words}"
     assert claim.holds(), f"docs/recorded does not bear this out any more: {claim.words}"
