@@ -198,7 +198,7 @@ def tables() -> dict[str, str]:
 
     read = kept(RECORDED / REPORTED)
     earlier, three, revert = (kept(RECORDED / f"{REPORTED}-{name}") for name in ("earlier", "three", "revert"))
-    pistol, tofu = (kept(RECORDED / f"{name}-smollm2") for name in ("pistol", "tofu"))
+    pistol, tofu = (kept(RECORDED / name) for name in ("pistol-smollm2", "tofu-smollm2-20"))
     return {
         "first": headline(read["main"], read["attacks"], FIRST_ROWS, {name: HEADLINE[name] for name in FIRST}),
         "headline": headline(read["main"], read["attacks"], HEADLINED),

@@ -19,6 +19,8 @@ HEADLINE = (
     ("unseen", "unseen", "rouge1"),
     ("general refused", "general", "refusal"),
 )
+# The column of the CSV tables that each of them stands in.
+HEADLINES = {title: metric if split is None else f"{split}_{metric}" for title, split, metric in HEADLINE}
 
 
 def better(sense: str, split: str) -> str:

@@ -5,13 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from lunar.pages.names import HEADLINE
+from lunar.pages.names import HEADLINES
 from lunar.pages.removal import bound, shown
 
 Seeds = Mapping[str, pd.DataFrame]
 
-# The column of the CSV tables that each headline number stands in.
-HEADLINES = {title: metric if split is None else f"{split}_{metric}" for title, split, metric in HEADLINE}
 ATTACKED = "forget_rouge1"
 NOT_JUDGED = "not judged, for no edit is attacked beside ``retain_only``"
 
