@@ -86,6 +86,53 @@ rule show_tokens:
         "../scripts/show_tokens.py"
 
 
+rule compare_recorded:
+    """Headline numbers beside those of the recorded run, with verdicts, and what could explain those that differ."""
+    input:
+        unpack(of(Experiment.record)),
+        table="results/{experiment}/tables/main.csv",
+        long="results/{experiment}/tables/main_long.csv",
+        requirements=ours("requirements.txt"),
+        template=ours("report/templates/reproduced.html.j2"),
+        style=ours("report/templates/style.css"),
+        code=library("compare_recorded.py"),
+    output:
+        csv="results/{experiment}/tables/reproduced.csv",
+        json="results/{experiment}/tables/reproduced.json",
+        html=shown("reproduced", "results/{experiment}/tables/reproduced.html"),
+        numbers="results/{experiment}/tables/reproduced.rst",
+    log:
+        "results/{experiment}/logs/compare_recorded.log",
+    benchmark:
+        "results/{experiment}/benchmarks/compare_recorded.tsv"
+    localrule: True
+    conda:
+        "../envs/plot.yaml"
+    params:
+        settings=param(),
+    message:
+        "pages | {wildcards.experiment}: did it reproduce?"
+    script:
+        "../scripts/compare_recorded.py"
+
+
+rule compare:
+    """Target: say whether experiments of `run` reproduce the recorded runs of docs/recorded."""
+    input:
+        told=[f"results/{name}/tables/reproduced.json" for name in config["run"] if EXPERIMENTS[name].recorded()],
+    log:
+        "results/logs/compare.log",
+    localrule: True
+    conda:
+        "../envs/plot.yaml"
+    params:
+        run=config["run"],
+    message:
+        "compare | experiments of `run` with the recorded runs"
+    script:
+        "../scripts/show_reproduced.py"
+
+
 rule show_provenance:
     """Machine, versions, seeds, configuration, and time and memory of each rule.
 
@@ -101,6 +148,7 @@ rule show_provenance:
         code=library("show_provenance.py"),
     output:
         csv="results/{experiment}/tables/provenance.csv",
+        json="results/{experiment}/tables/provenance.json",
         html=shown("provenance", "results/{experiment}/tables/provenance.html"),
         numbers="results/{experiment}/tables/provenance.rst",
     log:

@@ -2,8 +2,8 @@
 
     .venv/bin/python docs/make/result_tables.py results/authors-smollm2    # after a run that is to be the reported one
 
-copies that run's tables to docs/recorded/<experiment> and writes the pages anew: tables between their marks, and each
-number whose mark says where it stands, such as `0.085<!--authors-smollm2/main|lunar|forget_rouge1-->`. A mark names
+copies that run's tables to docs/recorded/<experiment>, with run.json, which says what the run was made with
+(docs/make/recorded_run.py). It writes the pages anew: tables between their marks, and each number whose mark says where it stands, such as `0.085<!--authors-smollm2/main|lunar|forget_rouge1-->`. A mark names
 the file, the row by its first columns, and the column. A mark may count rows instead, by a condition on their columns:
 `24<!--authors-smollm2/attacks|lunar-entity-refusal|count forget_rouge1_vs_retain_only <= 0.1-->`. A test says whether
 pages and records agree, and tests/unit/docs/test_claims.py whether what the pages claim in words still holds.
@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+
+from recorded_run import facts
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "docs/recorded"
@@ -270,7 +272,9 @@ def main() -> None:
     if sys.argv[1:]:
         run = Path(sys.argv[1])
         folder = RECORDED / run.name
+        come_from = facts(run)
         folder.mkdir(exist_ok=True)
+        (folder / "run.json").write_text(come_from, encoding="utf-8")
         for name in SEEDS_KEPT if (run / "tables" / SEEDS_KEPT[0]).is_file() else KEPT:
             if (run / "tables" / name).is_file():
                 shutil.copy(run / "tables" / name, folder / name)

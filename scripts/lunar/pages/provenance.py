@@ -11,6 +11,9 @@ from typing import Any
 
 from lunar.plan.machine import amount, gpus, installed_memory
 
+# Flags of Linux: with another set of these, sums are rounded otherwise.
+MULTIPLYING = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+
 
 def versions(
     requirements: str, installed: Callable[[str], str] = importlib.metadata.version
@@ -34,6 +37,14 @@ def processor(information: Path = Path("/proc/cpuinfo")) -> str:
     return platform.processor() or platform.machine()
 
 
+def instruction_sets(information: Path = Path("/proc/cpuinfo")) -> str:
+    """Those of the processor by which models multiply matrices, as Linux lists them in ``information``."""
+    text = information.read_text(encoding="utf-8", errors="replace") if information.is_file() else ""
+    listed = re.search(r"^(?:flags|Features)\s*:(.+)$", text, flags=re.MULTILINE)
+    found = [name for name in MULTIPLYING if listed and name in listed[1].split()]
+    return ", ".join(found) or "not known"
+
+
 def commit(folder: Path) -> str:
     """The commit of a checkout, and whether it was changed since; or that it is none."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty= and changes"]
@@ -48,6 +59,7 @@ def machine(gpu_command: str | None, project: Path) -> dict[str, str]:
     """What this runs on, by what a page calls it; ``gpu_command`` is the path of nvidia-smi, if there is one."""
     return {
         "Processor": f"{processor()}, {os.cpu_count()} cores",
+        "Instruction sets": instruction_sets(),
         "Memory": amount(installed_memory()),
         "GPU": gpus(gpu_command).found,
         "System": platform.platform(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar.data import splits
+from lunar.plan import record
 from lunar.plan.edited import Edited
 from lunar.plan.entries import Config, input_files
 from lunar.plan.metrics import measured
@@ -229,6 +230,17 @@ class Experiment(Edited):
         """These files."""
         return list(self.evaluation_logs().values())
 
+    # --- The recorded run
+
+    def recorded(self) -> bool:
+        """Whether docs/recorded holds a run of it."""
+        return record.recorded(self.name)
+
+    def record(self) -> dict[str, list[str]]:
+        """The recorded run's files and, where attacks are run, this run's table of them."""
+        attacks = [path for path in self.attack_results() if path.endswith("/attacks.csv")]
+        return {"attacks": attacks} | {f"recorded_{key}": paths for key, paths in record.record(self.name).items()}
+
     # --- Seeds
 
     def seeds(self) -> dict[str, str]:
@@ -284,6 +296,7 @@ class Experiment(Edited):
             "tables/cost.csv": self.solved(),
             "tables/checkpoints.html": self.checkpoints(),
             "tables/open_unlearning.csv": self.evaluation_logs(),
+            "tables/reproduced.html": self.recorded(),
         }
         return [f"{self.folder}/{name}" for name, wanted in made.items() if wanted] + self.attack_results()
 
