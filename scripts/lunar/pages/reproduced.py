@@ -67,7 +67,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         LunarError: it is no CSV table of methods, has a row twice or a headline number that is none; names the line.
     """
     try:
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise LunarError(f"{path}: no CSV table ({str(error).strip()}); {WAY_OUT}") from error
     if lacking := [name for name in ("method", "attack") if name not in table]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lunar.pages.provenance import (
     commit,
+    instruction_sets,
     machine,
     processor,
     seeds,
@@ -28,6 +29,15 @@ def test_processor(tmp_path: Path) -> None:
     information.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n", encoding="utf-8")
     assert processor(information) == "Some CPU @ 2 GHz"
     assert processor(tmp_path / "none")
+
+
+def test_instruction_sets_by_which_models_multiply(tmp_path: Path) -> None:
+    information = tmp_path / "cpuinfo"
+    information.write_text("flags\t\t: fpu avx2 avx512_bf16x avx512f\nflags\t\t: none\n", encoding="utf-8")
+    assert instruction_sets(information) == "avx2, avx512f"
+    information.write_text("Features\t: fp asimd bf16\n", encoding="utf-8")
+    assert instruction_sets(information) == "asimd, bf16"
+    assert instruction_sets(tmp_path / "none") == "not known"
 
 
 def test_commit_tells_of_changes(tmp_path: Path) -> None:
