@@ -200,11 +200,12 @@ class Shouting(Asking):
     pass"""
 # What reads the table of attacks, and what shows their answers.
 ATTACK_TABLE = {"tabulate_attacks": 1, "tabulate_published_attacks": 1, "tabulate_removal": 1}
-ATTACK_TABLE |= {"write_audit": 1, "plot_attacks": 1, "plot_quantisation": 1}
+ATTACK_TABLE |= {"write_audit": 1, "plot_attacks": 1, "plot_quantisation": 1, "compare_recorded": 1}
 CURVES = {"plot_attack_curves": 4}
 ATTACK_PAGES = ATTACK_TABLE | {"show_attacks": 1, "show_generations": 1} | REPORT
 ONE_ATTACK = {"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1} | ATTACK_PAGES | CURVES
 MAIN_TABLE = {"tabulate_metrics": 1, "tabulate_removal": 1, "write_audit": 1, "plot_tradeoff": 1}
+MAIN_TABLE |= {"compare_recorded": 1}
 MEASURED = {"generate_answers": 1, "score_likelihood": 1, "embed_answers": 1, "evaluate_answers": 1}
 ONE_METHOD = {"unlearn": 1, "tabulate_cost": 1, "show_generations": 1} | MEASURED | MAIN_TABLE | REPORT
 # The two controls, which no edit touches.
@@ -242,8 +243,15 @@ LINES = [
         "table-rendering",
         "how the main table is laid out (`lunar/pages/main_table.py`)",
         append("scripts/lunar/pages/main_table.py"),
-        'that table, what is read from it ("Hidden or removed?", the audit), report',
-        {"tabulate_metrics": 1, "tabulate_removal": 1, "write_audit": 1} | REPORT,
+        'that table, what is read from it ("Hidden or removed?", the audit, "Did it reproduce?"), report',
+        {"tabulate_metrics": 1, "tabulate_removal": 1, "write_audit": 1, "compare_recorded": 1} | REPORT,
+    ),
+    Line(
+        "record",
+        "what is recorded of the toy (`docs/recorded/toy/run.json`)",
+        append("docs/recorded/toy/run.json", text=""),
+        'the page "Did it reproduce?", report',
+        {"compare_recorded": 1} | REPORT,
     ),
     Line(
         "one-figure",
@@ -442,6 +450,7 @@ LINES = [
             **{"generate_answers": 16, "score_likelihood": 16, "embed_answers": 16, "evaluate_answers": 16},
             **{"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1},
             **{"tabulate_metrics": 1, "tabulate_attacks": 1, "tabulate_removal": 1, "compare_seeds": 1},
+            **{"compare_recorded": 1},  # which shows the settings that are not the recorded ones
         }
         | REPORT,
     ),

@@ -221,7 +221,7 @@ def test_a_record_without_main_table_and_seeds_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "seeds.csv"
     path.write_text("method,attack,metric\nnpo,none,ds\n", encoding="utf-8")
     for files in ([path], []):
-        with pytest.raises(LunarError, match="no column of a seed, and no main.csv beside it"):
+        with pytest.raises(LunarError, match=r"no column of a seed, and no main\.csv beside it"):
             recorded_tables([], [], files)
 
 
