@@ -14,7 +14,7 @@ from prose import shown
 from result_tables import LITTLE, README, recorded
 
 DEFAULT, SEEDS, THREE, REVERT = (f"authors-smollm2{name}" for name in ("", "-seeds", "-three", "-revert"))
-EARLIER, TOFU, PISTOL = "authors-smollm2-earlier", "tofu-smollm2", "pistol-smollm2"
+EARLIER, TOFU, PISTOL = "authors-smollm2-earlier", "tofu-smollm2-20", "pistol-smollm2"
 ONCE, TENFOLD = ["lunar", "lunar-topk", "lunar-entity"], ["lunar-entity-spread", "lunar-entity-refusal"]
 TENFOLD += ["lunar-entity-answers"]
 SOLVED = [*ONCE, *TENFOLD]
