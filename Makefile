@@ -2,7 +2,7 @@
 # `make test-slurm`: installs SLURM from Debian's packages where it is not there, and runs its tests on a cluster of its own.
 # `make test-browser`: the same with Chromium, which opens the toy experiment's report.
 # `make test-plain`: unit tests of what multiplies matrices, as a processor without AVX-512 multiplies.
-# `make docs`: writes docs/config.md, docs/audit-schema.json and the tables of README, docs/ and community/ anew.
+# `make docs`: writes docs/config.md, docs/audit-schema.json, tables of README, docs/ and community/, and two figures anew.
 # `make test-envs`: builds the Python part of each environment of envs/ and imports there what its scripts import.
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -33,6 +33,7 @@ test-browser: .venv/installed
 docs: .venv/installed
 	$(BIN)/python docs/make/config_reference.py
 	$(BIN)/python docs/make/result_tables.py
+	$(BIN)/python docs/make/figures.py
 	$(BIN)/python docs/make/community.py
 
 format: .venv/installed

@@ -4,7 +4,7 @@
 rule plot_tradeoff:
     """Forgetting against retention, every method a point with its intervals."""
     input:
-        metrics=of(Experiment.metric_files),
+        table="results/{experiment}/tables/main.csv",
         template=ours("report/templates/figure.html.j2"),
         style=ours("report/templates/style.css"),
         code=library("plot_tradeoff.py"),
@@ -20,11 +20,35 @@ rule plot_tradeoff:
     conda:
         "../envs/plot.yaml"
     params:
-        compare=param("compare"),
+        recipes=of(Experiment.recipes, shown="compared"),
     message:
         "figures | {wildcards.experiment}: forgetting against retention"
     script:
         "../scripts/plot_tradeoff.py"
+
+
+rule plot_hidden:
+    """Hidden or removed: what each edit gives alone and under its worst attack, beside what never knew."""
+    input:
+        attacks="results/{experiment}/tables/attacks.csv",
+        removal="results/{experiment}/tables/removal.csv",
+        code=library("plot_hidden.py"),
+    output:
+        figure=shown("hidden", "results/{experiment}/figures/hidden.svg"),
+        pdf="results/{experiment}/figures/hidden.pdf",
+        numbers="results/{experiment}/figures/hidden.rst",
+    log:
+        "results/{experiment}/logs/plot_hidden.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot_hidden.tsv"
+    conda:
+        "../envs/plot.yaml"
+    params:
+        recipes=of(Experiment.recipes, shown="attacked_edits"),
+    message:
+        "figures | {wildcards.experiment}: hidden or removed"
+    script:
+        "../scripts/plot_hidden.py"
 
 
 rule plot_finetune:

@@ -1,5 +1,6 @@
 """One style for all figures: colours, sizes, and files that are the same for the same input."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 
 from lunar.files import atomic_write
+from lunar.pages.kinds import Kind, present
 
-ONE_COLUMN, TWO_COLUMNS = 3.6, 7.2  # inches
+ONE_COLUMN, TWO_COLUMNS = 3.2, 6.4  # inches
+SMALL = 8  # points, of labels; all else is larger, so that a figure can be read at half its size
+GREY = "#595959"  # of notes and lines of reference, dark enough to read
 
 # Okabe and Ito's colour-blind-safe palette, by meaning; markers tell the same apart in greyscale.
 SETS = {
@@ -21,37 +25,17 @@ SETS = {
     "fictitious": ("#CC79A7", "s", "made-up things"),
     "harmful": ("#4D4D4D", "v", "harmful"),
 }
-METHODS = {
-    "vanilla": ("#4D4D4D", "s"),
-    "retain_only": ("#009E73", "D"),
-    "lunar": ("#D55E00", "o"),
-    "lunar-topk": ("#E69F00", "^"),
-    "lunar-entity": ("#44AA99", "v"),
-    "lunar-entity-spread": ("#44AA99", "*"),
-    "lunar-entity-refusal": ("#44AA99", "^"),
-    "lunar-entity-answers": ("#44AA99", "X"),
-    "lunar-revert": ("#1B1B1B", "P"),
-    "lunar-official": ("#A6761D", "v"),
-    "lunar-lora": ("#A6761D", "1"),
-    "lunar-replication": ("#999933", "<"),
-    "gradient_ascent": ("#0072B2", "P"),
-    "gradient_difference": ("#56B4E9", "P"),
-    "kl": ("#332288", "X"),
-    "dpo": ("#CC79A7", "h"),
-    "npo": ("#882255", ">"),
-    "simnpo": ("#AA4499", "d"),
-    "rmu": ("#117733", "p"),
-    "idk": ("#BBBBBB", "8"),
-}
 RAMP = LinearSegmentedColormap.from_list(
     "forget", ["#FFFFFF", SETS["forget"][0]]
 )  # black text is readable on all of it
-OTHER_METHODS = [("#0072B2", "v"), ("#CC79A7", "P"), ("#56B4E9", "X"), ("#999933", "<"), ("#882255", ">")]
+# Lines that are no methods and stand for nothing else: colour, marker and dashes.
+LINES = [("#0072B2", "v", "-"), ("#AA4499", "P", "--"), ("#3A86B0", "X", "-."), ("#777722", "<", ":")]
+LINES += [("#882255", ">", "-"), (GREY, "s", "--")]
 
 plt.rcParams.update(
     {
-        "font.size": 8,
-        "axes.titlesize": 9,
+        "font.size": 9,
+        "axes.titlesize": 10,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
         "axes.spines.top": False,
@@ -62,7 +46,9 @@ plt.rcParams.update(
         "grid.color": "#E5E5E5",
         "grid.linewidth": 0.6,
         "legend.frameon": False,
+        "legend.fontsize": SMALL,
         "figure.constrained_layout.use": True,
+        "figure.dpi": 72,  # a pixel is a point, as in SVG and PDF: labels are measured as they are written
         # Text stays text (selectable, small files), and element names do not change from run to run.
         "svg.fonttype": "none",
         "svg.hashsalt": "lunar",
@@ -73,11 +59,24 @@ plt.rcParams.update(
 )
 
 
-def method_style(name: str) -> dict[str, Any]:
-    """Colour and marker of a method, the same in every figure."""
-    known = METHODS.get(name)
-    colour, marker = known or OTHER_METHODS[sum(map(ord, name)) % len(OTHER_METHODS)]
-    return {"color": colour, "marker": marker}
+def kind_style(kind: Kind) -> dict[str, Any]:
+    """Colour and marker of a method's kind, the same in every figure."""
+    return {
+        "color": kind.colour,
+        "marker": kind.marker,
+        "markerfacecolor": kind.colour if kind.filled else "white",
+        "markeredgecolor": kind.colour,
+    }
+
+
+def key_of_kinds(figure: Any, kinds: Iterable[Kind]) -> None:
+    """One line above the panels that says which mark is of which kind; methods have their names beside their marks."""
+    shown = present(kinds)
+    handles = [plt.Line2D([], [], ls="none", ms=6, label=kind.title, **kind_style(kind)) for kind in shown]
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=len(shown), labelcolor=[kind.colour for kind in shown],
+        fontsize=9, handletextpad=0.1, columnspacing=1.2, borderaxespad=0.2,
+    )  # fmt: skip
 
 
 def note(axis: Any, text: str) -> None:

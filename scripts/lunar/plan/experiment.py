@@ -241,6 +241,12 @@ class Experiment(Edited):
         attacks = [path for path in self.attack_results() if path.endswith("/attacks.csv")]
         return {"attacks": attacks} | {f"recorded_{key}": paths for key, paths in record.record(self.name).items()}
 
+    # --- Figures
+
+    def recipes(self, shown: str) -> dict[str, str]:
+        """The recipe of each method that a figure shows, blank where it has none; ``shown`` names who lists them."""
+        return {name: self.methods[name].get("recipe", "") for name in getattr(self, shown)()}
+
     # --- Seeds
 
     def seeds(self) -> dict[str, str]:
@@ -269,7 +275,7 @@ class Experiment(Edited):
         if self.attacks(QUANTISATION) and self.attacked_solved():
             names.append("figures/quantisation.svg")
         if self.attacked_edits():
-            names.append("tables/removal.csv")
+            names += ["tables/removal.csv", "figures/hidden.svg"]
         return [f"{self.folder}/{name}" for name in names]
 
     def result_files(self) -> list[str]:
