@@ -143,6 +143,7 @@ rule plot_edit:
         mem_mb=memory(1500, 0),
     params:
         methods=param("figures", "methods"),
+        recipes=of(Experiment.recipes, shown="drawn"),
     message:
         "figures | {wildcards.experiment}: the edit"
     script:
@@ -309,6 +310,7 @@ rule plot_attack_curves:
         methods=of(Experiment.attacked),
         attacks=of(Experiment.curve_attacks),
         run=of(Experiment.attacks),
+        recipes=of(Experiment.recipes, shown="attacked"),
     message:
         "figures | {wildcards.experiment}: attack curves, {wildcards.curve}"
     script:
@@ -337,6 +339,7 @@ rule plot_quantisation:
         methods=of(Experiment.attacked_solved),
         attacks=of(Experiment.attacks, figure="quantisation"),
         run=of(Experiment.attacks),
+        recipes=of(Experiment.recipes, shown="attacked_solved"),
     message:
         "figures | {wildcards.experiment}: quantisation"
     script:

@@ -1,15 +1,20 @@
-"""Curves of one kind of attack, a line a method; the model that never knew is dashed."""
+"""Curves of one kind of attack, a line a method with its name at its end; the model that never knew is dashed."""
+
+from collections import Counter
 
 import matplotlib.pyplot as plt
 
 from lunar.metrics.read import read_attacks
 from lunar.pages.curves import curve_table, curves_in_words
-from lunar.pages.figures import TWO_COLUMNS, method_style, save
+from lunar.pages.figures import TWO_COLUMNS, key_of_kinds, kind_style, note, save
+from lunar.pages.kinds import kinds
+from lunar.pages.labels import Named, label_ends
 from lunar.pages.names import CONTROL
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
-NONE = "no curve was asked for, or the attack was left out"
+NONE = "no curve was asked for,\nor the attack was left out"
+DASHES = ("-", "--", "-.", ":")  # of the methods of one kind
 AXES = {
     "relearning": ("step", "forget ROUGE-1 recall"),
     "layer_skip": ("block skipped", "forget ROUGE-1 recall"),
@@ -26,23 +31,36 @@ def main(smk) -> None:
         for name, path in zip(methods, smk.input.attacked, strict=True):
             records = read_attacks(path, smk.params.run)
             curves |= {(name, one): curve_table(records[one]["curve"] if one in records else []) for one in attacks}
+        kind_of, before = kinds(smk.params.recipes), Counter()
+        dashes = {}
+        for method in methods:
+            dashes[method] = "--" if method == CONTROL else DASHES[before[kind_of[method]] % len(DASHES)]
+            before[kind_of[method]] += 1
+        columns = min(2, len(attacks))
+        rows = -(-len(attacks) // columns)
         figure, axes = plt.subplots(
-            1, len(attacks), figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.4), sharey=True, squeeze=False
+            rows, columns, figsize=(TWO_COLUMNS, 0.4 + 2.6 * rows), sharey=True, squeeze=False, layout="constrained"
         )
+        key_of_kinds(figure, kind_of.values())
         across, up = AXES[kind]
-        for axis, attack in zip(axes[0], attacks, strict=True):
-            for method in methods:
-                curve = curves[method, attack]
-                line = "--" if method == CONTROL else "-"
-                axis.plot(curve["x"], curve["forget"], ls=line, ms=3, lw=1, label=method, **method_style(method))
-            if all(curves[name, attack].empty for name in methods):
-                axis.text(0.5, 0.5, NONE, ha="center", transform=axis.transAxes)
+        for axis in axes.flat[len(attacks) :]:
+            axis.set_axis_off()
+        for axis, attack in zip(axes.flat, attacks, strict=False):
+            shown = {name: curves[name, attack] for name in methods if not curves[name, attack].empty}
+            for method, curve in shown.items():
+                axis.plot(
+                    curve["x"], curve["forget"], ms=4, lw=1, **kind_style(kind_of[method]) | {"ls": dashes[method]}
+                )
+            if not shown:
+                note(axis, NONE)
             axis.set(title=attack, xlabel=across, ylim=(-0.03, 1.03))
             if kind == "sampling":
                 axis.set_xscale("log", base=2)
                 axis.xaxis.set_major_formatter("{x:g}")
-        axes[0, 0].set_ylabel(up)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
+            ends = {method: curve.iloc[-1] for method, curve in shown.items()}
+            label_ends(axis, [Named(row["x"], row["forget"], m, kind_of[m].colour) for m, row in ends.items()])
+        for axis in axes[:, 0]:
+            axis.set_ylabel(up)
         save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(smk.output.numbers, {"said": curves_in_words(curves, kind) or NONE})
 

@@ -22,7 +22,7 @@ def main(smk) -> None:
         figure, axes = plt.subplots(
             len(parts),
             1,
-            figsize=(TWO_COLUMNS, max(2.2, 1.5 + 0.24 * len(methods))),  # the bar at the side has a name
+            figsize=(TWO_COLUMNS, max(2.2, 1.7 + 0.26 * len(methods))),  # the bar at the side has a name
             height_ratios=sizes,
             sharex=True,
             squeeze=False,

@@ -6,7 +6,9 @@ import torch
 from lunar.edits import edit as edits
 from lunar.files import read_json
 from lunar.model.load import down_proj, load_model
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, method_style, save
+from lunar.pages.figures import GREY, ONE_COLUMN, SETS, TWO_COLUMNS, kind_style, save
+from lunar.pages.kinds import kinds
+from lunar.pages.labels import Named, label_points
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
@@ -17,31 +19,35 @@ def main(smk) -> None:
         loaded = {name: (edits.load(next(paths)), read_json(next(paths))["layers"]) for name in smk.params.methods}
         model = load_model(smk.input.model, device="cpu")
         figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.9))
-        numbers = {}
+        numbers, named, kind_of = {}, [], kinds(smk.params.recipes)
         first = next(iter(loaded))
         for layer in dict.fromkeys(map(edits.block_of, loaded[first][0])):
             original = torch.linalg.svdvals(down_proj(model, layer).weight.detach().float())
-            left.plot(range(1, len(original) + 1), original, color="#4D4D4D", label=f"original weight, layer {layer}")
+            left.plot(range(1, len(original) + 1), original, color=GREY)
+            named.append(Named(1, float(original[0]), f"original weight, layer {layer}", GREY))
             numbers |= {"layer": layer, "largest_original": float(original[0])}
         for number, (name, (edit, _)) in enumerate(loaded.items()):
             for module, factors in edit.items():
                 if not module.endswith("down_proj"):
                     continue  # the weight of a norm behind it
                 values = factors.singular_values()
-                style = method_style(name)
+                kind = kind_of[name]
+                left.plot([1.6**number] * len(values), values, ls="none", ms=6, **kind_style(kind))
                 label = f"{name}, layer {edits.block_of(module)}"
-                left.plot([1.6**number] * len(values), values, ls="none", ms=6, label=label, **style)
+                named += [
+                    Named(1.6**number, float(value), "" if i else label, kind.colour) for i, value in enumerate(values)
+                ]
                 numbers.setdefault("singular", float(values[0]))
                 numbers.setdefault("rank", len(values))
         left.set(xscale="log", title="Singular values", xlabel="index", ylabel="singular value", ylim=(0, None))
-        left.legend(fontsize=7)
         layer, facts = next(iter(loaded[first][1].items()))
         scores = facts["detector"]
-        right.barh(range(len(scores)), list(scores.values()), color="#0072B2")
-        right.axvline(0, color="#4D4D4D", lw=0.8)
+        right.barh(range(len(scores)), list(scores.values()), color=SETS["retain"][0])
+        right.axvline(0, color=GREY, lw=0.8)
         right.set_yticks(range(len(scores)), list(scores))
         right.invert_yaxis()
-        right.set(title="Mean detector score", xlabel=f"v . h of {first}, layer {layer} (1: moved, 0: left alone)")
+        right.set(title="Mean detector score", xlabel=f"v . h of {first}, layer {layer}\n(1: moved, 0: left alone)")
+        label_points(left, named)
         save(figure, smk.output.figure, smk.output.pdf)
         numbers |= {"method": first, "moved": scores["forget redirected"], "kept": scores.get("retain answer", 0.0)}
         write_numbers(smk.output.numbers, numbers)

@@ -3,7 +3,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lunar.pages.figures import TWO_COLUMNS, save
+from lunar.pages.figures import GREY, TWO_COLUMNS, save
+from lunar.pages.labels import Named, label_points
 from lunar.progress import script
 
 
@@ -14,19 +15,23 @@ def main(smk) -> None:
         # What changes one factor at the top stands apart.
         places = [place + (0.6 if place >= height else 0) for place in range(len(table))]
         colours = ["#0072B2" if place < height else "#BBBBBB" for place in range(len(table))]
-        figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 0.24 * len(table) + 1.0), sharey=True)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 0.27 * len(table) + 1.2), sharey=True)
         left.barh(places, table["ds"], color=colours)
         bars = [table["ds"] - table["ds_low"], table["ds_high"] - table["ds"]]
-        left.errorbar(table["ds"], places, xerr=bars, ls="none", color="#4D4D4D", lw=0.8, capsize=2)
+        left.errorbar(table["ds"], places, xerr=bars, ls="none", color=GREY, lw=0.8, capsize=2)
         left.set_yticks(places, table["rung"])
         left.invert_yaxis()
         left.set(title="DS (0: best)", xlabel="DS, with 95% interval", xlim=(0, None))
-        for key, marker, colour in (("forget", "X", "#D55E00"), ("retain", "o", "#0072B2"), ("unseen", "^", "#56B4E9")):
-            right.plot(table[key], places, marker=marker, color=colour, ls="none", ms=5, label=key)
+        named = []
+        for key, marker, colour in (("forget", "X", "#C05000"), ("retain", "o", "#0068A8"), ("unseen", "^", "#3A86B0")):
+            right.plot(table[key], places, marker=marker, color=colour, ls="none", ms=5)
+            marks = zip(table[key], places, strict=True)
+            named += [Named(x, y, "" if number else key, colour) for number, (x, y) in enumerate(marks)]
         right.set(title="ROUGE-1 recall", xlabel="forget: low is better; others: high", xlim=(-0.03, 1.03))
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+        right.set_ylim(top=-1.6)  # room for names above the first row
         for axis in (left, right):
             axis.grid(axis="y", visible=False)
+        label_points(right, named)
         save(figure, smk.output.figure, smk.output.pdf)
 
 

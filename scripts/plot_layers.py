@@ -3,13 +3,13 @@
 import matplotlib.pyplot as plt
 
 from lunar.files import read_json
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, note, save
+from lunar.pages.figures import GREY, TWO_COLUMNS, note, save, words
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 KINDS = {
     "refusal_knowledge": ("lack of knowledge", "#0072B2", ""),
-    "refusal_unethical": ("unethical", "#BBBBBB", "///"),
+    "refusal_unethical": ("unethical (hatched)", "#BBBBBB", "///"),
 }
 
 
@@ -18,19 +18,19 @@ def main(smk) -> None:
         chosen = read_json(smk.input.layers)
         rows = {int(layer): row for layer, row in chosen["layers"].items()}
         layers = sorted(rows)
-        figure, (top, bottom) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.75))
+        figure, (top, bottom) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.5))
         floor = [0.0] * len(layers)
         positions = range(len(layers))
-        for key, (label, colour, hatch) in KINDS.items():
+        for key, (_, colour, hatch) in KINDS.items():
             values = [rows[layer][key] for layer in layers]
-            top.bar(positions, values, bottom=floor, color=colour, hatch=hatch, edgecolor="white", label=label)
+            top.bar(positions, values, bottom=floor, color=colour, hatch=hatch, edgecolor="white")
             floor = [a + b for a, b in zip(floor, values, strict=True)]
         if not any(floor):
             note(top, "no answer is a refusal")
-        top.set(title="Refusals under steering", ylabel="share of forget questions", xlabel="layer", ylim=(0, 1.25))
-        top.legend(title="refused for", loc="upper left", ncols=2)
+        top.set(title="Refusals under steering", ylabel="share of forget questions", xlabel="layer", ylim=(0, 1.3))
+        words(top, [(f"refused: {label}", GREY if hatch else colour) for label, colour, hatch in KINDS.values()])
         scores = [rows[layer]["score"] for layer in layers]
-        bottom.plot(positions, scores, color="#4D4D4D", marker="o", ms=4, zorder=2)
+        bottom.plot(positions, scores, color=GREY, marker="o", ms=4, zorder=2)
         for layer in chosen["top_k"]:
             best = layer == chosen["best"]
             where = (layers.index(layer), rows[layer]["score"])

@@ -6,10 +6,13 @@ import pandas as pd
 from lunar.files import write_text
 from lunar.metrics.read import read_attacks
 from lunar.pages.curves import survival
-from lunar.pages.figures import TWO_COLUMNS, method_style, save
+from lunar.pages.figures import GREY, TWO_COLUMNS, key_of_kinds, save
+from lunar.pages.kinds import kinds
+from lunar.pages.labels import Named, label_points
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
+NAMED = 4  # points of the last panel that say which method they are of, those of which most comes back
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 
@@ -21,11 +24,13 @@ def main(smk) -> None:
         evidence = {(name, one): records[name][one]["evidence"] for name, one in shown}
         points = survival(evidence, pd.read_csv(smk.input.table))
         write_text(smk.output.csv, points.to_csv(index=False, float_format="%.6g"))
-        figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.42), sharex=True)
+        figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS * 1.15, 3.3), sharex=True)
+        kind_of = kinds(smk.params.recipes)
+        key_of_kinds(figure, kind_of.values())
         markers = {attack: MARKERS[number % len(MARKERS)] for number, attack in enumerate(smk.params.attacks)}
         for row in points.to_dict("records"):
             style = {
-                "color": method_style(row["method"])["color"],
+                "color": kind_of[row["method"]].colour,
                 "marker": markers[row["attack"]],
                 "ms": 5,
                 "ls": "none",
@@ -35,15 +40,25 @@ def main(smk) -> None:
             bars = [[row["regained"] - row["regained_low"]], [row["regained_high"] - row["regained"]]]
             axes[2].errorbar(row["size"], row["regained"], yerr=bars, elinewidth=0.7, **style)
         for axis, at in zip(axes, (1, 1, 0), strict=True):
-            axis.axhline(at, color="#4D4D4D", ls=":", lw=1)
+            axis.axhline(at, color=GREY, ls=":", lw=1)
             axis.set(xscale="log", xlabel="edit / rounding step")
         axes[0].set(title="Is the edit left?", ylabel="change along the edit, share of it", ylim=(0, None))
         axes[1].set(title="Is it still the edit?", ylabel="cosine of that change to the edit", ylim=(0, 1.05))
         axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
-        colours = [(name, {"color": method_style(name)["color"], "marker": "o"}) for name in smk.params.methods]
-        shapes = [(name, {"color": "#4D4D4D", "marker": marker}) for name, marker in markers.items()]
-        handles = [plt.Line2D([], [], ls="none", ms=4, label=name, **style) for name, style in colours + shapes]
-        figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7)
+        handles = [
+            plt.Line2D([], [], ls="none", ms=4, label=name, color=GREY, marker=marker)
+            for name, marker in markers.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+        axes[2].margins(x=0.25, y=0.2)
+        told = set(points["regained"].nlargest(NAMED).index)
+        label_points(
+            axes[2],
+            [
+                Named(row["size"], row["regained"], row["method"] if i in told else "", kind_of[row["method"]].colour)
+                for i, row in points.iterrows()
+            ],
+        )
         save(figure, smk.output.figure, smk.output.pdf)
         least, most = (points.loc[where] for where in (points["survival"].idxmin(), points["regained"].idxmax()))
         numbers = {"smallest": f"{points['size'].min():.2g}", "largest": f"{points['size'].max():.2g}"}

@@ -3,18 +3,11 @@
 import matplotlib.pyplot as plt
 
 from lunar.files import read_json
-from lunar.pages.figures import ONE_COLUMN, TWO_COLUMNS, note, save
+from lunar.pages.figures import GREY, LINES, TWO_COLUMNS, note, save
+from lunar.pages.labels import Named, label_ends
 from lunar.pages.numbers import write_numbers
 from lunar.pages.rehearsal import compared, lines, numbers, scores
 from lunar.progress import script
-
-LINES = [
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", "--"),
-    ("#009E73", "^", ":"),
-    ("#CC79A7", "D", "-."),
-    ("#4D4D4D", "v", "-"),
-]
 
 
 def main(smk) -> None:
@@ -24,17 +17,23 @@ def main(smk) -> None:
             name: scores(path, smk.params.grid_keys)
             for name, path in zip(smk.params.methods, smk.input.settings, strict=True)
         }
-        figure, axes = plt.subplots(1, len(found) + 1, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.85))
+        rows = -(-(len(found) + 1) // 2)
+        figure, grid = plt.subplots(rows, 2, figsize=(TWO_COLUMNS, 2.5 * rows), squeeze=False)
+        axes = list(grid.flat)[: len(found) + 1]
+        for axis in list(grid.flat)[len(axes) :]:
+            axis.set_axis_off()
         for axis, (name, means) in zip(axes, found.items(), strict=False):
-            for (label, rows), (colour, marker, line) in zip(lines(means), LINES, strict=False):
-                axis.plot(rows["layers"], rows["score"], color=colour, marker=marker, ls=line, ms=4, label=label)
-                spared = rows[rows["stopped"]]
+            ends = []
+            for (label, tried), (colour, marker, line) in zip(lines(means), LINES, strict=False):
+                axis.plot(tried["layers"], tried["score"], color=colour, marker=marker, ls=line, ms=4)
+                ends.append(Named(tried["layers"].iloc[-1], tried["score"].iloc[-1], label, colour))
+                spared = tried[tried["stopped"]]
                 axis.plot(spared["layers"], spared["score"], ls="none", marker=marker, ms=4, mec=colour, mfc="white")
             axis.set(title=f"{name}, rehearsed", xlabel="layer" if name == first else "layers", ylim=(0, None))
             axis.set(ylabel="score (0: best)" if axis is axes[0] else "")
-            axis.legend(fontsize=6)
+            label_ends(axis, ends)
         both = compared(found[first], chosen)
-        axes[-1].plot(both["paper"], both["ours"], ls="none", marker="o", color="#4D4D4D")
+        axes[-1].plot(both["paper"], both["ours"], ls="none", marker="o", color=GREY)
         for layer, x, y in both.itertuples():
             axes[-1].annotate(layer, (x, y), (4, 3), textcoords="offset points")
         if both.empty:

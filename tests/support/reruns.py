@@ -190,7 +190,7 @@ class Line:
 
 
 REPORT = {"show_provenance": 1, "write_report": 1, "all": 1}
-RECOLOUR = replace("scripts/plot_layers.py", '"unethical", "#BBBBBB"', '"unethical", "#999999"')
+RECOLOUR = replace("scripts/plot_layers.py", '"unethical (hatched)", "#BBBBBB"', '"unethical (hatched)", "#999999"')
 SHOUTING = """from lunar.attacks.asking import Asking
 from lunar.attacks.base import attack
 

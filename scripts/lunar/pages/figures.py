@@ -79,6 +79,15 @@ def key_of_kinds(figure: Any, kinds: Iterable[Kind]) -> None:
     )  # fmt: skip
 
 
+def words(axis: Any, named: Iterable[tuple[str, str]]) -> None:
+    """Names, each in the colour of what it names, one below the other in the upper left of a panel."""
+    for number, (text, colour) in enumerate(named):
+        axis.annotate(
+            text, (0.02, 0.98), (0, -number * 1.25 * SMALL), "axes fraction", "offset points",
+            va="top", fontsize=SMALL, color=colour, weight="bold",
+        )  # fmt: skip
+
+
 def note(axis: Any, text: str) -> None:
     """Words in the middle of a panel that has nothing to show, so that it does not look forgotten."""
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center")

@@ -37,9 +37,7 @@ RECIPES = {
     "": CONTROLS,
     **dict.fromkeys(("redirection", "entity", "entity_refusal", "reversion"), EXACT),
     "redirection_gradient": PUBLISHED,
-    **dict.fromkeys(
-        ("gradient_ascent", "gradient_difference", "kl", "idk", "dpo", "npo", "simnpo", "rmu"), BASELINES
-    ),
+    **dict.fromkeys(("gradient_ascent", "gradient_difference", "kl", "idk", "dpo", "npo", "simnpo", "rmu"), BASELINES),
 }
 
 

@@ -60,12 +60,12 @@ def spread(places: Sequence[float], gap: float, least: float, most: float) -> li
     return found
 
 
-def label_ends(axis: Any, ends: Sequence[Named]) -> list[Annotation]:
+def label_ends(axis: Any, ends: Sequence[Named], lines: int = 1) -> list[Annotation]:
     """Write the names of lines to the right of a panel, each as near to its line's end as others let it.
 
-    Call it when limits and scales of the panel are set.
+    Call it when limits and scales of the panel are set; ``lines`` is the number of lines of text in a name.
     """
-    height = 1.25 * SMALL
+    height = 1.25 * SMALL * lines
     figure = axis.figure
     figure.draw_without_rendering()
     box = axis.get_window_extent()
