@@ -41,8 +41,8 @@ def opened(browser, toy, pictures):
                 found[path] = browser.ask(f"results[{path!r}].data_uri")
                 browser.screenshot(pictures / f"report/{Path(path).parts[1]} {Path(path).name}.png", whole=False)
                 image = "[...document.querySelectorAll('.grow img')].filter((one) => one.naturalWidth > 0).length"
-                frame = browser.call("Page.getFrameTree")["frameTree"].get("childFrames", [])
-                assert browser.ask(image) == 1 or len(frame) == 1, f"{path} shows nothing"
+                frames = browser.page.main_frame.child_frames
+                assert browser.ask(image) == 1 or len(frames) == 1, f"{path} shows nothing"
         assert not browser.faults(), category
     assert sorted(found) == sorted(browser.ask("Object.keys(results)"))
     return found
