@@ -44,6 +44,7 @@ include: "rules/published.smk"
 include: "rules/bench.smk"
 include: "rules/report.smk"
 include: "rules/check.smk"
+include: "rules/ask.smk"
 
 
 if (

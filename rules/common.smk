@@ -17,7 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 from lunar.bench import size as bench_size  # noqa: E402
 from lunar.data import files, locks, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
-from lunar.plan import entries, estimate, experiments, imports, size, snakemake_files, user_files  # noqa: E402
+from lunar.plan import ask, entries, estimate, experiments, imports, size, snakemake_files, user_files  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import folders, plan  # noqa: E402
 
@@ -30,7 +30,7 @@ try:
     # wins over both. Snakemake's `configfile:` reads none of them, because it accepts a key that is given twice.
     own = Path("config.yaml") if Path("config.yaml").exists() else ROOT / "config.yaml"
     read = experiments.with_files(ROOT / "config", config, own, read=workflow.overwrite_configfiles)
-    config.update(user_files.in_project(read, ROOT))
+    config.update(user_files.in_project(read, ROOT) | ask.literal(workflow.config_settings.config_args or ()))
     PLUGINS, SOURCES, EXPERIMENTS, BASES = planned = plan(config, SCRIPTS)
     if workflow.is_main_process:  # a job finds folders that others are making
         user_files.check_made(folders(planned, config["run"]))

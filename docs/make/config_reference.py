@@ -43,7 +43,7 @@ left out where it is long or differs by name.
 
 def default(path: tuple[str, ...], node: words.Node) -> str:
     """The default of a key, where it is a value or a short list of values: as configured, else as declared."""
-    value: Any = CONFIG if path[0] in ("run", "export", *APART) else CONFIG["defaults"]
+    value: Any = CONFIG if path[0] in ("run", "export", "question", "ask", *APART) else CONFIG["defaults"]
     for name in path:
         if not isinstance(value, Mapping) or name not in value:
             value = node.get("default", ...)

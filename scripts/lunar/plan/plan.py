@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from lunar.data import sources
 from lunar.errors import Faults, LunarError
-from lunar.plan import experiments, user_defaults, user_files
+from lunar.plan import ask, experiments, user_defaults, user_files
 from lunar.plan.base_model import Base
 from lunar.plan.entries import Config, Plugins, one_of
 from lunar.plan.experiment import Experiment
@@ -80,5 +80,6 @@ def plan(read: Mapping[str, Any], scripts: Path) -> Plan:
             raise
     faults.end()
     found = {name: Experiment(name, settings, plugins) for name, settings in resolved.items()}
+    ask.methods(found[read["run"][0]], read.get("ask"))
     bases = {base.name: base for one in found.values() for base in one.downloads()}
     return Plan(plugins, published, found, bases)

@@ -80,6 +80,14 @@ class Configuration(Section):
 
     run: Annotated[list[str], Field(min_length=1), Distinct] = Field(description="Experiments that `all` builds.")
     export: Export = Field(default_factory=Export, description="What target `export` writes.")
+    question: Text | None = Field(
+        None, description="What target `ask` asks; null: what is typed or piped in, a question a line."
+    )
+    ask: Annotated[list[str], Field(min_length=1), Distinct] | None = Field(
+        None,
+        description="Methods that target `ask` asks, of the first experiment of run; null: vanilla, retain_only and "
+        "figures.methods.",
+    )
     sources: Annotated[dict[Name, Source], Apart] = Field(
         default_factory=dict,
         description="Published data sets by name: fetched, and written as results/data/<source>/<set>.jsonl where an "
