@@ -28,6 +28,7 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/targets.smk"
+include: "rules/watch.smk"
 include: "rules/time.smk"
 include: "rules/data.smk"
 include: "rules/model.smk"
@@ -66,12 +67,9 @@ onstart:
 
 
 onerror:
-    for path in snakemake_files.killed(log):
-        print(
-            f"{path}: this job was killed, perhaps by Linux because memory ran out; lower batch_size, run fewer jobs at once "
-            "(--resources mem_mb=...) or take a larger machine, and give the same command again",
-            file=sys.stderr,
-        )
+    if not (SCREEN and SCREEN.at_work):  # which says it beside the job
+        for path in snakemake_files.killed(log):
+            print(f"{path}: {job_output.KILLED}", file=sys.stderr)
 
 
 rule all:

@@ -17,7 +17,8 @@ sys.path.insert(0, str(SCRIPTS))
 from lunar.bench import size as bench_size  # noqa: E402
 from lunar.data import files, locks, sources, splits  # noqa: E402
 from lunar.errors import LunarError  # noqa: E402
-from lunar.plan import ask, entries, estimate, experiments, imports, size, snakemake_files, user_files  # noqa: E402
+from lunar.plan import ask, entries, estimate, experiments, imports, job_output, size, snakemake_files  # noqa: E402
+from lunar.plan import user_files, watch  # noqa: E402
 from lunar.plan.experiment import Experiment  # noqa: E402
 from lunar.plan.plan import folders, plan  # noqa: E402
 

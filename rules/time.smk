@@ -1,10 +1,6 @@
 """How long a run takes: said by target `check`, when a run starts, and as its jobs end."""
 
-import logging
-
 from snakemake.io import regex_from_filepattern
-from snakemake.logging import logger
-from snakemake_interface_logger_plugins.common import LogEvent
 
 SHORT = 1  # CPU seconds: of a run whose jobs begin in less, nothing is said
 
@@ -33,26 +29,21 @@ def output_patterns():
 
 
 def tell_time():
-    """Say how long the jobs of this run will take on this machine, and, as they end, how long the rest will."""
+    """Say what will be run, how long it will take on this machine, and, as jobs end, how long the rest will."""
     if workflow.touch or not workflow.local_exec:  # nothing is made, or it is made on other machines
         return
     jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()}
     names = {each["experiment"] for _, each in jobs.values() if "experiment" in each}
     sizes = {name: experiment_size(name) for name in names}
-    if GPU or not names or None in sizes.values():  # no run on a GPU is recorded
-        return
-    if estimate.begins(jobs.values()) < SHORT or not (rate := estimate.measure()):
-        return
-    recorded = estimate.Work(rate)
-    work = {job: recorded.seconds(*each, sizes) for job, each in jobs.items()}
-    said = estimate.told(sum(work.values()), side_by_side(names), rate, len(jobs))
-    print(f"  time | {said}", file=sys.stderr, flush=True)
-    remaining = estimate.Remaining(work)
-
-    class Ended(logging.Handler):
-        def emit(self, record):
-            ended = getattr(record, "event", None) == LogEvent.JOB_FINISHED
-            if ended and (line := remaining.finished(record.job_id)):
-                print(f"  time | {line}", file=sys.stderr, flush=True)
-
-    logger.addHandler(Ended())
+    heading = f"Experiment{'s' * (len(names) > 1)} {', '.join(sorted(names))}: {len(jobs)} steps."
+    known = names and not GPU and None not in sizes.values()  # no run on a GPU is recorded
+    if known and estimate.begins(jobs.values()) >= SHORT and (rate := estimate.measure()):
+        recorded = estimate.Work(rate)
+        work = {job: recorded.seconds(*each, sizes) for job, each in jobs.items()}
+        beside = side_by_side(names)
+        heading += f"\nTime: {estimate.told(sum(work.values()), beside, rate, len(jobs))}."
+        remaining = estimate.Remaining(work, sum(work.values()) / beside)
+    else:
+        remaining = estimate.Remaining(dict.fromkeys(jobs, 1.0))
+    if names:
+        begin_run(heading, remaining)

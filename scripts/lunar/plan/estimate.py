@@ -155,23 +155,41 @@ class Remaining:
 
     EVERY = 0.05  # of the work: how often a line is due
 
-    def __init__(self, work: Mapping[Any, float], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        work: Mapping[Any, float],
+        expected: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start the clock.
 
         Args:
-            work: expected CPU seconds by job.
+            work: expected CPU seconds by job; where none is known, any equal number for each.
+            expected: seconds that the run will take, told until its own pace is known.
             clock: gives seconds.
         """
         self._work, self._clock = dict(work), clock
         self._all, self._done, self._said = sum(work.values()), 0.0, 0.0
-        self._began = clock()
+        self._began = self._told_at = clock()
+        self._left = expected
 
     def finished(self, job: Any) -> str | None:
         """Count a job; a line for the screen where one is due. A job that ends twice counts once."""
         self._done += self._work.pop(job, 0.0)
-        share = self._done / self._all if self._all else 1.0
-        if share - self._said < self.EVERY or not self._work:
+        now = self._clock()
+        took = now - self._began
+        if self.share >= self.EVERY:
+            self._left, self._told_at = took / self.share * (1 - self.share), now
+        if self.share - self._said < self.EVERY or not self._work or self._left is None:
             return None
-        self._said = share
-        took = self._clock() - self._began
-        return f"{share:.0%} of the work done in {duration(took)}, about {duration(took / share * (1 - share))} left"
+        self._said = self.share
+        return f"{self.share:.0%} of the work done in {duration(took)}, about {duration(self._left)} left"
+
+    @property
+    def share(self) -> float:
+        """Share of the work that is done."""
+        return self._done / self._all if self._all else 1.0
+
+    def left(self) -> float | None:
+        """Seconds until the end at the pace so far; None while it is not known."""
+        return None if self._left is None else max(0.0, self._left - (self._clock() - self._told_at))

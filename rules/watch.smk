@@ -1,0 +1,41 @@
+"""What the terminal shows of a run: prose and a bar (lunar.plan.watch) instead of Snakemake's own lines."""
+
+import logging
+
+from snakemake.logging import logger
+from snakemake_interface_executor_plugins.settings import ExecMode
+from snakemake_interface_logger_plugins.common import LogEvent
+
+
+def take_over():
+    """Put our screen in the place of Snakemake's; None for a job, with --verbose or with a logger of the user's own."""
+    plain = next((each for each in logger.handlers if each.name == "DefaultStreamHandler"), None)
+    settings = workflow.output_settings
+    if plain is None or workflow.exec_mode != ExecMode.DEFAULT or settings.verbose or settings.debug_dag:
+        return None
+    log = next((Path(each.baseFilename) for each in logger.handlers if isinstance(each, logging.FileHandler)), None)
+    screen = watch.Screen(plain, log, settings.dryrun, settings.printshellcmds, settings.nocolor)
+    # A cluster's job numbers are in Snakemake's own lines; a touched file takes no time.
+    screen.is_for = lambda: workflow.local_exec and not workflow.touch
+    logger.removeHandler(plain)
+    logger.addHandler(screen)
+    return screen
+
+
+SCREEN = take_over()
+
+
+def begin_run(heading, remaining):
+    """Say what a run is; where the screen is Snakemake's, the time that is left too, as its jobs end."""
+    if SCREEN:
+        SCREEN.begin(heading, remaining)
+        return
+    print(heading, file=sys.stderr, flush=True)
+
+    class Ended(logging.Handler):
+        def emit(self, record):
+            ended = getattr(record, "event", None) == LogEvent.JOB_FINISHED
+            if ended and (line := remaining.finished(record.job_id)):
+                print(f"  time | {line}", file=sys.stderr, flush=True)
+
+    logger.addHandler(Ended())
