@@ -32,18 +32,21 @@ def tell_time():
     """Say what will be run, how long it will take on this machine, and, as jobs end, how long the rest will."""
     if workflow.touch or not workflow.local_exec:  # nothing is made, or it is made on other machines
         return
-    jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()}
+    planned = [*workflow.dag.needrun_jobs()]
+    if not any(job.output for job in planned):  # a target that only speaks
+        return
+    jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in planned}
     names = {each["experiment"] for _, each in jobs.values() if "experiment" in each}
     sizes = {name: experiment_size(name) for name in names}
-    heading = f"Experiment{'s' * (len(names) > 1)} {', '.join(sorted(names))}: {len(jobs)} steps."
+    heading = f"Experiment{'s' * (len(names) > 1)} {', '.join(sorted(names))}: " if names else ""
     known = names and not GPU and None not in sizes.values()  # no run on a GPU is recorded
     if known and estimate.begins(jobs.values()) >= SHORT and (rate := estimate.measure()):
         recorded = estimate.Work(rate)
         work = {job: recorded.seconds(*each, sizes) for job, each in jobs.items()}
         beside = side_by_side(names)
-        heading += f"\nTime: {estimate.told(sum(work.values()), beside, rate, len(jobs))}."
+        heading += f"{estimate.told(sum(work.values()), beside, rate, len(jobs))}."
         remaining = estimate.Remaining(work, sum(work.values()) / beside)
     else:
+        heading += f"{len(jobs)} step{'s' * (len(jobs) > 1)}."
         remaining = estimate.Remaining(dict.fromkeys(jobs, 1.0))
-    if names:
-        begin_run(heading, remaining)
+    begin_run(heading, remaining)

@@ -14,7 +14,9 @@ def take_over():
     if plain is None or workflow.exec_mode != ExecMode.DEFAULT or settings.verbose or settings.debug_dag:
         return None
     log = next((Path(each.baseFilename) for each in logger.handlers if isinstance(each, logging.FileHandler)), None)
-    screen = watch.Screen(plain, log, settings.dryrun, settings.printshellcmds, settings.nocolor)
+    quiet = any(each.name in ("ALL", "PROGRESS", "RULES") for each in settings.quiet or ())
+    asked = watch.Asked(settings.dryrun, settings.printshellcmds, quiet, settings.nocolor)
+    screen = watch.Screen(plain, log, asked)
     # A cluster's job numbers are in Snakemake's own lines; a touched file takes no time.
     screen.is_for = lambda: workflow.local_exec and not workflow.touch
     logger.removeHandler(plain)

@@ -188,7 +188,7 @@ class Remaining:
     @property
     def share(self) -> float:
         """Share of the work that is done."""
-        return self._done / self._all if self._all else 1.0
+        return self._done / self._all if self._all else 0.0
 
     def left(self) -> float | None:
         """Seconds until the end at the pace so far; None while it is not known."""

@@ -31,6 +31,8 @@ def ending(log: Path) -> str:
         return ""
     text = log.read_text(encoding="utf-8", errors="replace")
     ends = [*END.finditer(text)]
+    if ends and ends[-1][1] == "done in":
+        return "its script ended well; Snakemake says above what is amiss"
     if ends:
         return text[ends[-1].start(1) :].strip()
     if text and not re.match(r"\d\d:", text):  # of another Snakemake, which writes the report
@@ -45,6 +47,7 @@ class Printed:
         """From now on standard output and error of this process and of those that it starts go to the file."""
         self._path, self._read = path, 0
         self._kept = {number: os.dup(number) for number in (1, 2)}
+        self._away = False
         self.resume()
 
     def _set(self, files: dict[int, int]) -> None:
@@ -55,12 +58,16 @@ class Printed:
 
     def resume(self) -> None:
         """Take up again what ``pause`` ended."""
+        if self._away:
+            return
+        self._away = True
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._set(dict.fromkeys(self._kept, file))
         os.close(file)
 
     def pause(self) -> None:
         """Give the terminal back; jobs that were started before go on writing to the file."""
+        self._away = False
         self._set(self._kept)
 
     def lines(self) -> list[str]:

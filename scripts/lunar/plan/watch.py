@@ -29,11 +29,27 @@ TURN = 0.5  # seconds between two looks at what jobs print
 SILENCE = 60.0  # seconds without a line after which plain output says what is being done
 RUNNING = 4  # steps at work that are shown beneath the bar
 # Messages of Snakemake that a person is to see; all others of their level are in its log file alone.
-SHOWN = re.compile(r"Nothing to be done|Trying to restart|Terminating processes|Will exit after|Shutting down|Unlock")
+SHOWN = re.compile(r"Nothing to be done|Trying to restart|Terminating processes|Will exit after")
 # Said of every failed job, which is told in its own words.
 SAID_ALREADY = re.compile(r"returned non-zero exit status|^Exiting because a job execution failed")
 SCRIPT_LINE = re.compile(r"  .+? \| (.+)")  # a line that lunar.progress or lunar.data.locks prints
 PASSING = re.compile(r"s left$|^done in |^(error|failed): ")  # a bar, an epoch, an end: no result of a step
+
+
+class Asked(NamedTuple):
+    """What a command line says of the screen.
+
+    Attributes:
+        dry: nothing will be run.
+        every_job: a dry run lists its jobs, with their reasons.
+        quiet: only errors are shown.
+        no_colour: as ``NO_COLOR`` in the environment says, too.
+    """
+
+    dry: bool = False
+    every_job: bool = False
+    quiet: bool = False
+    no_colour: bool = False
 
 
 class Step(NamedTuple):
@@ -61,23 +77,20 @@ def step(message: str | None, outputs: Iterable[str], logs: Iterable[str]) -> St
 class Screen(logging.Handler):
     """Snakemake's records as a person reads them."""
 
-    def __init__(
-        self, plain: logging.StreamHandler, log: Path | None, dry: bool, every_job: bool, no_colour: bool
-    ) -> None:
+    def __init__(self, plain: logging.StreamHandler, log: Path | None, asked: Asked) -> None:
         """Nothing is shown yet.
 
         Args:
             plain: Snakemake's own handler, which shows what is no run.
             log: Snakemake's log file; None where it writes none.
-            dry: nothing will be run.
-            every_job: a dry run lists its jobs, with their reasons.
-            no_colour: as ``NO_COLOR`` in the environment says, too.
+            asked: what the command line says of the screen.
         """
         super().__init__()
         self.is_for: Callable[[], bool] = lambda: True  # asked when a run starts
-        self._plain, self._log, self._dry, self._every_job = plain, log, dry, every_job
+        self._plain, self._log, self._asked, self._dry = plain, log, asked, asked.dry
+        self._mute = False
         self._began, self._said_at = time.monotonic(), time.monotonic()
-        self._started = self._ours = self._headed = False
+        self._ours = self._headed = self._interrupted = False
         self._total = self._done = 0
         self._steps: dict[int, Step] = {}
         self._failed: dict[int, str] = {}
@@ -87,7 +100,7 @@ class Screen(logging.Handler):
         self._printed: Printed | None = None
         self._live: Live | None = None
         self._end = threading.Event()
-        self._console = _console(plain.stream, dry, no_colour)
+        self._console = _console(plain.stream, asked)
         self._lively = self._console.is_terminal and not self._console.is_dumb_terminal
 
     def begin(self, heading: str, remaining: Remaining) -> None:
@@ -98,7 +111,7 @@ class Screen(logging.Handler):
             remaining: tells the time that is left.
         """
         self._remaining, self._began = remaining, time.monotonic()
-        if self._ours and self._total:
+        if self._ours:
             self._say(heading)
             self._headed = True
 
@@ -111,38 +124,37 @@ class Screen(logging.Handler):
         """Show a record, or leave it to the log file."""
         try:
             event = str(getattr(getattr(record, "event", None), "value", ""))
-            if event == "workflow_started":
-                self._started, self._ours = True, self.is_for()
-                if self._ours and not self._dry and self._plain.filter(record):
+            self._mute = self._asked.quiet and record.levelno < logging.WARNING
+            if event == "workflow_started" and self.is_for():
+                self._ours = True
+                if not self._dry:
                     self._say("Planning the run.")
-                    return
-            if not self._ours:
-                if self._started or not str(record.msg).startswith("Assuming unrestricted shared filesystem"):
-                    self._plain.handle(record)
-            elif record.levelno >= logging.ERROR or self._plain.filter(record) or (self._dry and event == "run_info"):
+            elif self._ours:
                 getattr(self, f"_on_{event}", self._on_other)(record)
+            elif not record.getMessage().startswith("Assuming unrestricted shared filesystem"):
+                self._plain.handle(record)
         except Exception:
             self.handleError(record)
 
     def _on_run_info(self, record: logging.LogRecord) -> None:
-        if not self._dry:
+        if not record.stats["total"]:  # as with --until; else Snakemake says so itself
+            self._say("Nothing to be done: all that is asked for is there and up to date.")
+        elif not self._dry:
             self._total = record.stats["total"]
         elif not self._total:
-            self._total = record.stats["total"]
+            self._total, self._mute = record.stats["total"], False
             self._say(str(record.msg))
 
     def _on_job_info(self, record: logging.LogRecord) -> None:
         if self._dry:
-            if self._every_job:
+            if self._asked.every_job:
                 self._plain.handle(record)
             return
         new = self._steps[record.jobid] = step(record.rule_msg, record.output, record.log)
         if new.speaks:
             self._pause()
         elif self._total:
-            if not self._headed and new.message:
-                self._say(f"{self._total} steps.")
-                self._headed = True
+            self._headed = True
             self._resume()
 
     def _on_job_finished(self, record: logging.LogRecord) -> None:
@@ -166,14 +178,16 @@ class Screen(logging.Handler):
 
     def _on_job_error(self, record: logging.LogRecord) -> None:
         ended = self._steps.pop(record.jobid, None) or step(record.rule_name, record.output, record.log)
-        message = ended.message or record.rule_name
-        self._failed[record.jobid] = message
         self._read_printed()
         if ended.speaks:  # it has said it
             self._resume()
             return
         said = ending(ended.log) if ended.log else ""
-        lines = said.splitlines() if said else [*self._foreign]
+        if said == "interrupted":
+            self._interrupted = True
+            return
+        message = self._failed[record.jobid] = ended.message or record.rule_name
+        lines = said.splitlines() or [*self._foreign]
         self._say(Text(f"Failed: {message}", style="bold red"))
         for line in lines:
             self._say(f"  {line}")
@@ -194,9 +208,7 @@ class Screen(logging.Handler):
         if said.startswith("Complete log(s): "):
             if not self._failed and self._headed and self._done == self._total:
                 took = duration(time.monotonic() - self._began)
-                self._say(
-                    f"All {self._total} steps are done, in {took}.\n{self._where()}"
-                )
+                self._say(f"Done in {took}: {self._done} of {self._total} steps.\n{self._where()}")
         elif self._dry and said.startswith("This was a dry-run"):
             self._say("Nothing was run. `snakemake -n -p` lists every step with its reason.")
         elif self._dry and said.startswith("Reasons:"):
@@ -218,16 +230,16 @@ class Screen(logging.Handler):
     def _stopped(self) -> None:
         """The last words of a run that did not end well."""
         self._rest()
-        failed = f", {len(self._failed)} failed" if self._failed else ""
         took = duration(time.monotonic() - self._began)
-        if self._headed:
-            self._say(f"Stopped after {took}: {self._done} of {self._total} steps are done{failed}.")
-            if len(self._failed) > 1:
-                for message in self._failed.values():
-                    self._say(f"  {message}")
-            self._say(
-                "To go on, put right what is said above and give the same command again. What is done stays done."
-            )
+        done = f"after {took}: {self._done} of {self._total} steps are done"
+        again = "give the same command again; it starts where this ended."
+        if self._headed and self._interrupted:
+            self._say(f"Interrupted {done}.\nTo go on, {again}")
+        elif self._headed:
+            self._say(f"Stopped {done}, {len(self._failed)} failed.")
+            for message in self._failed.values():
+                self._say(f"  failed: {message}")
+            self._say(f"To go on, put right what is said above and {again}")
         self._say(self._where())
 
     def _where(self) -> str:
@@ -243,6 +255,8 @@ class Screen(logging.Handler):
     def _say(self, text: str | Text, cut: bool = False) -> None:
         """A line that stays."""
         self._said_at = time.monotonic()
+        if self._mute:
+            return
         fold = {"no_wrap": True, "overflow": "ellipsis"} if cut else {"soft_wrap": True}
         self._console.print(text, markup=False, highlight=False, **fold)
 
@@ -263,9 +277,8 @@ class Screen(logging.Handler):
         if self._printed is None:
             self._printed = Printed(self._log.with_suffix(".jobs.log"))
             threading.Thread(target=self._keep_up, daemon=True).start()
-        else:
-            self._printed.resume()
-        if self._lively and self._live is None:
+        self._printed.resume()
+        if self._lively and not self._asked.quiet and self._live is None:
             self._live = Live(
                 get_renderable=self._drawn,
                 console=self._console,
@@ -299,7 +312,7 @@ class Screen(logging.Handler):
                 self._read_printed()
                 if self._live:
                     self._live.refresh()
-                elif not self._lively and time.monotonic() - self._said_at >= SILENCE:
+                elif not (self._lively or self._asked.quiet) and time.monotonic() - self._said_at >= SILENCE:
                     for line in self._at_work():
                         self._say(line)
             except Exception:
@@ -315,7 +328,9 @@ class Screen(logging.Handler):
     def _drawn(self) -> RenderableType:
         """The bar and what is at work."""
         left = self._remaining.left() if self._remaining else None
-        told = f" {self._done} of {self._total} steps" + (f", about {duration(left)} left" if left is not None else "")
+        told = f" {self._done} of {self._total} steps"
+        if left is not None:
+            told += f", about {duration(left) if left >= 60 else f'{left:.0f} s'} left"
         share = self._remaining.share if self._remaining else self._done / max(1, self._total)
         bar = Table.grid(expand=True)
         bar.add_column(ratio=1)
@@ -337,11 +352,12 @@ class Screen(logging.Handler):
         super().close()
 
 
-def _console(stream: IO[str], dry: bool, no_colour: bool) -> Console:
-    """Rich's view of where Snakemake writes; of its own file, so that it stays when standard error goes elsewhere."""
+def _console(stream: IO[str], asked: Asked) -> Console:
+    """Rich's view of where Snakemake writes; a file of its own, which stays when standard error goes elsewhere."""
     terminal = stream.isatty()
     with suppress(OSError, ValueError):
-        if not dry:
+        if not asked.dry:
             stream = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace")
     colours = "auto" if terminal else None
-    return Console(file=stream, force_terminal=terminal, color_system=colours, no_color=no_colour or None, emoji=False)
+    no_colour = asked.no_colour or None  # None: the environment says
+    return Console(file=stream, force_terminal=terminal, color_system=colours, no_color=no_colour, emoji=False)
