@@ -31,13 +31,13 @@ def timed_jobs(name):
     return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}
 
 
-def export_folder(wildcards):
-    """The folder that target `export` writes."""
+def export_folders(wildcards):
+    """The folders that target `export` is asked for."""
     try:
-        experiment, name = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
+        experiment, found = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
     except LunarError as error:
         sys.exit(f"config: {error}")
-    return f"results/{experiment}/export/{name}"
+    return [f"results/{experiment}/export/{name}/{form}" for name, form in found]
 
 
 def published_folder():

@@ -29,18 +29,22 @@ def main(smk) -> None:
             checked = [row | answer.row() for row, answer in zip(asked, answers, strict=True)]
             export.verify(folder, chat, checked, smk.params.generation["max_new_tokens"], smk.threads)
             progress.say(f"reloaded with transformers alone: {len(checked)} answers are the same")
+            main, removal = (export.read_table(smk.input.get(name)) for name in ("main", "removal"))
             text = export.card(
                 smk.input.template,
+                front=export.front(name, smk.params.base["name"], main),
+                worst=export.worst_attack(removal, name),
+                adapter=None,
                 **export.described(smk.params.settings, chosen, smk.params.base, edit, chat, rows[0]["question"]),
                 method=name,
                 experiment=experiment,
                 finetuned=smk.params.finetuned,
                 forgotten=smk.params.forgotten,
-                metrics=export.measured(export.read_table(smk.input.table), name),
+                metrics=export.measured(main, name),
                 max_new_tokens=smk.params.generation["max_new_tokens"],
                 folder=smk.output.folder,
                 checked=len(checked),
-                command=f"snakemake --cores all export --config export='{{method: {name}, experiment: {experiment}}}'",
+                command=export.command(name, experiment, "model"),
             )
             write_text(folder / "README.md", text)
 

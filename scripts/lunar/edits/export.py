@@ -110,9 +110,54 @@ def modules(edit: Mapping[str, Change]) -> dict[str, str]:
     }
 
 
-def read_table(paths: Sequence[str | Path]) -> list[dict[str, str]]:
-    """Rows of tables/main.csv as text; none where it was not made yet and ``paths`` is empty."""
-    return [row for path in paths for row in csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines())]
+def read_table(path: str | Path | None) -> list[dict[str, str]]:
+    """Rows of a table as text; none where it was not made yet."""
+    return list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines())) if path else []
+
+
+def worst_attack(removal: Sequence[Mapping[str, str]], method: str) -> list[dict[str, str]]:
+    """A method's worst attack by tables/removal.csv: ``attack`` and ``value``; none where none was run."""
+    return [
+        {"attack": row["attack"], "value": f"{float(row['value']):.3f}"}
+        for row in removal
+        if row["method"] == method and row["attack"]
+    ]
+
+
+def front(method: str, name: str, table: Sequence[Mapping[str, str]], adapter_of: str | None = None) -> str:
+    """The head of a model card as the Hugging Face hub reads it, with the method's metrics as results.
+
+    Args:
+        method: whose row of the table is taken.
+        name: of the base model.
+        table: rows of tables/main.csv as text; may be empty, or without the method.
+        adapter_of: folder of the base model, for an adapter; None for a merged model.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    [row] = [row for row in table if row["method"] == method] or [{}]
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="json",
+            dataset_name=f"{column.partition('_')[0]} questions of the experiment",
+            metric_type=column.partition("_")[2],
+            metric_name=title,
+            metric_value=float(row[column]),
+        )
+        for column, title in METRICS.items()
+        if row.get(column) and "_" in column
+    ]
+    return ModelCardData(
+        base_model=adapter_of,
+        library_name="peft" if adapter_of else "transformers",
+        pipeline_tag="text-generation",
+        tags=["unlearning", "lunar", *(["lora"] if adapter_of else [])],
+        license="other",
+        license_name="that-of-the-base-model",
+        model_name=f"{name}-{method}",
+        eval_results=results or None,
+    ).to_yaml()
 
 
 def measured(table: Sequence[Mapping[str, str]], method: str) -> list[dict[str, str]]:
@@ -167,6 +212,13 @@ def described(
         "prompt_text": json.dumps((chat.prompt or "").replace("{question}", question)),
         "messages": json.dumps(chat.messages(question)),
     }
+
+
+def command(method: str, experiment: str, form: str, rank: int | None = None) -> str:
+    """The command that writes a folder again."""
+    truncated = f", rank: {rank}" if rank else ""
+    asked = f"{{method: {method}, experiment: {experiment}, form: [{form}]{truncated}}}"
+    return f"snakemake --cores all export --config export='{asked}'"
 
 
 def card(template: str | Path, **values: Any) -> str:

@@ -310,7 +310,7 @@ class Experiment(Edited):
         """All of them; where they come from is written last."""
         return [*self.result_files(), f"{self.folder}/tables/provenance.html"]
 
-    def table_if_made(self) -> list[str]:
-        """The table of metrics, if it was ever made: an export shows its numbers, but does not ask for them."""
-        path = f"{self.folder}/tables/main.csv"
-        return [path] if Path(path).is_file() else []
+    def tables_if_made(self) -> dict[str, str]:
+        """Tables of metrics and of removal, if ever made: an export shows their numbers, but does not ask for them."""
+        paths = {name: f"{self.folder}/tables/{name}.csv" for name in ("main", "removal")}
+        return {name: path for name, path in paths.items() if Path(path).is_file()}

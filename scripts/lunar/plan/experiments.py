@@ -324,11 +324,14 @@ def climb(experiment: Mapping[str, Any], where: str) -> dict[str, Config]:
     return found
 
 
-def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tuple[str, str]:
-    """The experiment and the method that target ``export`` is asked for.
+def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tuple[str, list[tuple[str, str]]]:
+    """The experiment that target ``export`` is asked for, and its methods, each with ``model`` or ``adapter``.
+
+    No adapter is asked of a method that trains whole weights, unless a rank is stated or its adapter alone is named:
+    then the job says how much an adapter would leave out.
 
     Args:
-        config: its ``export`` section: ``method``, and ``experiment`` or else the first of ``run``.
+        config: its ``export`` section.
         experiments: as ``resolve`` gives them.
 
     Raises:
@@ -337,14 +340,37 @@ def exported(config: Mapping[str, Any], experiments: Mapping[str, Config]) -> tu
     asked = config.get("export") or {}
     experiment = asked.get("experiment") or config["run"][0]
     one_of(experiment, experiments, "export.experiment")
-    edited = [name for name, method in experiments[experiment]["methods"].items() if "recipe" in method]
-    if not asked.get("method"):
+    methods = experiments[experiment]["methods"]
+    edited = [name for name, entry in methods.items() if "recipe" in entry and not checkpoints.origin(entry)]
+    named, forms = asked.get("method"), asked.get("form") or ["model", "adapter"]
+    if not named:
         raise LunarError(
             "export.method: say which one, such as `snakemake --cores all export --config export='{method: lunar}'`; "
             f"{experiment} has {', '.join(edited)}"
         )
-    one_of(asked["method"], edited, "export.method")
-    return experiment, asked["method"]
+    names = [named] if isinstance(named, str) else named
+    if every := named == "all":
+        names = [name for name in experiments[experiment]["compare"] if name in edited]
+    for name in names:
+        one_of(name, edited, "export.method")
+    tried = asked.get("rank") or (forms == ["adapter"] and not every)
+    found = [(name, form) for name in names for form in forms if tried or form == "model" or _low_rank(methods[name])]
+    return experiment, found
+
+
+def export_rank(config: Mapping[str, Any]) -> int | None:
+    """The highest rank of an adapter; a number of the command line is text."""
+    rank = (config.get("export") or {}).get("rank")
+    return None if rank is None else int(rank)
+
+
+def _low_rank(entry: Mapping[str, Any]) -> bool:
+    """Whether a method's settings tell that it changes weights by matrices of low rank."""
+    if "adapter" in entry:  # of methods that train
+        return entry["adapter"] is not None
+    # Momentum descent towards multiples of one vector stays within it; AdamW divides each weight's step by a number.
+    solver = entry.get("solver") or {"optimiser": "sgd"}
+    return solver["optimiser"] == "sgd" or solver.get("rank") is not None
 
 
 def value(settings: Mapping[str, Any], keys: Sequence[str]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from lunar.bench.settings import Bench, Name
 from lunar.errors import LunarError, nearest, shown
@@ -21,6 +21,11 @@ TAKEN = ("bench", "benchmarks", "config.yaml", "data", "hub", "logs", "models", 
 
 # What YAML reads as a number. On the command line, what stands in a mapping or a list is text for Snakemake.
 NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*(e[-+]\d+)?)?")
+
+
+def _whole(given: Any) -> Any:
+    """A whole number that the command line passed on as text."""
+    return int(given) if isinstance(given, str) and given.isdecimal() else given
 
 
 class Rows(Section):
@@ -62,10 +67,22 @@ class Source(Section):
 
 
 class Export(Section):
-    """What target `export` writes as a Hugging Face folder."""
+    """What target `export` writes: an edited model as a Hugging Face folder, and its edit as a PEFT adapter."""
 
-    method: str | None = Field(None, description="The method; null: none.")
+    method: str | Annotated[list[str], Field(min_length=1), Distinct] | None = Field(
+        None,
+        description="The method, a list of methods, or `all` that `compare` names and that edit a model; null: none.",
+    )
     experiment: str | None = Field(None, description="The experiment that it is taken from; null: the first of run.")
+    form: Annotated[list[Literal["model", "adapter"]], Field(min_length=1), Distinct] = Field(
+        ["model", "adapter"],
+        description="`model`: the merged weights. `adapter`: the edit alone, of methods whose changes have a low rank.",
+    )
+    rank: Annotated[int, Field(ge=1, le=512), BeforeValidator(_whole)] | None = Field(
+        None,
+        description="Highest rank of an adapter. Edits of a higher one are truncated to it, also of full rank, and the "
+        "card says what that changes. null: adapters are exact.",
+    )
 
 
 class Published(Section):

@@ -1,0 +1,76 @@
+"""Write an edit as a PEFT adapter with a card, once PEFT alone gives the edited model's logits and answers with it."""
+
+import torch
+
+from lunar.edits import answer_ids, export, peft_folder
+from lunar.edits import edit as edits
+from lunar.edits.low_rank import completed, low_rank
+from lunar.files import atomic_folder, read_json, read_rows, write_text
+from lunar.metrics.text import rouge1
+from lunar.model.chat import Chat
+from lunar.model.generate import prompt_ids
+from lunar.model.load import load_model, load_tokenizer
+from lunar.progress import script
+
+
+def main(smk) -> None:
+    name, experiment, base = smk.wildcards.method, smk.wildcards.experiment, smk.input.model
+    with script(f"{experiment} export {name} as an adapter", smk.log[0]) as progress:
+        torch.set_num_threads(smk.threads)
+        edit = edits.load(smk.input.edit)
+        adapter = low_rank(edit, smk.params.rank)
+        chat = Chat(load_tokenizer(base), smk.params.system_prompt, smk.params.prompt)
+        # In float32, whatever the experiment's: the adapter is compared with the edit, and other rounding left aside.
+        model = load_model(base, "float32")
+        adapter = completed(adapter, model)
+        half = max(1, smk.params.generation["batch_size"] // 2)
+        sets = {"forget": read_rows(smk.input.questions)[:half], "retain": read_rows(smk.input.kept)[:half]}
+        rows = [row for each in sets.values() for row in each]
+        how = {
+            "prompts": prompt_ids(chat, [row["question"] for row in rows]),
+            "ends": chat.end_ids,
+            "pad": chat.tokenizer.pad_token_id,
+            "max_new_tokens": smk.params.generation["max_new_tokens"],
+        }
+        with atomic_folder(smk.output.folder) as folder:
+            peft_folder.write(adapter, model, base, folder)
+            with edits.applied(model, edit):
+                whole = answer_ids.answers(model, **how)
+            with edits.applied(model, adapter.modules if adapter.truncated else edit):
+                expected = answer_ids.answers(model, **how) if adapter.truncated else whole
+            device = str(model.device)
+            del model  # the check loads it again
+            found = peft_folder.compared(base, [folder], expected, device, smk.threads, **how)
+            peft_folder.verify(found, smk.output.folder)
+            same = len(rows) - len(found["differs"])
+            progress.say(
+                f"loaded with PEFT alone: a logit differs by {found['difference']:.1e} at most, of "
+                f"{found['logit']:.3g}; {same} of {len(rows)} answers are the same"
+            )
+            main, removal = (export.read_table(smk.input.get(table)) for table in ("main", "removal"))
+            chosen = read_json(smk.input.facts)["chosen"]
+            described = export.described(smk.params.settings, chosen, smk.params.base, edit, chat, rows[0]["question"])
+            facts = peft_folder.facts(adapter, base, found, chat.end_ids)
+            if adapter.truncated:
+                facts |= peft_folder.truncation(adapter, sets, chat, whole[0], expected[0], rouge1)
+                progress.say(f"truncated: {facts['changed']} of {len(rows)} answers differ from the whole edit's")
+            text = export.card(
+                smk.input.template,
+                **described | {"modules": peft_folder.kinds(adapter)},
+                front=export.front(name, smk.params.base["name"], main, adapter_of=base),
+                worst=export.worst_attack(removal, name),
+                adapter=facts,
+                method=name,
+                experiment=experiment,
+                finetuned=smk.params.finetuned,
+                forgotten=smk.params.forgotten,
+                metrics=export.measured(main, name),
+                max_new_tokens=smk.params.generation["max_new_tokens"],
+                folder=smk.output.folder,
+                checked=len(rows),
+                command=export.command(name, experiment, "adapter", smk.params.rank),
+            )
+            write_text(folder / "README.md", text)
+
+
+main(snakemake)  # noqa: F821
