@@ -218,6 +218,16 @@ CLAIMS = [
     ),
     Claim(
         "results-attacks.md",
+        "`dpo` withstands as many attacks as `lunar-entity-refusal`, gives first words less, and costs more of unseen "
+        "authors",
+        lambda: (
+            (above("dpo") <= LITTLE).sum() == (above("lunar-entity-refusal") <= LITTLE).sum()
+            and under("prefill-gold")["dpo"] < under("prefill-gold")["lunar-entity-refusal"]
+            and main("unseen_rouge1")["dpo"] < main("unseen_rouge1")["lunar-entity-refusal"]
+        ),
+    ),
+    Claim(
+        "results-attacks.md",
         "so no more comes back than from `lunar-entity-spread`.",
         lambda: all(
             under(name)["lunar-entity-refusal"] < under("none")["lunar-entity-spread"] + 0.03
