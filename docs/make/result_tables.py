@@ -88,6 +88,7 @@ SEEDS = {  # places after the point
 }
 LITTLE = 0.1  # forget ROUGE-1 recall above `retain_only`'s under the same attack
 TOLD = ("ablate", "filter-edited", "filter", "invert", "reverse", "blind", "prefill-gold", "relearn-half")
+STEERED = ("retain_only", "lunar-entity-spread", "lunar-entity-refusal"), ("reverse", "blind", "sampling", "context")
 LADDER = {
     "DS": lambda row: f"{row['ds']:.1f}",
     "step": lambda row: "" if pd.isna(row["step"]) else f"{row['step']:+.1f}".replace("-", "−"),
@@ -106,8 +107,9 @@ def markdown(table: pd.DataFrame, first: str, columns: dict) -> str:
     return "\n".join(lines)
 
 
-def attacks(table: pd.DataFrame) -> str:
-    """Forget ROUGE-1 recall, a row an attack and a column a method."""
+def attacks(table: pd.DataFrame, methods: Sequence[str] = (), names: Sequence[str] = ()) -> str:
+    """Forget ROUGE-1 recall, a row an attack and a column a method; of these methods and attacks alone, where named."""
+    table = table[table["method"].isin(methods or table["method"]) & table["attack"].isin(names or table["attack"])]
     methods = list(dict.fromkeys(table["method"]))
     wide = table.pivot(index="attack", columns="method", values="forget_rouge1")
     wide = wide.loc[list(dict.fromkeys(table["attack"]))].reset_index()
@@ -208,6 +210,7 @@ def tables() -> dict[str, str]:
         "ladder": markdown(read["ladder"], "rung", LADDER),
         "attacks": attacks(read["attacks"]),
         "withstood": withstood(read["attacks"]),
+        "steered": attacks(read["attacks"], *STEERED),
         "removal": hidden(read["removal"]),
         "earlier": headline(
             earlier["main"], earlier["attacks"], [m for m in HEADLINED if m in set(earlier["main"]["method"])]

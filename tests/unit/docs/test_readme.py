@@ -38,6 +38,13 @@ def test_decimals_of_the_text_are_marked(page: Path) -> None:
         assert set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", prose)) == set(listed), paragraph
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_row_of_a_table_holds_a_mark(page: Path) -> None:
+    """The strokes of a mark would end the cells."""
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert [row for row in rows if NUMBER.search(row)] == []
+
+
 def test_numbers_of_the_text_are_marked_on_the_pages_of_results() -> None:
     assert sum(len(NUMBER.findall(page.read_text(encoding="utf-8"))) for page in RESULTS) > 40
 
