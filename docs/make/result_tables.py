@@ -3,8 +3,9 @@
     .venv/bin/python docs/make/result_tables.py results/authors-smollm2    # after a run that is to be the reported one
 
 copies that run's tables to docs/recorded/<experiment>, with run.json, which says what the run was made with
-(docs/make/recorded_run.py). It writes the pages anew: tables between their marks, and each number whose mark says where it stands, such as `0.085<!--authors-smollm2/main|lunar|forget_rouge1-->`. A mark names
-the file, the row by its first columns, and the column. A mark may count rows instead, by a condition on their columns:
+(docs/make/recorded_run.py). It writes the pages anew: tables between their marks, and each number whose mark says where
+it stands, such as `0.085<!--authors-smollm2/main|lunar|forget_rouge1-->`. A mark names the file, the row by its first
+columns, and the column. A mark may count rows instead, by a condition on their columns:
 `24<!--authors-smollm2/attacks|lunar-entity-refusal|count forget_rouge1_vs_retain_only <= 0.1-->`. A test says whether
 pages and records agree, and tests/unit/docs/test_claims.py whether what the pages claim in words still holds.
 """
