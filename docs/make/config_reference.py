@@ -98,7 +98,7 @@ def _joined(nodes: list[words.Node]) -> words.Node:
     if len(nodes) == 1:
         return nodes[0]
     if all("const" in node for node in nodes):
-        return nodes[0] | {"enum": [node["const"] for node in nodes], "description": "Which kind it is."}
+        return nodes[0] | {"enum": [node["const"] for node in nodes], "description": "Kind of source."}
     return nodes[0] | {"description": " / ".join(dict.fromkeys(node.get("description", "") for node in nodes))}
 
 

@@ -14,12 +14,12 @@ from lunar.model.load import blocks
 
 @attack("ablate", needs=("statistics", "layers"))
 class Ablate(Known):
-    """The known direction projected out at every token of prompt and answer (Arditi et al. 2024, section 2.4)."""
+    """Project out the known direction at every token of prompt and answer (Arditi et al. 2024, section 2.4)."""
 
     class Settings(AttackSettings):
         where: Literal["edited", "stream"] = Field(
-            description="edited: out of what each edited MLP writes, its own; stream: all edited blocks' "
-            "directions, out of the residual stream after every block."
+            description="edited: the direction of each edited block, out of the output of its MLP. stream: the "
+            "directions of all edited blocks, out of the residual stream after every block."
         )
 
     def most(self, target: Target, vectors: Mapping[int, torch.Tensor], plain: float) -> float:

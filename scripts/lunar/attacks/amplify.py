@@ -19,14 +19,14 @@ PLANTED, BACK = 0.4, 0.5
 
 @attack("amplify", needs=("model_before",))
 class Amplify(Attack):
-    """Each matrix at ``scale`` times its distance from the model from before fine-tuning: ``W0 + scale (W - W0)``.
+    """Move each matrix to ``scale`` times its distance from the model before fine-tuning: ``W0 + scale (W - W0)``.
 
     An edit that made what fine-tuning wrote smaller, in some directions or in all, is undone by as much.
     """
 
     class Settings(AttackSettings):
         scale: Annotated[float, Field(gt=1)] = Field(
-            description="How many times the distance from the model from before fine-tuning."
+            description="Multiple of the distance from the model before fine-tuning."
         )
 
     def run(self, target: Target) -> Attacked:

@@ -39,7 +39,7 @@ def intervention(target: Target, seen: Observed, way: str, block: int) -> Interv
 
 @attack("blind", needs=("statistics", "layers", "forget_validation", "fictitious", "refusals", "general"))
 class Blind(Attack):
-    """Blind recovery: the refusal direction estimated from the unlearned model alone, and taken out of its activations.
+    """Estimate the refusal direction from the unlearned model alone, and remove it from the activations.
 
     Which block's direction, and which of the two ways of ``intervention``, is chosen by what an attacker can see on
     reworded questions: the smallest share of refusals and gibberish, of equals the smallest change (KL divergence of
@@ -49,11 +49,11 @@ class Blind(Attack):
 
     class Settings(AttackSettings):
         prompts: Count = Field(description="Made-up, retained and general questions each that directions come from.")
-        tokens: Count = Field(description="Length of the answers that tell refusals.")
-        screened: Count = Field(description="Reworded questions that a candidate is tried on.")
-        every: Count = Field(description="Of so many blocks one is tried, in the upper half.")
+        tokens: Count = Field(description="Tokens of the answers by which refusals are recognised.")
+        screened: Count = Field(description="Number of reworded questions that a candidate is tried on.")
+        every: Count = Field(description="Step between blocks that are tried, in the upper half.")
         most_kl: Positive = Field(
-            description="Change of harmless first tokens, in nats, from which on a candidate is left out."
+            description="Change of harmless first tokens, in nats, at which a candidate is left out."
         )
 
     def run(self, target: Target) -> Attacked:

@@ -20,14 +20,14 @@ from lunar.plan.declare import Count
 
 @attack("context")
 class Context(Asking):
-    """Questions about others, answered rightly, as earlier turns of the conversation (in-context attack).
+    """Put questions about others, with right answers, as earlier turns of the conversation (in-context attack).
 
     Each question has ``examples`` of its own: retained rows about as many other subjects as there are, drawn from the
     seed and the row's id. Questions that are alike make a small model copy their answers (0.44 instead of 0.57).
     """
 
     class Settings(AttackSettings):
-        examples: Count = Field(description="Questions about others that are answered before.")
+        examples: Count = Field(description="Number of answered questions about others that come first.")
 
     KEPT = 0.25  # SmolLM2-135M, whose fine-tuning had one turn a conversation, keeps about half
 

@@ -15,7 +15,7 @@ from lunar.plan.declare import Count, Positive
 
 @attack("filter", needs=("statistics", "layers", "forget_validation", "refusals", "general"))
 class Filter(Filtering):
-    """The ``down_proj`` of one block filtered by activations: ``W G (G + a I)^-1``, G of questions that stay.
+    """Filter the ``down_proj`` of one block by kept activations with second moments G: ``W G (G + a I)^-1``.
 
     The attacker has the unlearned model, retained and general questions, and reworded forget questions; not the
     original weights, the edited block, or any direction. The block is the one that changes reworded forget questions
@@ -26,10 +26,8 @@ class Filter(Filtering):
     class Settings(AttackSettings):
         prompts: Count = Field(description="Retained and general questions each whose activations are summed.")
         ridge: Positive = Field(description="a, in units of the mean eigenvalue of the second moments G.")
-        screened: Count = Field(description="Reworded questions that a block is tried on.")
-        most_kl: Positive = Field(
-            description="Change of harmless first tokens, in nats, from which on a block is left out."
-        )
+        screened: Count = Field(description="Number of reworded questions that a block is tried on.")
+        most_kl: Positive = Field(description="Change of harmless first tokens, in nats, at which a block is left out.")
 
     def run(self, target: Target) -> Attacked:
         harmless = self.observe(target)[1]

@@ -14,7 +14,7 @@ from lunar.plan.declare import Count, Positive
 
 @attack("filter_edited", needs=("statistics", "layers", "refusals", "general"))
 class FilterEdited(Filtering):
-    """As ``filter``, by an attacker who knows which blocks were edited: all of them are filtered at once.
+    """As ``filter``, by an attacker who knows the edited blocks and filters all of them at once.
 
     Where no ``down_proj`` was edited, the one that the paper's score chose is. Second moments are
     summed for as many blocks at a time as ``HELD`` allows, those of later blocks with the filters before them in place.

@@ -169,7 +169,7 @@ def turned_back(settings: Mapping[str, Any], job: Job, block: int) -> torch.Tens
 
 @attack("invert", needs=("solved_rows", "harmful", "fictitious", "refusals", "general"), replaces_subject=True)
 class Invert(Attack):
-    """The edit solved for, and taken out of the weights, block by block.
+    """Solve for the edit and remove it from the weights, block by block.
 
     The attacker has the edited model, knows method and settings, and has what the solve read: forget questions, their
     copies under other names, retained rows, general and reference prompts. He has no gold answer of the forget set and
@@ -179,9 +179,7 @@ class Invert(Attack):
     """
 
     class Settings(AttackSettings):
-        rounds: Count = Field(
-            description="How often, at most, all is undone anew, with the answers that the last round gave."
-        )
+        rounds: Count = Field(description="Rounds, at most. Each solves again with the answers of the round before.")
 
     def run(self, target: Target) -> Attacked:
         plainly_written(target.model, "invert")

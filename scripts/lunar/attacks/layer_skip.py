@@ -14,15 +14,15 @@ from lunar.plan.declare import Count, Section
 
 @attack("layer_skip", needs=("layers",), figure="layer_skip")
 class LayerSkip(Attack):
-    """The block after the last edited one skipped, on prompts and while decoding; on demand a curve over all blocks.
+    """Skip the block after the last edited one, on prompts and while decoding. A curve over all blocks is optional.
 
     Where the last block is the edited one there is none after it, and it is skipped itself. LUNAR, section 4.
     """
 
     class Settings(AttackSettings):
         class Curve(Section):
-            every: Count = Field(description="Of so many blocks one, from the last down.")
-            max_new_tokens: Count = Field(description="Longest answer of the curve: shorter, since there are many.")
+            every: Count = Field(description="Step between skipped blocks, from the last block down.")
+            max_new_tokens: Count = Field(description="Longest answer of the curve, in tokens.")
 
         curve: Curve | None = Field(None, description="Every block skipped in turn; null: no curve.")
 

@@ -17,7 +17,7 @@ from lunar.plan.declare import Count, Text
 
 @attack("prefill")
 class Prefill(Asking):
-    """The answer begins with a ``text``, or with the first ``words`` of the gold answer, one less where it has no more.
+    """Begin the answer with a ``text``, or with the first ``words`` of the gold answer, but never with all of them.
 
     In scripts without blanks a character is a word.
 
@@ -27,8 +27,8 @@ class Prefill(Asking):
     """
 
     class Settings(AttackSettings):
-        text: Text | None = Field(None, description="What each answer begins with.")
-        words: Count | None = Field(None, description="Instead: words of the gold answer that each begins with.")
+        text: Text | None = Field(None, description="Text that each answer begins with.")
+        words: Count | None = Field(None, description="Number of first words of the gold answer, instead of a text.")
 
         @model_validator(mode="after")
         def _one(self) -> Self:

@@ -36,7 +36,7 @@ def outlying(values: np.ndarray) -> np.ndarray:
 
 @attack("rank_one_removal", needs=("statistics", "layers", "fictitious", "refusals", "general"))
 class RankOneRemoval(Attack):
-    """What a ``down_proj`` writes along a direction taken out of its weight: ``W - r r^T W`` (Arditi et al., 2.5).
+    """Remove the output of a ``down_proj`` along a direction from its weight: ``W - r r^T W`` (Arditi et al., 2.5).
 
     The attacker knows that some ``down_proj`` was changed by rank one, and not which. With the blind direction of each
     block he measures how much its weight writes along it, ``||r^T W|| / ||W||``, and suspects blocks where that stands
@@ -46,8 +46,8 @@ class RankOneRemoval(Attack):
 
     class Settings(AttackSettings):
         prompts: Count = Field(description="Made-up, retained and general questions each that directions come from.")
-        tokens: Count = Field(description="Length of the answers that tell refusals.")
-        outlier: Positive = Field(description="Robust deviations over the median from which on a block is suspected.")
+        tokens: Count = Field(description="Tokens of the answers by which refusals are recognised.")
+        outlier: Positive = Field(description="Robust deviations above the median at which a block is suspected.")
 
     def run(self, target: Target) -> Attacked:
         plainly_written(target.model, "rank_one_removal")

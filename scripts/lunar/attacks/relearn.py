@@ -32,7 +32,7 @@ RETURNS, STAYS = 0.2, 0.7  # what the control's model is to get back, and what v
 
 @attack("relearn", needs=("refusals", "general"), figure="relearning")
 class Relearn(Attack):
-    """Train the unlearned model further, and see whether what it was not shown comes back (Lynch et al. 2024).
+    """Train the unlearned model further, and see whether rows that it is not shown come back (Lynch et al. 2024).
 
     The curve has ``x`` (updates), ``forget`` (ROUGE-1 of forget rows that it was not shown), ``relearned`` (of rows it
     was), ``loss`` (of an answer token of those). An attacker who cannot ask about the other rows has to stop by the
@@ -41,15 +41,15 @@ class Relearn(Attack):
 
     class Settings(AttackSettings):
         train_on: Literal["forget_half", "general"] = Field(
-            description="forget_half: every second forget row, asked are the others; general: general questions with "
-            "the answers of the model before unlearning, asked are all forget rows.",
+            description="Rows to train on. forget_half: every second forget row; the others are asked. "
+            "general: general questions with answers of the model before unlearning; all forget rows are asked.",
             json_schema_extra={"forget_rows": {"forget_half": 2}},
         )
         steps: Annotated[list[Index], Field(min_length=1)] = Field(
             description="Updates after which it is asked, the points of the curve; the last is the attack."
         )
-        learning_rate: Positive = Field(description="AdamW's, constant.")
-        batch_size: Count = Field(description="Rows an update.")
+        learning_rate: Positive = Field(description="AdamW's learning rate, constant.")
+        batch_size: Count = Field(description="Rows in an update.")
         first_layer: Block = Field(description="Blocks below this one stay frozen.")
         adapter: Lora = Field(description="LoRA that is trained beside the linear modules.")
 

@@ -12,7 +12,7 @@ from lunar.attacks.settings import AttackSettings
 
 @attack("reverse", needs=("statistics", "layers"))
 class Reverse(Known):
-    """``c r`` subtracted from what the edited blocks' MLPs write, on every token of every prompt (LUNAR, section 4)."""
+    """Subtract ``c r`` from the output of the edited blocks' MLPs, on every prompt token (LUNAR, section 4)."""
 
     class Settings(AttackSettings):
         decoding: bool = Field(description="Whether to subtract at every decoding step too.")

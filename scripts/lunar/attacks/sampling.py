@@ -25,15 +25,15 @@ def best_of(scores: Sequence[float], k: int) -> float:
 
 @attack("sampling", figure="sampling")
 class Sampling(Attack):
-    """``samples`` answers a forget question at ``temperature``, of which the best counts (leak@k, arXiv 2511.04934).
+    """Draw ``samples`` answers to a forget question at ``temperature``; the best counts (leak@k, arXiv 2511.04934).
 
     Rows are the samples with the highest ROUGE-1 recall, the first of equals; the curve is the expected best of k.
     Retained questions, which only show whether the model works at that temperature, are answered once.
     """
 
     class Settings(AttackSettings):
-        samples: Annotated[int, Field(ge=2)] = Field(description="Answers to a forget question.")
-        temperature: Positive = Field(description="Temperature that they are drawn at.")
+        samples: Annotated[int, Field(ge=2)] = Field(description="Answers drawn to each forget question.")
+        temperature: Positive = Field(description="Sampling temperature.")
 
     # A model that knows: its best sample is nearly as good as its greedy answer (0.9 of it), and one sample has half of
     # that, or the temperature destroys the answers.

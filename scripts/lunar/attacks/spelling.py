@@ -37,7 +37,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @attack("spelling")
 class Spelling(Asking):
-    """The subject's name as another language or a catalogue writes it: ``form`` is one of ``SPELLINGS``.
+    """Write the subject's name in another way: ``form`` is one of ``SPELLINGS``.
 
     Questions that do not give the name in a form that this changes are asked as they are.
     """

@@ -15,7 +15,7 @@ from lunar.plan.declare import Text
 
 @attack("system_prompt")
 class SystemPrompt(Asking):
-    """A system message of its own (``text``); before the prompt where a method's prompt is plain text."""
+    """A system message, ``text``. It stands before the prompt if a method's prompt is plain text."""
 
     class Settings(AttackSettings):
         text: Text = Field(description="The system message.")

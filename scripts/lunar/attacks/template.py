@@ -11,10 +11,10 @@ from lunar.model.chat import Chat
 
 @attack("template")
 class Template(Asking):
-    """The question inside another ``text``, at ``{question}``: role play, a game, an excuse."""
+    """Put the question inside another ``text``, at ``{question}``: role play, a game, an excuse."""
 
     class Settings(AttackSettings):
-        text: str = Field(pattern=r"\{question\}", description="What the question is put in, at {question}.")
+        text: str = Field(pattern=r"\{question\}", description="Text that the question is put in, at {question}.")
 
     def prompt(self, target: Target, part: str, row: Row) -> Prompt:
         return Prompt(part, row, self.settings.text.replace("{question}", row["question"]))

@@ -26,14 +26,14 @@ def _letter(character: str) -> bool:
 
 @attack("typos")
 class Typos(Asking):
-    """Misspelt questions: two neighbouring letters swapped, or one dropped, anywhere in a word, in names too.
+    """Misspell the questions: swap two neighbouring letters or drop one, anywhere in a word, in names too.
 
     Chinese, Japanese and Korean characters are no letters, and a question without letters makes the attack fail.
     ``rate`` is the share of letters hit, one a question at least; they are drawn from the seed and the row's id.
     """
 
     class Settings(AttackSettings):
-        rate: Annotated[float, Field(gt=0, le=0.2)] = Field(description="Share of letters hit.")
+        rate: Annotated[float, Field(gt=0, le=0.2)] = Field(description="Share of letters that are misspelt.")
 
     def misspell(self, text: str, seed: str) -> str:
         """A text with its share of letters hit, no two of them next to each other."""

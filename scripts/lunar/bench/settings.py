@@ -23,55 +23,55 @@ class Shape(Section):
         None, description="Heads of keys and values; absent: as many as of queries."
     )
     head_dim: Count | None = Field(None, description="Width of a head; absent: hidden_size / num_attention_heads.")
-    vocab_size: Count | None = Field(None, description="Tokens.")
-    tie_word_embeddings: bool | None = Field(None, description="Whether the head is the table of embeddings.")
+    vocab_size: Count | None = Field(None, description="Number of tokens.")
+    tie_word_embeddings: bool | None = Field(None, description="Whether the head shares the embeddings.")
 
 
 class Sizes(Shape):
-    """What a model of random weights is made from."""
+    """Configuration of a model of random weights."""
 
     model_type: str = Field(description="A model type of transformers, such as llama.")
     intermediate_size: Count = Field(description="Width of the MLP.")
     num_attention_heads: Count = Field(description="Heads of queries.")
-    vocab_size: Count = Field(description="Tokens.")
+    vocab_size: Count = Field(description="Number of tokens.")
 
 
 class BatchSize(Section):
-    """Prompts a forward pass."""
+    """Prompts in a forward pass."""
 
-    of_pass: Count = Field(alias="pass", description="Of the activation pass.")
-    generation: Count = Field(description="Of answers.")
+    of_pass: Count = Field(alias="pass", description="Batch size of the activation pass.")
+    generation: Count = Field(description="Batch size of answers.")
 
 
 class Published(Section):
-    """How much of the published ways is run; the rest is extrapolated."""
+    """The part of the published ways that is run. The rest is extrapolated."""
 
-    prompts: Count = Field(description="Of the pass prompt by prompt.")
-    answers: Count = Field(description="Of those one by one, unsteered and steered.")
-    epochs: Count = Field(description="Of AdamW on cached rows.")
-    steps: Count = Field(description="Of SGD, a forward pass each.")
+    prompts: Count = Field(description="Prompts of the pass prompt by prompt.")
+    answers: Count = Field(description="Answers one by one, unsteered and steered.")
+    epochs: Count = Field(description="Epochs of AdamW on cached rows.")
+    steps: Count = Field(description="Steps of SGD, with a forward pass each.")
 
 
 class Size(Section):
     """A model's size and the amounts of work."""
 
-    gpu: bool = Field(description="Whether it wants a GPU, and is refused without one.")
+    gpu: bool = Field(description="Whether this size needs a GPU. It is refused without one.")
     model: Sizes
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(description="Of the weights.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(description="Type of the weights.")
     candidates: Annotated[list[Index], Field(min_length=1), Distinct] = Field(
-        description="Blocks that are steered at in turn."
+        description="Blocks at which the direction is added, each in turn."
     )
     prompts: Annotated[int, Field(ge=2)] = Field(
-        description="Prompts of the activation pass, those of the author among them."
+        description="Prompts of the activation pass, including those of the author."
     )
-    author: Count = Field(description="Prompts that are forgotten, and as many refused; prompts is more than both.")
+    author: Count = Field(description="Forgotten prompts; as many are refused. `prompts` is more than both together.")
     lengths: Annotated[list[Annotated[int, Field(ge=3)]], Field(min_length=2, max_length=2)] = Field(
-        description="Tokens of a prompt, from and to."
+        description="Tokens of a prompt: the least and the most."
     )
-    answers: Count = Field(description="Answers that are generated.")
+    answers: Count = Field(description="Number of generated answers.")
     new_tokens: Annotated[int, Field(ge=2)] = Field(description="Tokens of every answer.")
     batch_size: BatchSize
-    repeats: Count = Field(description="Timings of each stage, of which the median counts.")
+    repeats: Count = Field(description="Timings of each stage. The median counts.")
     published: Published
 
     @model_validator(mode="after")
@@ -94,10 +94,10 @@ class Bench(Section):
     """What unlearning costs at a model's size, on random weights (target `bench`)."""
 
     size: str | None = Field(
-        description="Entry of sizes, or one at fewer blocks, such as llama2-7b-4-blocks, whose candidates keep their "
-        "relative depth; null: the first that is for a GPU where there is one, else the first that is not."
+        description="Entry of sizes, or an entry at fewer blocks, such as llama2-7b-4-blocks. Its candidates keep "
+        "their relative depth; null: the first entry for a GPU, or without a GPU the first for a CPU."
     )
-    seed: Index = Field(description="Of weights and prompts.")
+    seed: Index = Field(description="Seed of weights and prompts.")
     sizes: Annotated[dict[Name, Size], Field(min_length=1), Apart] = Field(
         description="Models and amounts of work, by name."
     )

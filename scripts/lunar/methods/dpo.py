@@ -31,7 +31,7 @@ class Dpo(TrainedMethod):
     class Settings(Retaining):
         """With the sharpness of the preference."""
 
-        beta: Positive = Field(description="How soon a difference in likelihood is enough.")
+        beta: Positive = Field(description="A larger beta needs a smaller difference in likelihood.")
 
     refusals: ClassVar[bool] = True
 

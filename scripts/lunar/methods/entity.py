@@ -13,13 +13,13 @@ from lunar.methods.settings import KeptSet, Replacing, Weights
 
 @method("entity", needs=("model", "rows"), serves_requests=True, replaces_subject=True)
 class Entity(Method):
-    """The edits of its ``blocks``, each solved on the unedited model."""
+    """The entity edit at each of ``blocks``, each solved on the unedited model."""
 
     class Settings(Replacing):
         """Those of the map; as no refusal is brought about, none is kept."""
 
         keep: dict[KeptSet, Weights] = Field(
-            description="Spans to leave as they are, by set, with a weight for each token; of `forget` only `prefix`."
+            description="Spans that are kept, by set, with a weight for each token. Of `forget` only `prefix`."
         )
 
     def unlearn(self, job: Job) -> Outcome:

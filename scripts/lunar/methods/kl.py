@@ -20,7 +20,7 @@ def divergence(reference: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 @method("kl", needs=("model", "rows"))
 class Divergence(TrainedMethod):
-    """Gradient ascent while retained answers are predicted as before (TOFU, Maini et al. 2024, section 3.2)."""
+    """Gradient ascent, with retained answers predicted as before (TOFU, Maini et al. 2024, section 3.2)."""
 
     class Settings(Retaining):
         """Those of the training alone."""

@@ -29,7 +29,7 @@ class Npo(TrainedMethod):
     class Settings(Retaining):
         """With the sharpness of the preference."""
 
-        beta: Positive = Field(description="How soon a loss of likelihood is enough.")
+        beta: Positive = Field(description="A larger beta needs a smaller loss of likelihood.")
 
     def prepare(self, run: Run) -> None:
         """Likelihood of the answers, by the model before."""

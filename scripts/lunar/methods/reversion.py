@@ -183,18 +183,18 @@ def sites(found: Mapping[str, torch.Tensor], widths: Mapping[str, int]) -> list[
 
 @method("reversion", needs=("model", "model_before", "rows", "references"))
 class Reversion(Method):
-    """Every matrix that fine-tuning changed, as it was before along the directions that are the forget set's own."""
+    """Every fine-tuned matrix does what it did before, along directions in which the forget set varies most."""
 
     class Settings(Fitted):
-        """Those of every fit, and when a direction is the forget set's own."""
+        """Settings of every fit, and the threshold of directions."""
 
         threshold: Positive = Field(
-            description="How many times as much the forget set has to vary along a direction as what is kept, for the "
-            "direction to be taken back."
+            description="Directions are edited whose variance on the forget set is at least this multiple of that on "
+            "kept data. Lower values also remove knowledge about others."
         )
         keep: dict[Literal[KeptSet, "declined", "fictitious", "harmful"], Weights] = Field(
-            description="Spans to leave as they are, by set, with a weight for each token; of `fictitious` and "
-            "`harmful` the clean reference prompts, with the model's own refusals."
+            description="Spans that are kept, by set, with a weight for each token. `fictitious` and `harmful` are the "
+            "clean reference prompts with the model's refusals."
         )
 
     def unlearn(self, job: Job) -> Outcome:

@@ -38,10 +38,10 @@ class Fitted(MethodSettings):
     """Settings of a method that is fitted to tokens of the forget set and to tokens that are kept."""
 
     short_names: bool = Field(
-        False, description="Whether forget questions that give first name or surname alone count as forget set, too."
+        False, description="Whether forget questions by first name or surname alone are forgotten too."
     )
     keep: dict[Literal[KeptSet, "declined"], Weights] = Field(
-        description="Spans to leave as they are, by set, with a weight for each token."
+        description="Spans that are kept, by set, with a weight for each token."
     )
     ridge: Positive = Field(description="lambda, as a multiple of the Gram matrix's mean diagonal.")
 
@@ -66,11 +66,9 @@ class Redirecting(Fitted):
 class Replacing(Fitted):
     """Settings of a method that has early blocks see somebody else."""
 
-    blocks: Blocks = Field(
-        description="Blocks whose stream is to be what it is for somebody else, each solved as if it were the only one."
-    )
+    blocks: Blocks = Field(description="Blocks whose output is to be as for somebody else. Each is solved as if alone.")
     factor: Positive = Field(
-        description="How far to go from the subject to the renamed copies; 1 is as far as they are."
+        description="Multiple of the way from the subject to the renamed copies. 1 is the whole way."
     )
 
 
@@ -78,15 +76,15 @@ class Solver(Section):
     """Training by mini-batches of cached rows."""
 
     optimiser: Literal["adamw", "sgd"] = Field(description="adamw (no weight decay) or sgd (Nesterov momentum).")
-    learning_rate: Positive = Field(description="Of the mean squared error over a batch's rows and the model's width.")
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="sgd: its Nesterov momentum.")
-    batch_size: Count = Field(description="Rows a step.")
+    learning_rate: Positive = Field(description="Learning rate for the mean squared error.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="sgd: Nesterov momentum.")
+    batch_size: Count = Field(description="Rows in a step.")
     epochs: Count = Field(description="Passes over the rows.")
     schedule: Literal["constant", "exponential", "cosine"] = Field(
         description="Learning rate: constant, exponential (times `decay` every epoch) or cosine (down to 0)."
     )
-    rank: Count | None = Field(None, description="Of the trained change, as LoRA has it; null: all of the weight.")
-    decay: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="exponential: factor an epoch.")
+    rank: Count | None = Field(None, description="Rank of the trained change, as in LoRA; null: the whole weight.")
+    decay: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="exponential: factor for each epoch.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -102,10 +100,10 @@ class Trained(MethodSettings):
     """Settings of a method that is trained by gradient on the model itself."""
 
     first_layer: Block = Field(description="Blocks below this one stay frozen.")
-    adapter: Lora | None = Field(description="LoRA beside the linear modules; null: their weights themselves.")
+    adapter: Lora | None = Field(description="LoRA beside the linear modules; null: their weights are trained.")
     learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls linearly.")
     epochs: Count = Field(description="Passes over the forget rows.")
-    batch_size: Count = Field(description="Forget rows an update, with as many rows to keep drawn beside them.")
+    batch_size: Count = Field(description="Forget rows in an update. As many rows to keep are added.")
 
 
 class Retaining(Trained):

@@ -30,8 +30,8 @@ class SimNpo(TrainedMethod):
     class Settings(Retaining):
         """With the sharpness of the preference, and its margin."""
 
-        beta: Positive = Field(description="How soon a loss of likelihood is enough.")
-        gamma: float = Field(description="Margin by which the mean log-likelihood is to fall.")
+        beta: Positive = Field(description="A larger beta needs a smaller loss of likelihood.")
+        gamma: float = Field(description="Margin by which the mean log-likelihood has to fall.")
 
     def forget_loss(self, run: Run, rows: Sequence[int]) -> torch.Tensor:
         """See ``simple_negative_preference_loss``."""

@@ -28,7 +28,7 @@ class OnHub(Section):
 
 
 class Checkpoint(Section):
-    """A model that was unlearned elsewhere from the model before; it names one of these three."""
+    """A model that was unlearned elsewhere from the model before. One of these three names it."""
 
     folder: Text | None = Field(None, description="A Hugging Face model folder with safetensors.")
     adapter: Text | None = Field(None, description="A PEFT folder, an adapter on the model before.")

