@@ -31,7 +31,14 @@ def test_page_is_up_to_date() -> None:
             "",
             "**Required.** Blocks to edit",
         ),
-        ("rehearsal", "rehearsal.authors[].held_out", "text", "not empty", "", "**Required.** File that plays the unseen"),
+        (
+            "rehearsal",
+            "rehearsal.authors[].held_out",
+            "text",
+            "not empty",
+            "",
+            "**Required.** File that plays",
+        ),
         (
             "recipe: redirection",
             "keep",
