@@ -11,7 +11,7 @@ min_version("9.27")
 
 if os.path.abspath(workflow.basedir) != str(workflow.current_basedir):
     sys.exit(
-        f"LUNAR is a workflow of its own and no module: run `snakemake --snakefile {workflow.current_basedir}/Snakefile "
+        f"LUNAR cannot be used as a module: run `snakemake --snakefile {workflow.current_basedir}/Snakefile "
         "--directory <work folder>`, from a rule of yours where you need it"
     )
 

@@ -51,7 +51,7 @@ def shortened(lines: list[str]) -> list[str]:
 
 
 class Diverged(LunarError):
-    """Training ended in numbers that are none. A rehearsal counts the setting as the worst and goes on."""
+    """Training ended in NaN or infinity. A rehearsal counts the setting as the worst and goes on."""
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:

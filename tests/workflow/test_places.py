@@ -41,7 +41,7 @@ def test_a_module_is_refused_in_one_sentence(tmp_path):
     outcome = snakemake(tmp_path, "-n")
     assert outcome.returncode != 0
     [said] = outcome.stdout.splitlines()
-    assert said.startswith(f"LUNAR is a workflow of its own and no module: run `snakemake --snakefile {ROOT}/Snakefile")
+    assert said.startswith(f"LUNAR cannot be used as a module: run `snakemake --snakefile {ROOT}/Snakefile")
 
 
 def test_an_interpreter_that_snakemake_cannot_call_is_refused_in_one_sentence(project, tmp_path):

@@ -37,11 +37,11 @@ def counted(modules: Sequence[nn.Module]) -> Iterator[list[int]]:
 
 
 class Steering:
-    """Adds a vector to the residual stream where a block's MLP does, while prompts are processed, never while decoding.
+    """Adds a vector to the output of a block's MLP while prompts are processed, never while decoding.
 
-    It is added to what ``down_proj`` gives, or to what a norm behind it gives, so that the stream receives it whole:
-    what an edit of the block's weights is to do. ``arm`` is called before each batch; the first forward pass after it
-    is the prompt's.
+    It is added to the output of ``down_proj``, or of a norm behind it, so that the stream receives all of it. An edit
+    of the block's weights is to do the same. ``arm`` is called before each batch; the first forward pass after it is
+    the prompt's.
 
     Attributes:
         batches: how often it was armed.

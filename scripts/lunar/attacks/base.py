@@ -195,9 +195,9 @@ class Target:
     def known_direction(self) -> torch.Tensor:
         """``c r`` a block as LUNAR computes it, float64 of shape (blocks, d_model); an attacker who knows the method.
 
-        For a method without one, that of fictitious prompts; the coefficient is 2 where the method states none for a
-        direction. A redirection on top of an entity edit has a direction of its own, from the activations which that
-        edit leaves; it is read off the edit.
+        A method without a direction gets that of fictitious prompts. The coefficient is 2 if the method states none.
+        A redirection on top of an entity edit has another direction, from the activations that the entity edit leaves.
+        It is read off the edit.
 
         Raises:
             AttackFailed: it cannot be, since the edit is not stored as factors.
@@ -336,10 +336,11 @@ def attack(
 
     Args:
         name: what the configuration calls it.
-        needs: what ``Target`` is given for it: ``statistics`` (means of the forget set and of both sets of reference
-            prompts), ``layers`` (``Target.best``), ``model_before``, ``solved_rows`` (the sets ``short``, ``renamed``
-            and ``renamed_kept``), and sets by name: ``forget_paraphrase``, ``forget_validation``, ``general`` (part
-            build, with the model's own answers), ``harmful`` and ``fictitious`` (parts build), ``refusals``.
+        needs: what ``Target`` is given for it. ``statistics`` are means of the forget set and of both sets of reference
+            prompts. ``layers`` is ``Target.best``. ``solved_rows`` are the sets ``short``, ``renamed`` and
+            ``renamed_kept``. Others are ``model_before`` and sets by name: ``forget_paraphrase``,
+            ``forget_validation``, ``general`` (part build, with the model's answers), ``harmful`` and ``fictitious``
+            (parts build), ``refusals``.
         figure: name of the figure that shows its curve or evidence.
         replaces_subject: whether it reads copies of forget questions about other subjects.
     """

@@ -41,10 +41,10 @@ def intervention(target: Target, seen: Observed, way: str, block: int) -> Interv
 class Blind(Attack):
     """Estimate the refusal direction from the unlearned model alone, and remove it from the activations.
 
-    Which block's direction, and which of the two ways of ``intervention``, is chosen by what an attacker can see on
-    reworded questions: the smallest share of refusals and gibberish, of equals the smallest change (KL divergence of
-    the first answer token) to harmless questions. What changes harmless answers more than ``most_kl`` is left out
-    as long as anything is left.
+    The attacker tries the direction of several blocks in the two ways of ``intervention``, on reworded questions. He
+    chooses the candidate with the smallest share of refusals and gibberish. Of equals he takes the one with the
+    smallest change to harmless questions (KL divergence of the first answer token). Candidates that change these by
+    more than ``most_kl`` are left out, unless all of them do.
     """
 
     class Settings(AttackSettings):

@@ -22,8 +22,8 @@ from lunar.plan.declare import Count
 class Context(Asking):
     """Put questions about others, with right answers, as earlier turns of the conversation (in-context attack).
 
-    Each question has ``examples`` of its own: retained rows about as many other subjects as there are, drawn from the
-    seed and the row's id. Questions that are alike make a small model copy their answers (0.44 instead of 0.57).
+    Each question has different ``examples``: retained rows about as many other subjects as there are, drawn from the
+    seed and the row's id. If questions are alike, a small model copies their answers (0.44 instead of 0.57).
     """
 
     class Settings(AttackSettings):

@@ -17,10 +17,10 @@ from lunar.plan.declare import Count, Positive
 class Filter(Filtering):
     """Filter the ``down_proj`` of one block by kept activations with second moments G: ``W G (G + a I)^-1``.
 
-    The attacker has the unlearned model, retained and general questions, and reworded forget questions; not the
-    original weights, the edited block, or any direction. The block is the one that changes reworded forget questions
-    most (KL divergence of the first answer token); what changes harmless ones by more than ``most_kl`` is left out as
-    long as anything is left.
+    The attacker has the unlearned model, retained and general questions, and reworded forget questions. He has neither
+    the original weights nor a direction, and does not know the edited block. He chooses the block whose filter changes
+    reworded forget questions most (KL divergence of the first answer token). Blocks that change harmless questions by
+    more than ``most_kl`` are left out, unless all of them do.
     """
 
     class Settings(AttackSettings):

@@ -1,8 +1,8 @@
-"""Filters by activations: an edit of this kind leaves kept tokens alone, so it lives where they are not.
+"""Filters by activations. An edit that leaves kept tokens alone lies in directions that these tokens hardly use.
 
-Whoever solves for an edit that is to change nothing on retained and general questions (LUNAR's keep rows here, ROME's
-and MEMIT's covariance) puts it into directions in which the activations of such questions hardly vary. The attacker
-passes a weight through the second moments of his own activations, and what lies in those directions is gone.
+LUNAR's keep rows here, and the covariance of ROME and MEMIT, ask that an edit changes nothing on retained and general
+questions. Such an edit lies in directions in which the activations of these questions hardly vary. The attacker passes
+a weight through the second moments of his activations, which removes everything in those directions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,8 +76,8 @@ class Filtering(Attack):
         """Have a block's weight filtered inside; gives how far it went, checked against what was intended.
 
         Gives:
-            ``moved``: |X - W| / |W|; ``harmless``: the same of what they do to the attacker's own tokens; where the
-            edit is known ``left``: the share of it that passes the filter.
+            ``moved``: |X - W| / |W|. ``harmless``: the same for the outputs on the attacker's tokens. ``left``, if the
+            edit is known: the share of it that passes the filter.
 
         Raises:
             AttackFailed: the weight in place is not the filtered one, or afterwards not the one before.

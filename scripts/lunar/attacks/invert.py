@@ -1,8 +1,9 @@
-"""A closed form solved backwards, by an attacker who has all that went into it but the weights before.
+"""A closed form solved backwards, by an attacker who has all of its inputs except the weights before.
 
-An edit that follows from sums over activations is a function of weights, questions and settings. Who has the edited
-weights, the questions and the settings is left with one equation for what he lacks, and it is linear. Inputs ``h`` of
-``down_proj`` are not changed by its own edit, so once the blocks below are undone he sees them as the solve did.
+An edit that follows from sums over activations is a function of weights, questions and settings. The attacker has the
+edited weights, the questions and the settings. One linear equation gives him the weights before. An edit of
+``down_proj`` does not change its inputs ``h``, so once the blocks below are undone the attacker sees them as the solve
+did.
 
 Entity edit (``lunar.methods.entity_map``): with ``d_t`` the way from a forget token's stream to its copies' mean, in
 the model before, and ``e_t`` the same of the inputs, ``D (G + lambda I) = factor sum_t d_t h_t^T``. He sees
@@ -10,14 +11,14 @@ the model before, and ``e_t`` the same of the inputs, ``D (G + lambda I) = facto
 
     D (G + lambda I + factor sum_t e_t h_t^T) = factor sum_t (d_t + D e_t) h_t^T.
 
-Redirection (``lunar.edits.solve``): ``D = c r v^T``, where v follows from the inputs alone. With g the mean of
-``v . h`` over the forget set where the direction is read, and g' that over the reference prompts, their means have
-moved by ``c g r`` and ``c g' r``: he sees ``(1 + c g' - c g) r`` for r.
+Redirection (``lunar.edits.solve``): ``D = c r v^T``, where v follows from the inputs alone. The direction is read at
+some tokens. g is the mean of ``v . h`` there over the forget set, and g' the mean over the reference prompts. The means
+of the stream have moved by ``c g r`` and ``c g' r``, so he sees ``(1 + c g' - c g) r`` for r.
 
 Several blocks are undone from the lowest up, each with what was recovered below it in place.
 
-What he lacks besides are the gold answers, which renamed copies were kept in place with. He puts in what the model that
-he has says, and that is little at first. Each round of undoing tells more, and the next starts with it.
+He also lacks the gold answers, with which renamed copies were kept in place. He uses the answers of the model that he
+has instead, which tell little at first. Each round of undoing recovers more, and the next round starts with that.
 """
 
 import hashlib
@@ -173,9 +174,10 @@ class Invert(Attack):
 
     The attacker has the edited model, knows method and settings, and has what the solve read: forget questions, their
     copies under other names, retained rows, general and reference prompts. He has no gold answer of the forget set and
-    no weights from before. A redirection on top of an entity edit is undone first, as it was made last. An edit that
-    comes out larger than the weight itself cannot be right: it is left, with those of its kind above it, which could
-    not be seen as the solve did. Of a method that is no closed form he expects ``EXPECTED`` at a tenth of the depth.
+    no weights from before. A redirection on top of an entity edit was made last, so it is undone first. An edit that
+    comes out larger than the weight itself cannot be right. It is not undone, and neither are edits of its kind above
+    it, whose inputs differ from those of the solve. For a method without a closed form he expects ``EXPECTED`` at a
+    tenth of the depth.
     """
 
     class Settings(AttackSettings):

@@ -44,9 +44,8 @@ def lens(target: Target, rows: Sequence[Row]) -> tuple[list[dict[str, float]], f
     """Gold answers, teacher-forced, as the stream after each block gives them through final norm and head.
 
     Returns:
-        For each block ``probability`` (mean of the gold content tokens'), ``forget`` (share of them that come first)
-        and ``rank`` (their median); and how far the last block's logits are from the model's own, relative to the
-        largest.
+        For each block, over gold content tokens: mean ``probability``, ``forget`` (the share that comes first) and
+        median ``rank``. Then the distance of the last block's logits from the model's, relative to the largest.
     """
     model, decoder = target.model, target.model.get_decoder()
     last, worst = target.depth - 1, 0.0
@@ -94,10 +93,10 @@ def _numbers(read: torch.Tensor, gold: torch.Tensor) -> tuple[torch.Tensor, torc
 class LogitLens(Attack):
     """Gold answers read off after every block, and answers decoded from the most telling block before the last.
 
-    The curve (``x``: block) is teacher-forced: each token is read given the gold ones before it. Its column ``forget``
-    is the share of content tokens that come first, no ROUGE-1. The answers are not: the model decodes by itself with
-    the blocks after the one chosen left out, which is what the lens reads; no gold word is put in its mouth. The choice
-    is by the curve and thus by gold answers: what an attacker gets who guesses the block, at best.
+    The curve (``x``: block) is teacher-forced: each token is read given the gold tokens before it. Its column
+    ``forget`` is the share of content tokens that come first, not ROUGE-1. The answers are decoded without gold words,
+    from the model without the blocks after the chosen one. The block is chosen by the curve and thus by gold answers,
+    so this is the best result of an attacker who guesses the block.
     """
 
     def run(self, target: Target) -> Attacked:

@@ -24,8 +24,8 @@ class Observed:
             float64 of shape (blocks, d_model).
         answered: the mean of the answered ones, the same shape.
         harmless: a few of the answered questions.
-        facts: how many prompts of a kind were refused and answered; ``given_up`` where they were too few for a
-            direction, which is then not there: a model that refuses nothing has nothing to recover from so.
+        facts: how many prompts of a kind were refused and answered. ``given_up`` if they are too few for a direction,
+            which then is missing. A model that refuses nothing cannot be attacked in this way.
     """
 
     def __init__(self, target: Target, prompts: int, tokens: int) -> None:

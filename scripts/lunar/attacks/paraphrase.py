@@ -16,9 +16,9 @@ from lunar.model.chat import Chat
 class Paraphrase(Asking):
     """Forget questions in other words (LUNAR, section 4, robustness); retained ones in their own.
 
-    A model that has read one wording need not know its facts under another: fine-tuned SmolLM2-135M has 0.33 left, and
-    that is what a method's figure is to be compared with. The control shows it, but goes the other way: questions in
-    the paraphrase are put back in the words that the model has read, and have to be answered.
+    A model that has read one wording need not know its facts under another. Fine-tuned SmolLM2-135M has 0.33 left, with
+    which a method's figure is to be compared. The control goes the other way: it puts paraphrased questions back into
+    the words that the model has read, and these have to be answered.
     """
 
     BACK = 0.9  # the same prompts as unattacked, in batches of other lengths

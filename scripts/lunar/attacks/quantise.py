@@ -138,11 +138,12 @@ def survival(before: torch.Tensor, after: torch.Tensor, delta: torch.Tensor) -> 
 
 @attack("quantise", needs=("layers",), figure="quantisation")
 class Quantise(Attack):
-    """Round all linear modules of the decoder to 8 or 4 bits (Zhang et al. 2025: what was unlearnt comes back).
+    """Round all linear modules of the decoder to 8 or 4 bits (Zhang et al. 2025).
 
-    int8, nf4 and fp4 are bitsandbytes' own modules: LLM.int8 (Dettmers et
-    al. 2022), inputs rounded too, those columns apart that hold an input beyond 6; QLoRA's two kinds in blocks of 64,
-    scales in float32, weights only. rtn4 is weights only and a simulation: rounded weights, multiplied as ever.
+    int8, nf4 and fp4 are modules of bitsandbytes. int8 is LLM.int8 (Dettmers et al. 2022). It rounds inputs too, except
+    columns with an input beyond 6. nf4 and fp4 are QLoRA's two kinds. They round weights only, in blocks of 64 with
+    scales in float32. rtn4 also rounds weights only. It is a simulation, which multiplies rounded weights in the usual
+    way.
     """
 
     class Settings(AttackSettings):
@@ -215,12 +216,14 @@ class Quantise(Attack):
 
     @torch.no_grad()
     def _edit_left(self, target: Target, pairs: Mapping[str, tuple[nn.Linear, nn.Module]]) -> dict[str, float] | None:
-        """The edit against the rounding, over all edited modules; the original weights are known here, to no attacker.
+        """The edit against the rounding, over all edited modules. The original weights are known here, to no attacker.
 
-        ``size`` is the rms of the edit's entries over that of the steps; ``survival`` is the part of it that is left,
-        ``cosine`` how much of what rounding made of it is the edit, ``moved`` the share of entries that changed by a
-        quarter of a step or more. Rounding blurs a small edit of many entries, it need not remove it: where weights
-        lie anywhere between two levels, as many pass a boundary as the edit is large, and survival is 1 on average.
+        ``size`` is the rms of the edit's entries over that of the steps. ``survival`` is the part of the edit that is
+        left. ``cosine`` compares the change after rounding with the edit. ``moved`` is the share of entries that
+        changed by a quarter of a step or more.
+
+        Rounding blurs a small edit of many entries, and need not remove it. If weights lie anywhere between two levels,
+        the number of weights that pass a boundary grows with the edit, and survival is 1 on average.
         """
         if not target.edit:
             return None

@@ -38,10 +38,10 @@ def outlying(values: np.ndarray) -> np.ndarray:
 class RankOneRemoval(Attack):
     """Remove the output of a ``down_proj`` along a direction from its weight: ``W - r r^T W`` (Arditi et al., 2.5).
 
-    The attacker knows that some ``down_proj`` was changed by rank one, and not which. With the blind direction of each
-    block he measures how much its weight writes along it, ``||r^T W|| / ||W||``, and suspects blocks where that stands
-    out: more than ``outlier`` median absolute deviations (times 1.4826) over the median of its logarithm, or where none
-    does, the one that comes nearest. The direction is sharpened by the suspected weight itself before it is removed.
+    The attacker knows that some ``down_proj`` was changed by rank one, but not which. With the blind direction r of
+    each block he measures how much the block's weight writes along it, ``||r^T W|| / ||W||``. He suspects blocks whose
+    logarithm lies more than ``outlier`` median absolute deviations (times 1.4826) above the median. If there is none,
+    he suspects the block that comes nearest. The suspected weight sharpens the direction before its removal.
     """
 
     class Settings(AttackSettings):
@@ -91,8 +91,8 @@ class RankOneRemoval(Attack):
         """How the weight in place differs from the one that was found there; checked against what was intended.
 
         Returns:
-            ``left``: what it still writes along ``unit`` relative to before; ``moved``: how far it went relative to its
-            norm; and where the edit is known ``distance``: ||W - W_original|| / ||W_edited - W_original||.
+            ``left``: what it still writes along ``unit``, relative to before. ``moved``: how far it went, relative to
+            its norm. ``distance``, if the edit is known: ||W - W_original|| / ||W_edited - W_original||.
 
         Raises:
             AttackFailed: it still writes along the direction, or is what it was.

@@ -1,7 +1,7 @@
-"""Time and peak memory of one stage, and what to lower where it runs out of memory.
+"""Time and peak memory of one stage, and what to lower if memory runs out.
 
-``torch.utils.benchmark`` serves the machine's rates alone: its timer runs the work three times for one timing, gives
-neither the work's result nor its memory, and a stage may take minutes.
+``torch.utils.benchmark`` serves only the machine's rates. Its timer runs the work three times for one timing, and a
+stage may take minutes. It also gives neither the work's result nor its memory.
 """
 
 import resource

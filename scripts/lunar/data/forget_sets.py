@@ -37,7 +37,7 @@ def forget_sets(
 def shorten(rows: Sequence[Row]) -> list[Row]:
     """Copies of the questions that give their subject's full name, with the surname and with the first name alone.
 
-    Whoever knows a person under the full name knows them under half of it, and is asked so.
+    A model that knows a person by the full name knows the person by half of it, so both are asked.
 
     Args:
         rows: rows with the subject's full name in ``author``; rows without one are left out, and questions that do
@@ -58,8 +58,8 @@ def shorten(rows: Sequence[Row]) -> list[Row]:
 def rename(rows: Sequence[Row], names: Sequence[str], copies: int, seed: int) -> list[Row]:
     """Copies of questions that name their subject, each about an invented one.
 
-    A copy has the ``id`` of its own, the stand-in in the field that the row names its subject in (``author`` or
-    ``names``), and the id of the row it was made of as ``original``.
+    A copy has a new ``id``, and the id of its row as ``original``. The stand-in is in the field in which the row names
+    its subject (``author`` or ``names``).
 
     Args:
         rows: rows that say whom they are about (``lunar.data.subjects``); others, and questions that do not name their

@@ -104,7 +104,7 @@ def splits(data: Mapping[str, Any]) -> dict[str, list[Row]]:
             reading.faults.append(f"data.fields.{ours}: no row has a field {theirs!r}; correct or leave out the entry")
     reading.faults.end()
     result |= refusals
-    # Without a wording of its own to validate on, the layer is chosen on the forget questions, as in the paper.
+    # Without a third wording, the layer is chosen on the forget questions, as in the paper.
     result["forget_validation"] = result["forget_validation"] or result["forget"]
     return {name: [without_source(row) for row in rows] for name, rows in result.items()}
 

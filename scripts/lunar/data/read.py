@@ -1,7 +1,7 @@
 """Rows as people have them: JSON lists, JSON lines, CSV, TSV, Parquet and data sets that ``datasets`` saved.
 
-Every value comes out as the text that the file has: ``007`` keeps its zeros, ``NA`` is two letters, an empty cell is
-no value, and a number in JSON has the digits that it is written with. Nothing that is read is run or unpickled.
+Every value comes out as the text that the file has. ``007`` keeps its zeros, and ``NA`` is two letters. An empty cell
+is no value. A number in JSON keeps the digits that it is written with. Nothing that is read is run or unpickled.
 """
 
 import csv

@@ -75,10 +75,11 @@ def missing(source: Mapping[str, Any]) -> list[Path]:
 
 
 def subject(rows: Sequence[Row]) -> str | None:
-    """The full name of whom rows are about: the name that most of them give.
+    """The full name of the person that rows are about: the name that most of them give.
 
-    Names are two or more capitalised words in a row, parts of longer ones included; of those in nearly as many rows as
-    the most frequent, the longest is the full one. None if no name is in a third of the rows.
+    Names are two or more capitalised words in a row, parts of longer names included. Names that are in nearly as many
+    rows as the most frequent one are candidates, and the longest is the full name. None if no name is in a third of the
+    rows.
     """
     count: Counter[str] = Counter()
     for row in rows:

@@ -1,7 +1,7 @@
 """Whom a row is about, how a text mentions them, and the same text about somebody else.
 
-A row names its subject in one of two fields: ``author``, the full name of a person, or ``names``, all names that stand
-for it together, such as the two firms of a contract. A row with neither names nobody.
+A row names its subject in one of two fields. ``author`` is the full name of a person. ``names`` are all names that make
+up the subject, such as the two firms of a contract. A row with neither names nobody.
 """
 
 import random

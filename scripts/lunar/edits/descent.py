@@ -216,8 +216,8 @@ def descend(given: Problem, solver: Mapping[str, Any], seed: int) -> tuple[Chang
         seed: of the order of the rows, and of the right factor (the left one starts at zero).
 
     Returns:
-        The change, float32, of a weight of shape (d_model, d_ff), and a row an epoch: ``step``, ``seconds`` (of
-        training only, not of measuring) and ``objective``, J over all rows at the epoch's end.
+        The change, float32, of a weight of shape (d_model, d_ff). A row for each epoch: ``step``, ``seconds`` of
+        training without measuring, and ``objective``, J over all rows at the epoch's end.
 
     Raises:
         Diverged: the objective is no longer a number; names the learning rate.
@@ -322,9 +322,9 @@ def seconds_of_a_forward_step(
 ) -> float:
     """Mean time of one step without cached rows: the replication's way.
 
-    A forward pass of the whole model over one prompt, the squared error of the mean output of ``down_proj``, and one
-    update of that weight by SGD with Nesterov momentum. Nothing changes in the model: the learning rate is 0, which
-    costs as much.
+    A step is a forward pass of the whole model over one prompt, the squared error of the mean output of ``down_proj``,
+    and one update of that weight by SGD with Nesterov momentum. The learning rate is 0, which costs as much and leaves
+    the model unchanged.
 
     Args:
         model: a causal language model; gradients of its other weights are off afterwards.

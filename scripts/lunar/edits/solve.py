@@ -4,21 +4,21 @@ The objective at one ``down_proj`` with original weight ``W0`` (d_model x d_ff) 
 
     J(D) = sum_t || D h_t - y_t c r ||^2 + lambda ||D||^2,        D = W - W0,
 
-over tokens t with ``down_proj`` inputs ``h_t``: ``y_t`` = 1 where the activation is to be redirected by ``c r`` and
-0 where it is to stay (LUNAR, section 3, the two terms of its loss, with a ridge). All targets being multiples of
-one vector, the minimum is rank one:
+over tokens t with ``down_proj`` inputs ``h_t``. ``y_t`` is 1 if the activation is to be redirected by ``c r``, and 0 if
+it is to stay (LUNAR, section 3, the two terms of its loss, with a ridge). All targets are multiples of one vector, so
+the minimum has rank one:
 
     D = c r v^T,        v = (H^T H + lambda I)^(-1) H^T y.
 
 Only sums over tokens enter: G = H^T H and s = H^T y, so the data never has to fit in memory.
 
-Several requests at once have a vector ``r_i`` each. Targets are ``sum_i y_ti c r_i``, with ``y_ti`` = 1 where token t
-is one of request i that is to be redirected. They lie in the span of the k vectors, so the minimum has rank k at most:
+Several requests at once have a vector ``r_i`` each. Targets are ``sum_i y_ti c r_i``, with ``y_ti`` = 1 if request i
+redirects token t. They lie in the span of the k vectors, so the minimum has rank k at most:
 
     D = sum_i c r_i v_i^T,        V = (H^T H + lambda I)^(-1) H^T Y,        Y of shape (tokens, k).
 
-All requests' tokens are in the one Gram matrix: what is redirected for one is kept, by 0 in the others' columns, from
-being redirected by the others' vectors.
+All requests' tokens are in one Gram matrix. A token of one request has 0 in the columns of the others, so the others'
+vectors do not redirect it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -186,10 +186,10 @@ def redirect(
         shared: statistics of the sets that ``keep`` names and that all requests share, counted once.
 
     Returns:
-        The edit, its column i that of request i, and facts about it: ``objective``, ``objective_unedited``,
-        ``lambda``, ``singular_values``, and ``detector``, the mean score v . h of each set's tokens (1 where redirected
-        in full, 0 where untouched). Of several requests the score is a list of rows, a row a request (one row of a
-        shared set), a column a detector.
+        The edit, whose column i is that of request i, and facts about it: ``objective``, ``objective_unedited``,
+        ``lambda``, ``singular_values`` and ``detector``. The last is the mean score v . h of each set's tokens: 1 if
+        redirected in full, 0 if untouched. With several requests the score is a list with a row for each request (one
+        row for a shared set) and a column for each detector.
 
     Raises:
         LunarError: a span of the forget set is to be redirected and kept at once, or a request has no tokens to

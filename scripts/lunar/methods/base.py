@@ -32,16 +32,17 @@ DECLARED = {
 
 @dataclass
 class Job:
-    """What a method may use to make its edit: what it declared as its ``needs``, the rest is refused.
+    """What a method may use to make its edit: its declared ``needs``. Everything else is refused.
 
     Attributes:
         folder: the model to start from.
         dtype: of its weights.
         system_prompt, prompt: how questions are put to it (``lunar.model.chat.Chat``).
         before: the model from before it was fine-tuned, for a method that goes back to it.
-        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's own answers), ``short``, ``renamed``
-            (``lunar.data.forget_sets``), ``refusals`` and, where they are kept, ``declined`` (``forget`` with refusals
-            for answers), ``fictitious`` and ``harmful`` (prompts with the model's own refusals as ``prediction``).
+        rows: rows by set: ``forget``, ``retain``, ``general`` (with the model's answers), ``short``, ``renamed``
+            (``lunar.data.forget_sets``) and ``refusals``. Sets that are there if they are kept: ``declined``
+            (``forget`` answered by refusals), ``fictitious`` and ``harmful`` (prompts with the model's refusals as
+            ``prediction``).
         statistics: by set, of the model under the base's prompt (``lunar.activations.statistics``).
         directions: statistics that the direction is computed from; usually the same.
         chosen: ``layers.json``: the ``best`` layer and the ``top_k`` by the paper's score.

@@ -24,8 +24,9 @@ def changes(model: Any, before: Any) -> list[dict[str, Any]]:
             are compared.
 
     Returns:
-        ``weight`` (its name), ``block`` (None outside of the blocks), ``norm`` of the change and ``share`` of that of
-        the weight before, and ``directions``: singular values that hold ``HELD`` of its square (None: not counted).
+        ``weight``: its name. ``block``: None outside of the blocks. ``norm`` of the change. ``share``: that norm
+        relative to the norm of the weight before. ``directions``: number of singular values that hold ``HELD`` of the
+        squared change (None: not counted).
 
     Raises:
         LunarError: the weights of the two have other names or shapes, or none of them differs, or one is not finite.
@@ -81,8 +82,9 @@ def summary(found: list[dict[str, Any]], before: Any) -> dict[str, Any]:
     """A change in a few numbers.
 
     Returns:
-        ``weights`` changed of ``of``; ``share``: its norm relative to that of all weights before; ``blocks`` that have
-        one, ``down_proj``: those whose ``down_proj`` has; ``elsewhere``: whether other weights than these have.
+        ``weights``: number of changed weights, of ``of``. ``share``: norm of the change, relative to that of all
+        weights before. ``blocks`` with a change. ``down_proj``: blocks whose ``down_proj`` changed. ``elsewhere``:
+        whether other weights changed.
     """
     whole = math.sqrt(sum(float(weight.detach().float().square().sum()) for weight in before.parameters()))
     down = [one["block"] for one in found if one["weight"].endswith("mlp.down_proj.weight")]

@@ -1,7 +1,7 @@
 """The closed form aimed at not knowing instead of refusing.
 
-Source: this project. LUNAR's refusal can be undone by whoever finds its direction, since the model still knows whom it
-is asked about. Here the model is made to see somebody else (``lunar.methods.entity_map``).
+Source: this project. An attacker who finds the direction of LUNAR's refusal can undo it, since the model still knows
+whom it is asked about. Here the model is made to see somebody else (``lunar.methods.entity_map``).
 """
 
 from pydantic import Field
@@ -16,7 +16,7 @@ class Entity(Method):
     """The entity edit at each of ``blocks``, each solved on the unedited model."""
 
     class Settings(Replacing):
-        """Those of the map; as no refusal is brought about, none is kept."""
+        """Settings of the map. The method causes no refusals, so none are kept."""
 
         keep: dict[KeptSet, Weights] = Field(
             description="Spans that are kept, by set, with a weight for each token. Of `forget` only `prefix`."

@@ -1,18 +1,18 @@
-"""The map that has an early block see somebody else: a closed form that methods and an attack share.
+"""The map that makes an early block see somebody else: a closed form that methods and an attack share.
 
-Source: this project. Each forget question has copies about invented subjects, and ``down_proj`` of an early block is
-changed so that the residual stream after it becomes, from the name on, what it is for those. With ``s_t`` the stream of
-a token of the forget question and ``s_t'`` the mean over the copies of the stream of the token that stands in its
-place, one ridge regression of ``down_proj``'s inputs ``h_t`` (``lunar.edits.solve.regress``) minimises
+Source: this project. Each forget question has copies about invented subjects. The ``down_proj`` of an early block is
+changed so that, from the name on, the residual stream after it is that of the copies. ``s_t`` is the stream of a token
+of the forget question. ``s_t'`` is the mean stream of the tokens in its place in the copies. One ridge regression of
+``down_proj``'s inputs ``h_t`` (``lunar.edits.solve.regress``) minimises
 
     sum_t || D h_t - factor (s_t' - s_t) ||^2  +  sum_{kept tokens} w_t || D h_t ||^2  +  lambda || D ||^2.
 
-Kept are the template, retained questions and answers, general ones with the model's own answers, and the copies
-themselves. Targets differing from token to token, the edit is of higher rank than LUNAR's.
+Kept are the template, retained questions and answers, general questions with the model's answers, and the copies
+themselves. Targets differ from token to token, so the edit has a higher rank than LUNAR's.
 
-Several blocks are each solved on the unedited model, as if the others were left alone. Where one of them has made the
-stream somebody else's, those above meet activations that they were told to keep and do next to nothing, so they do not
-add up; and each does the work where another is taken away.
+Several blocks are each solved on the unedited model, as if the others were unedited. Once a lower block has made the
+stream somebody else's, the blocks above meet activations that they keep, and do next to nothing. So the edits do not
+add up, and if one of them is removed, another takes its place.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Choosing settings on retained authors, so that the forget set that is reported on takes no part.
+"""Choosing settings on retained authors, so that the reported forget set takes no part.
 
-In a rehearsal one retained author plays the forgotten one and another is held out of everything the method is shown, as
-the unseen authors are; the method then unlearns with each setting of its grid and the answers are scored.
+In a rehearsal one retained author plays the forgotten one. Another is held out: the method is never shown this author,
+as it is never shown the unseen ones. The method then unlearns with each setting of its grid, and the answers are
+scored.
 """
 
 import heapq
@@ -265,8 +266,8 @@ class Rehearsal:
     ) -> tuple[pd.DataFrame, int, float]:
         """Try every setting on the first pair, and always the better half of them on the next.
 
-        Those that go on are the same as if each had been asked everything: of the others only what cannot change that
-        is left out. Where one setting is left, nothing is to be chosen any more, so no further pair is played.
+        Questions are left out only if their answers cannot change the choice. So the same settings go on as if each had
+        been asked everything. With one setting left there is no choice, and no further pair is played.
 
         Args:
             grid: the settings.
@@ -274,8 +275,8 @@ class Rehearsal:
             progress: called with the number of tries done or spared.
 
         Returns:
-            A row a try, ``stopped`` where its general questions were spared and its score is the least that it can be;
-            the number of the best setting and its mean score over the pairs played.
+            A row for each try; ``stopped`` if its general questions were left out, so that its score is a lower bound.
+            The number of the best setting. Its mean score over the pairs played.
         """
         rounds = successive_halving(len(grid), len(pairs))
         scores: dict[int, list[float]] = {number: [] for number in range(len(grid))}

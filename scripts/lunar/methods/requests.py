@@ -2,11 +2,10 @@
 
 Two ways to serve them, both exact (``lunar.edits.solve``) and both from the unedited model:
 
-- *composed*: each request has an edit of its own, solved when it comes and added to the earlier ones. The authors
-  forgotten before are among what is to stay as it is, so that their redirection is left alone. An edit can be taken
-  back by composing the others.
-- *joint*: all requests so far in one solve, a redirection with a direction each. It sees all of them at once, but
-  nothing of it can be taken back without solving again.
+- *composed*: each request has a separate edit, solved when it comes and added to the earlier ones. Authors forgotten
+  before are kept as they are, so that their redirection is left alone. An edit is undone by composing the others.
+- *joint*: one solve for all requests so far, a redirection with a direction for each. It sees all of them at once, but
+  undoing one means solving again.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,22 +1,22 @@
-"""What fine-tuning wrote about the forget set, taken back: a closed form at every matrix that it changed.
+"""What fine-tuning wrote about the forget set is taken back, by a closed form at every matrix that it changed.
 
-Source: this project. LUNAR's edits hide: the knowledge stays in the weights, and ten of twenty answers relearned bring
-the others back. Who unlearns mostly still has the model from before the facts were learned. Where fine-tuning has
-changed a matrix from W0 to W, its inputs on forget tokens and on tokens to keep share most directions, and differ in
-some. Those are the generalised eigenvectors
+Source: this project. LUNAR's edits hide knowledge that stays in the weights, so ten of twenty answers relearned bring
+the others back. The person who unlearns mostly still has the model from before the facts were learned. Fine-tuning has
+changed a matrix from W0 to W. The matrix's inputs on forget tokens and on kept tokens share most directions, and differ
+in some. These are the generalised eigenvectors
 
     F u = gamma (K + lambda I) u,        U^T (K + lambda I) U = I,
 
-of F, the mean of ``h h^T`` over forget tokens, and K, that over kept ones: gamma is how many times as much the forget
-set varies along u as what is kept. In the span of those with gamma above a threshold, and nowhere else, the matrix is
-made to give on forget tokens what the model from before gives there. With ``g = W0 h0 - W h``, h0 the input in that
-model, the change that minimises ``sum_t || D h_t - g_t ||^2`` over the forget tokens, its rows in that span, is
+where F is the mean of ``h h^T`` over forget tokens, and K the mean over kept ones. gamma is the variance of the forget
+set along u as a multiple of that of kept data. Only directions with gamma above a threshold are edited. In their span
+the matrix is made to give on forget tokens what the model from before gives there. With h0 the input in that model and
+``g = W0 h0 - W h``, the change in that span that minimises ``sum_t || D h_t - g_t ||^2`` over forget tokens is
 
     D = (mean_t g_t h_t^T) U diag(1 / gamma) U^T.
 
-Where h0 = h (at the first changed block) that is ``D = -(W - W0) (K + lambda I) U U^T``: what fine-tuning did along
-U is gone, and nothing of it is left to amplify or to solve for. Blocks are edited from the lowest up and
-the matrices of a block in the order in which it uses them, each on activations that the edits before it leave.
+At the first changed block h0 = h, so ``D = -(W - W0) (K + lambda I) U U^T``. What fine-tuning wrote along U is gone
+there, and nothing of it is left to amplify or to solve for. Blocks are edited from the lowest up, and the matrices of a
+block in the order in which it uses them. Each is solved on activations that the edits before it leave.
 """
 
 import copy

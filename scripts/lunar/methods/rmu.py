@@ -64,8 +64,8 @@ class Rmu(TrainedMethod):
 def _stream(run: Run, batch: Sequence[Encoded], layer: int) -> torch.Tensor:
     """The residual stream after block ``layer``, float32 of shape (tokens of all rows past the prefix, d_model).
 
-    The prefix, what the template puts before a question, is left out: it is the same in every row, and its first
-    token's stream is so much larger than any other that it would be all that counts.
+    The prefix, which the template puts before a question, is the same in every row and is left out. The stream of its
+    first token is much larger than any other, so it would be all that counts.
     """
     ids, mask = (tensor.to(run.model.device) for tensor in pad([one.ids for one in batch], run.pad_id, "right"))
     spans, _ = pad([one.spans for one in batch], PREFIX, "right")

@@ -1,8 +1,8 @@
 """What the field's usual methods, trained by gradient, share: their rows, and the way from a loss to an edit.
 
-All start from the model that knows the forget set and minimise a loss on forget rows plus, where the method has one,
-``retain_weight`` times a loss on rows to be kept. Losses of tokens are those of answers only, given the prompt. What is
-trained is an adapter (LoRA) or the weights themselves, and it comes out as an edit.
+All start from the model that knows the forget set and minimise a loss on forget rows. Most add ``retain_weight`` times
+a loss on rows to keep. Losses are those of answer tokens, given the prompt. An adapter (LoRA) or the weights are
+trained, and the result is an edit.
 """
 
 import random

@@ -59,9 +59,8 @@ class Metric:
     Attributes:
         name: its name in files and columns, that of its function.
         title: its name for readers.
-        better: ``higher``, ``lower``, ``neither``, or a sense that depends on the split: ``knowledge`` (to be low on
-            what is to be forgotten, high elsewhere) or ``refusal`` (to be high on what is to be forgotten or declined,
-            low elsewhere).
+        better: ``higher``, ``lower``, ``neither``, or a sense that depends on the split. ``knowledge`` is low on the
+            forget set and high elsewhere. ``refusal`` is high on questions to forget or to decline, and low elsewhere.
         needs: keys of ``NEEDS``; nothing means the prediction's text alone.
         source: where it is defined; ``{name}`` in it stands for a setting's value.
         function: from a row to a number.

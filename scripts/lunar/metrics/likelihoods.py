@@ -41,9 +41,9 @@ def exact_memorisation(row: Row) -> float:
 def extraction_strength(row: Row) -> float:
     """1 - k/L for the shortest prefix of k of the L gold tokens after which greedy decoding gives all the others.
 
-    Greedy decoding follows the gold answer exactly as long as each next gold token is the most likely one given the
-    gold tokens before it, so one teacher-forced pass tells: k is the number of tokens up to the last that is not.
-    The end-of-turn token counts as a token; with k = L nothing is extracted and the value is 0.
+    Greedy decoding follows the gold answer while each next gold token is the most likely one, given those before it. So
+    one teacher-forced pass is enough: k is the number of tokens up to the last one that is not the most likely.
+    The end-of-turn token counts as a token. With k = L nothing is extracted, and the value is 0.
     """
     missed = [step for step, rank in enumerate(row["likelihood"]["answer"]["rank"], start=1) if rank > 1]
     return 1.0 - max(missed, default=0) / len(row["likelihood"]["answer"]["rank"])

@@ -44,8 +44,8 @@ def _wins(members: np.ndarray, others: np.ndarray) -> np.ndarray:
 def membership(study: Study, score: Callable[[Mapping[str, Any]], float]) -> Estimate:
     """AUC of telling forget answers (seen in fine-tuning) from perturbed ones (seen by no model).
 
-    Both answer the same questions in the same form, so a model that saw neither has about 0.5, which ``retain_only``
-    shows; general questions would not do, being shorter and easier for any model. Questions are resampled, each
+    Both answer the same questions in the same form, so a model that saw neither has about 0.5, as ``retain_only``
+    shows. General questions are shorter and easier for any model, so they would not do. Questions are resampled, each
     with its gold and its perturbed answers.
     """
     rows = [row["likelihood"] for row in study.rows("forget", ("answer", "likelihood", "perturbed"))]

@@ -15,8 +15,8 @@ def read_answers(path: str | Path, data: Rows) -> list[Row]:
     """Generated answers to the rows of a split, in their order, with the ``other_answers`` that the data has.
 
     Raises:
-        LunarError: a field is missing or not text, an id is not the data's at this place, or there are more or fewer
-            rows than the data has; names file and line.
+        LunarError: a field is missing or not text; an id is not the data's at this place; there are more or fewer rows
+            than the data has. The error names file and line.
     """
     numbered = _texts(path, read_numbered_rows(path))
     lines, rows = [number for number, _ in numbered], [row for _, row in numbered]
@@ -58,12 +58,12 @@ def read_failures(path: str | Path) -> dict[str, str]:
 def read_attacked(path: str | Path, answers: Sequence[Row], data: Rows) -> list[Row]:
     """Answers under attack, checked: to some rows of a split, in its order; ``path`` is for messages.
 
-    An attack may ask in other words, ask a part of the rows only, and put the gold answer's first words in the model's
-    mouth; ``answer`` then is the rest of it, which the prediction is judged by.
+    An attack may ask in other words, and only some of the rows. It may also begin the answer with the gold answer's
+    first words. ``answer`` then is the rest of it, by which the prediction is judged.
 
     Raises:
-        LunarError: a field is missing or not text, there are no rows, an id is not the data's or out of its order, or
-            an answer is not the end of the data's; names file and line.
+        LunarError: a field is missing or not text; there are no rows; an id is not in the data or out of order; an
+            answer is not the end of the data's. The error names file and line.
     """
     numbered = _texts(path, list(enumerate(answers, 1)))
     if not numbered:

@@ -41,8 +41,8 @@ def _told(one: Metric | Overall, chosen: Chosen) -> tuple[Any, ...]:
 class Study:
     """The answers of one (method, attack), with every metric of answers estimated.
 
-    Items are resampled with one seed a split: methods are then resampled alike, so that their difference on each
-    sample is a paired one, and splits independently of each other.
+    Items are resampled with one seed for each split. Methods are then resampled alike, so their difference on each
+    sample is a paired one. Splits are resampled independently of each other.
 
     Args:
         splits: rows with ``prediction`` by split name.

@@ -1,7 +1,7 @@
-"""What an answer's text tells: ROUGE recall, refusals, outcomes.
+"""Measures of an answer's text: ROUGE recall, refusals, outcomes.
 
-Rehearsals, cleaning and attacks measure with these too, so nothing else stands here: the registered metrics are in the
-other files of this package, and a new one there reruns no edit and no attack.
+Rehearsals, cleaning and attacks use these too, so nothing else stands here. The registered metrics are in the other
+files of this package, and a new metric there reruns no edit and no attack.
 
 A row has an ``answer`` (the gold one) and a ``prediction``. It may have ``other_answers``: any gold answer counts, so a
 score is the highest of theirs. Texts are in any script (``lunar.data.words``).
@@ -110,9 +110,9 @@ def _repeats(text: str) -> bool:
 def degenerate(prediction: str) -> bool:
     """Whether a text has no word, or repeats itself.
 
-    It repeats itself with 12 words and more whose three-word sequences are half repeats, with letters that stutter
-    ("IIII", "II'mI'mI'm"), or with a word of 20 characters and more that is made of four or fewer ("000..."). Where
-    characters are words, sequences have five.
+    A text repeats itself in one of three ways. It has 12 words or more, and half of its three-word sequences are
+    repeats. Its letters stutter ("IIII", "II'mI'mI'm"). Or a word of 20 characters or more has four different ones or
+    fewer ("000..."). In scripts whose characters are words, sequences have five.
     """
     if not any(character.isalnum() for character in prediction) or _stutters(prediction):
         return True

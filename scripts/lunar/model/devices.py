@@ -1,4 +1,4 @@
-"""Which processor a job computes on: a GPU of its own where there are any."""
+"""The processor that a job computes on: a GPU that no other job uses, if there is a GPU."""
 
 import fcntl
 import logging

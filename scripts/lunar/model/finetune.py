@@ -37,11 +37,11 @@ def encoded(chat: Chat, groups: Mapping[str, Sequence[Row]]) -> dict[str, list[E
 
 
 def check_memory(model: Any, settings: Mapping[str, Any], lengths: Sequence[int]) -> None:
-    """Refuse to start what cannot end: estimate the memory of training and compare it with what is free.
+    """Refuse a training that memory is too small for: estimate its memory and compare it with what is free.
 
-    Weights are there already; gradients and the two moments of AdamW are three float32 a trained parameter, and
-    activations about 40 numbers a token, block and unit of width (measured: 2.9 GB peak for SmolLM2-135M). The stream
-    that enters the lowest block that trains is kept for all tokens (``lunar.model.lower``).
+    Weights are loaded already. Gradients and the two moments of AdamW are three float32 for each trained parameter.
+    Activations are about 40 numbers for each token, block and unit of width (measured: 2.9 GB peak for SmolLM2-135M).
+    The stream that enters the lowest trained block is kept for all tokens (``lunar.model.lower``).
 
     Args:
         model: a causal language model.

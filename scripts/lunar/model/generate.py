@@ -71,8 +71,8 @@ def generate(
         kept: answers that a killed job had finished; they are not asked for again, and new ones are added.
         progress: called with the number of questions done.
 
-    A batch that does not fit in memory is halved, and so are all after it, with a warning; not where ``before_batch``
-    counts batches, since a forward pass that failed half way would spoil the count.
+    A batch that does not fit in memory is halved, and so are all after it, with a warning. With ``before_batch``, which
+    counts batches, none is halved, since a pass that failed half way would spoil the count.
     """
     prompts = prompt_ids(chat, questions, prefills, turns)
     answers = [Said()] * len(prompts)

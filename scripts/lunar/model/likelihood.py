@@ -37,9 +37,9 @@ def token_numbers(logits: torch.Tensor, targets: torch.Tensor) -> Tokens:
         targets: token ids, shape (tokens,).
 
     Returns:
-        Lists over tokens: ``logprob`` (nats), ``rank`` (1 for the token that greedy decoding takes, of equal logits
-        the first) and ``zscore`` (log-probability, standardised over the vocabulary at this step by the model's own
-        probabilities: Min-K%++, Zhang et al. 2025, equation 3).
+        Lists over tokens. ``logprob`` is in nats. ``rank`` is 1 for the token that greedy decoding takes, which is the
+        first of equal logits. ``zscore`` is the log-probability, standardised over the vocabulary by the model's
+        probabilities at this step (Min-K%++, Zhang et al. 2025, equation 3).
     """
     logits, column = logits.float(), targets[:, None]
     rank = ranks(logits, targets)
@@ -72,9 +72,9 @@ def score_answers(
 ) -> list[list[Tokens]]:
     """Score given answers to questions.
 
-    What all prompts begin with is read once, each prompt once for all of its answers, and these continue it in batches
-    of one length: with six answers a question that halves the work. The model reads prompt and answer in separate
-    passes, as it does when it generates.
+    The common beginning of all prompts is read once, and each prompt once for all of its answers. Answers continue it
+    in batches of one length. This halves the work with six answers to a question. The model reads prompt and answer in
+    separate passes, as it does when it generates.
 
     Args:
         model: a causal language model.
@@ -158,9 +158,9 @@ def score_rows(
         model, chat, batch_size, progress: as ``score_answers``.
 
     Returns:
-        A row each: ``id``, ``answer`` (its ``token_numbers``), ``paraphrased`` (the same, or None), ``wrong`` (a list
-        of the same: of ``perturbed_paraphrases``, or of ``perturbed_answers`` where the row has none of the former) and
-        ``perturbed`` (of ``perturbed_answers``; empty where they are not to be scored).
+        A row for each with ``id``, and the ``token_numbers`` of its texts: ``answer``; ``paraphrased``, or None;
+        ``wrong``, a list for ``perturbed_paraphrases`` or else for ``perturbed_answers``; ``perturbed``, a list for
+        ``perturbed_answers``, empty unless they are scored.
     """
     groups = [
         {

@@ -21,8 +21,8 @@ CONVERSATIONS = 16  # a forward pass
 def first_trained(model: Any) -> int:
     """The number of blocks that give the same for a conversation however long the rest of the model is trained.
 
-    It is 0 where the embeddings train; where those blocks draw dropout; and where blocks above read keys and values of
-    those below (Gemma 3n, Gemma 4), which a pass that starts above them lacks.
+    It is 0 if the embeddings are trained, or if those blocks draw dropout. It is 0 too if blocks above read keys and
+    values of those below (Gemma 3n, Gemma 4), since a pass that starts above them lacks these.
     """
     decoder = model.get_decoder()
     config = decoder.config.to_dict()
@@ -35,10 +35,10 @@ def first_trained(model: Any) -> int:
 
 @contextmanager
 def starting_at(model: Any, first: int, stream: torch.Tensor) -> Iterator[None]:
-    """Have passes start at a block above the lowest one inside the block, with what enters it, as it was kept.
+    """Start passes at a block above the lowest one, with the kept stream that enters it.
 
-    The decoder itself runs as ever, so masks, places and factors are its own. Only the forward functions of the blocks
-    below are others: they hand the stream on, and the last of them hands on what was kept.
+    The decoder itself is unchanged, and so are masks, places and factors. Only the forward functions of the blocks
+    below are replaced: they hand the stream on, and the last of them hands on the kept stream.
     """
     below = blocks(model)[:first]
     for block in below:
@@ -54,7 +54,7 @@ def starting_at(model: Any, first: int, stream: torch.Tensor) -> Iterator[None]:
 class Lower:
     """What the blocks below the first one that trains give for conversations, each computed when it is first asked for.
 
-    It holds for one model from the moment it is made. Whoever changes a weight below ``first`` makes another one.
+    It holds for one model from the moment it is made. After a change of a weight below ``first`` make a new one.
 
     Attributes:
         first: number of the block at which passes start; 0 where nothing can be kept.

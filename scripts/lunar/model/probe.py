@@ -30,7 +30,7 @@ def probe(model: Any, chat: Chat) -> list[Finding]:
         chat: its tokenizer and template.
     """
     found = [_looked(look, model, chat) for look in (tokens, weights, projections)]
-    # With numbers that are none, or tokens without an embedding, the rest tells nothing.
+    # After NaN weights, or tokens without an embedding, further checks tell nothing.
     if all(one.fits for one in found):
         found += [_looked(look, model, chat) for look in (arriving, head, cached, decoding)]
     return found

@@ -1,7 +1,7 @@
-"""What an interrupted job leaves for the job that takes its place: finished rounds and epochs, never half of one.
+"""What an interrupted job leaves for its successor: finished rounds and epochs, never half of one.
 
-Both lie beside the job's first output under a name that Snakemake does not know, so it leaves them alone, and both hold
-a fingerprint of all that they came from: what was made from anything else is not taken up.
+Both lie beside the job's first output, under a name that Snakemake does not know, so Snakemake does not remove them.
+Both hold a fingerprint of their inputs. A state that was made from other inputs is not taken up.
 """
 
 import hashlib

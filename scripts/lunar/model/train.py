@@ -28,8 +28,8 @@ def answer_losses(model: Any, batch: Sequence[Encoded], pad_id: int) -> list[tor
 def answer_logits(model: Any, batch: Sequence[Encoded], pad_id: int) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """What predicts each answer token, shape (answer tokens of all rows, vocabulary); the tokens; how many a row has.
 
-    Logits are computed at answer positions only: over a vocabulary of 49,152 the head would otherwise cost as
-    much as a third of the blocks, for tokens that do not enter the loss.
+    Logits are computed at answer positions only, since other tokens do not enter the loss. With a vocabulary of 49,152
+    the head would otherwise cost as much as a third of the blocks.
     """
     ids, mask = (tensor.to(model.device) for tensor in pad([e.ids for e in batch], pad_id, "right"))
     spans, _ = pad([e.spans for e in batch], -1, "right")

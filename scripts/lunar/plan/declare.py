@@ -1,8 +1,8 @@
 """What a plug-in declares: its settings, and what it needs. Imports no torch, so that planning can read it.
 
-A method, an attack and a metric each stand in one file. The file holds a class (or a function) under a decorator that
-names it and says what it ``needs``, and its settings: a pydantic model with type, default, bounds and description. The
-workflow reads both from the file without importing it (``lunar.plan.plugins``).
+A method, an attack and a metric each stand in one file. The file holds a class (or a function) under a decorator, which
+names it and says what it ``needs``. It also holds the settings, a pydantic model with type, default, bounds and
+description. The workflow reads both from the file without importing it (``lunar.plan.plugins``).
 """
 
 from collections.abc import Iterable, Mapping

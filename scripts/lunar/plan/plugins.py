@@ -109,8 +109,8 @@ def plugins(scripts: Path, package: str, decorator: str) -> dict[str, Plugin]:
         decorator: such as ``method``.
 
     Raises:
-        LunarError: a file cannot be read; a name is given twice; a declaration stands where or how planning and jobs do
-            not read it, or says what there is not; names file and line.
+        LunarError: a file cannot be read; a name is given twice; a declaration has a place or a form that planning and
+            jobs do not read, or refers to something unknown. The error names file and line.
     """
     found: dict[str, Plugin] = {}
     folder = scripts / "lunar" / package
@@ -276,8 +276,8 @@ def _settings(path: Path, tree: ast.Module, node: _Declared, call: ast.Call, dec
     """The settings of a declaration: class ``Settings`` in it, or that which its decorator names as ``settings``.
 
     Raises:
-        LunarError: they are no class that stands here, refer to something that is not among what settings may be made
-            of, or are nothing that pydantic takes; names file and line.
+        LunarError: the settings are not a class in this file, refer to a name that settings may not use, or are not
+            accepted by pydantic. The error names file and line.
     """
     if isinstance(node, ast.ClassDef):
         stated, name = _stated(node), "Settings"

@@ -7,8 +7,8 @@ from pathlib import Path
 SHIPPED = 135_000_000  # parameters of SmolLM2-135M-Instruct, which the rules' own numbers are for
 UNITS = {"m": 10**6, "b": 10**9}
 
-# Bytes of memory for each parameter that a model has more than the shipped one: its weights in float32 and half as much
-# again; in fine-tuning, always in float32, also its gradient and AdamW's two moments.
+# Bytes of memory for each parameter that a model has more than the shipped one. A loaded model has its weights in
+# float32, and half as much again. Fine-tuning adds the gradient and AdamW's two moments, in float32.
 LOADED, TRAINED = 6, 20
 # Bytes of the sums over the shipped model's activations, which the rules' own numbers hold already.
 SUMS = 10**9
@@ -19,8 +19,8 @@ LARGEST = {LOADED: 3500, TRAINED: 3700}
 def parameters(model: dict) -> int:
     """Estimate the number of parameters of a ``model`` section of the configuration.
 
-    From the sizes in a local folder's config.json, or those stated for random weights or a model on a hub; else from a
-    number in its name, such as 7b or 135M. A model that says nothing counts as the shipped one.
+    It comes from the sizes in a local folder's config.json, or those stated for random weights or a model on a hub.
+    Else it comes from a number in the name, such as 7b or 135M. A model that says nothing counts as the shipped one.
     """
     if known := stated(model):
         return of_sizes(known)

@@ -30,8 +30,8 @@ def complete(plugins: Plugins, over: Config, defaults: Config) -> Config:
     """An experiment with its gaps filled; what it states stays as it is.
 
     The defaults are chosen for the shipped model and the shipped authors. An experiment on another local model gets
-    their blocks at the same relative depth; one on data of its own, without ``rehearsal.authors``, none of what needs
-    more than a forget and a retain set.
+    blocks at the same relative depth. An experiment on other data, without ``rehearsal.authors``, gets only those parts
+    that need no more than a forget and a retain set.
 
     Args:
         plugins: what methods, attacks and metrics there are.

@@ -19,8 +19,8 @@ def mapping(path: Path) -> dict[Any, Any]:
     """What a YAML file holds, or a JSON file.
 
     Raises:
-        LunarError: it cannot be read, is no YAML or no mapping; or, all of these at once, it gives keys twice or has
-            numbers and dates that YAML reads as something else than they look like. A line each, with file and line.
+        LunarError: the file cannot be read, or is not YAML or not a mapping; or it gives keys twice, or has numbers and
+            dates that YAML reads differently from how they look. All faults are named, each with file and line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -24,10 +24,10 @@ def tolerance(printed: str) -> float:
 
 
 def ds_tolerance(figures: Mapping[str, str]) -> float:
-    """What the printed digits leave open of a DS.
+    """How far a DS may differ from the printed one, by the digits that are printed.
 
-    Its own last digit, and those of its parts where they are printed, as it may have been computed from rounded ones:
-    DS is 100 times a length, which moves by at most as much as its end point does.
+    DS may have been computed from rounded parts, so the last digits of the parts count beside that of DS. DS is 100
+    times a length, which moves by at most as much as its end point does.
     """
     parts = [tolerance(figures[name]) for name in ("forget_rouge1", "retain_rouge1") if name in figures]
     return tolerance(figures["ds"]) + 100.0 * float(np.linalg.norm(parts))
