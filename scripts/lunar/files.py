@@ -35,7 +35,7 @@ def _room(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Writers in other languages (safetensors) raise errors of their own, with the system's words in them.
+        # Writers in other languages (safetensors) raise other errors, with the system's words in them.
         full = (error.errno if isinstance(error, OSError) else None) in (errno.ENOSPC, errno.EDQUOT)
         if not full and os.strerror(errno.ENOSPC) not in str(error):
             raise

@@ -86,4 +86,4 @@ def test_the_check_reads_evaluation_logs(project: Path) -> None:
         file.write("    evaluation_logs: {difference: my/log.json}\n")
     outcome = run_snakemake(project, *CHECK, experiment="mine")
     assert outcome.returncode != 0
-    assert "mine: logs: my/log.json: forget_quality: 'high' is no number; name a TOFU_EVAL.json" in outcome.stdout
+    assert "mine: logs: my/log.json: forget_quality: 'high' is not a number; name a TOFU_EVAL.json" in outcome.stdout

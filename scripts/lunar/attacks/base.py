@@ -2,7 +2,7 @@
 
 An attack is a class under ``@attack("name")`` in a file of this package, and a configuration entry under ``attacks``
 with ``attack: name``. The workflow reads name, needs and settings from the file without importing it, so a job imports
-and depends on the file of its own attack only. What several attacks use stands in files that hold no attack.
+and depends on the file of its attack only. What several attacks use stands in files that hold no attack.
 
 An attack proves that it happened: it gives back evidence measured while it ran, and refuses (``AttackFailed``) to give
 answers where the evidence is not there. Before it is let loose on any method, its ``control`` runs on the model that

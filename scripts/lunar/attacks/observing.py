@@ -42,7 +42,7 @@ class Observed:
             "retain": spread([row for row in target.rows["retain_all"] if row["id"] not in asked], prompts),
             "general": spread(target.rows["general"], prompts),
         }
-        # Prompts without an answer of their own get an empty one, which nothing reads.
+        # Prompts without an answer get an empty one, which nothing reads.
         parts = {name: [{"answer": ""} | row for row in rows] for name, rows in parts.items()}
         answers = target.answer(parts, max_new_tokens=tokens)
         sides: dict[bool, list[Row]] = {True: [], False: []}

@@ -2,7 +2,7 @@
 
     PYTHONPATH=scripts .venv/bin/python -m lunar.bench.rate
 
-prints it as JSON, in half a second beside the import of torch. ``lunar.plan.estimate`` asks in a process of its own,
+prints it as JSON, in half a second beside the import of torch. ``lunar.plan.estimate`` asks in a separate process,
 since planning loads no torch.
 """
 

@@ -49,7 +49,7 @@ def save(model: Any, chat: Chat, folder: Path) -> None:
 
 
 def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, threads: int) -> None:
-    """Load a folder with transformers alone, in a process of its own, and have it answer as before.
+    """Load a folder with transformers alone, in a separate process, and check that it answers as before.
 
     Args:
         folder: what ``save`` wrote.

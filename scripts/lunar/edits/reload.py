@@ -1,4 +1,4 @@
-"""Answers of a model folder by transformers alone. Run as a program of its own, it shows that the folder needs no more.
+"""Answers of a model folder by transformers alone. Run as a separate program, it shows that they are enough.
 
 Reads a task as JSON from standard input: ``folder``, ``conversations`` (lists of messages) or ``texts`` (prompts as
 they are), ``max_new_tokens``, ``threads``, ``device`` and ``mixed`` (matrix products in bfloat16). Writes the token ids

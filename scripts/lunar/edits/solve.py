@@ -69,7 +69,7 @@ def detector(gram: torch.Tensor, target_sum: torch.Tensor, strength: float) -> t
 def regress(
     gram: torch.Tensor, cross: torch.Tensor, squares: float, strength: float
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """The minimum of sum_t || D h_t - g_t ||^2 + lambda || D ||^2 for targets g_t of their own: any rank.
+    """The minimum of sum_t || D h_t - g_t ||^2 + lambda || D ||^2 for any targets g_t, of any rank.
 
         D = (sum_t g_t h_t^T) (H^T H + lambda I)^(-1)
 

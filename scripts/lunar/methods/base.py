@@ -2,7 +2,7 @@
 
 A method is a class under ``@method("name", needs=...)`` in a module of this package, and a configuration entry with
 ``recipe: name``. The workflow reads name, needs and settings off the file without importing anything
-(``lunar.plan.plugins``), so a job imports and depends on the module of its own method only.
+(``lunar.plan.plugins``), so a job imports and depends on the module of its method only.
 """
 
 from abc import ABC, abstractmethod

@@ -17,7 +17,7 @@ def changes(model: Any, before: Any) -> list[dict[str, Any]]:
     """Each weight that differs between two models, in the order of the model before.
 
     A weight that was rounded to bfloat16 or float16, as a saved file may have it, and not changed otherwise, does not
-    differ. A head that only one of the two ties to its embeddings is compared as a weight of its own.
+    differ. A head that only one of the two ties to its embeddings is compared as a separate weight.
 
     Args:
         model, before: of the same architecture; embeddings may have other numbers of rows, of which the common ones
@@ -34,7 +34,7 @@ def changes(model: Any, before: Any) -> list[dict[str, Any]]:
     own, old = (dict(one.named_parameters(remove_duplicate=False)) for one in (model, before))
     untied = {name for one in (model, before) for name, _ in one.named_parameters()}
     if unshared := sorted(own.keys() ^ old.keys()):
-        raise LunarError(f"{unshared[0]} is a weight of one of the two models only; they are no pair")
+        raise LunarError(f"{unshared[0]} is a weight of one of the two models only; they are not a pair")
     found = []
     for name, weight in old.items():
         if name not in untied:

@@ -172,7 +172,9 @@ def copies_of(forget: Sequence[Row], copies: Sequence[Row]) -> dict[int, list[Su
         if row["original"] in places:
             found.setdefault(places[row["original"]], []).append(other)
     if not found:
-        raise LunarError("no forget question names its subject (field `author` or `names`); there is nobody to replace")
+        raise LunarError(
+            "no forget question names its subject (`author` or `names`), so there is no subject to replace"
+        )
     return found
 
 

@@ -85,7 +85,7 @@ class Overall:
         better: ``higher``, ``lower`` or ``half`` (nearest to 0.5).
         needs: keys of ``NEEDS``, what it reads of rows.
         interval: whether it has a bootstrap interval.
-        facts: further numbers, columns of their own.
+        facts: further numbers, each a further column.
         digits: decimals for readers.
         function: from the method's ``Study`` to an estimate.
     """

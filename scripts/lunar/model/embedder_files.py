@@ -27,7 +27,7 @@ def look(folder: Path) -> list[Finding]:
         for module in modules:
             kind, place = str(module.get("type")), folder / str(module.get("path", ""))
             if not kind.startswith(OURS):
-                said = f"{listed}: module {kind!r} is code of its own, which is never run"
+                said = f"{listed}: module {kind!r} is code, which is never run"
                 found.append(wrong("modules", said, "name an embedder of sentence-transformers' own modules"))
             pickled = sorted(place.glob("pytorch_model*.bin"))
             if place != folder and pickled and not list(place.glob("*.safetensors")):

@@ -102,8 +102,8 @@ def wrong(what: str, found: str, remedy: str) -> Finding:
 
 
 def own_code(path: Path) -> Finding:
-    """The finding that a file asks for code of its own."""
-    said = f"{path} has auto_map: the model comes with code of its own, which is never run"
+    """The finding that a file asks for code of the model."""
+    said = f"{path} has auto_map: the model comes with code, which is never run"
     return wrong("code", said, "take a model that transformers knows; if it knows this one by now, remove the key")
 
 

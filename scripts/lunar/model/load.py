@@ -59,7 +59,7 @@ def changed_modules(model: Any, before: Any) -> dict[str, tuple[nn.Linear, nn.Li
     """
     own, old = blocks(model), blocks(before)
     if len(own) != len(old):
-        raise LunarError(f"the model has {len(own)} blocks and the one from before {len(old)}; they are no pair")
+        raise LunarError(f"the model has {len(own)} blocks and the one from before {len(old)}; they are not a pair")
     pairs = {
         f"layers.{layer}.{name}": (module, old[layer].get_submodule(name))
         for layer, block in enumerate(own)
@@ -229,7 +229,7 @@ def load_model(path: str | Path, dtype: str = "float32", device: str | None = No
 
     check_folder(Path(path))
     model = pretrained(path, getattr(torch, dtype), use_safetensors=True)
-    # Decoding is stated by the workflow alone: some models bring a temperature or a repetition penalty of their own.
+    # The workflow alone states how to decode. Some models bring a temperature or a repetition penalty.
     # What ends an answer is kept, for a model that is saved again.
     model.generation_config = GenerationConfig(eos_token_id=generation_ends(Path(path)) or None)
     return model.to(device or own_device()).eval()

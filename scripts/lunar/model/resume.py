@@ -78,7 +78,7 @@ class Answers:
                     for line in file:
                         batch = json.loads(line)["answers"]
                         if not all(isinstance(answer["prediction"], str) for answer in batch.values()):
-                            raise TypeError("an answer is no text")
+                            raise TypeError("an answer is not text")
                         self.texts |= batch
         except (FileNotFoundError, StopIteration):
             pass  # there is nothing

@@ -36,7 +36,7 @@ def machine(requirements: Path, gpu_command: str | None, conda: bool) -> list[Li
     Args:
         requirements: requirements.txt.
         gpu_command: path of nvidia-smi; None where there is none.
-        conda: rules run in environments of their own (``envs/``), so that the packages here say nothing.
+        conda: rules run in the environments of ``envs/``, so the packages here say nothing.
     """
     lines = [Line(OK, "memory", f"{amount(installed_memory())} in this machine, {os.cpu_count()} cores")]
     lines.append(gpus(gpu_command))

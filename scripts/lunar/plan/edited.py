@@ -13,7 +13,7 @@ from lunar.plan.models import Models
 
 # The methods that every other is compared with: the model before unlearning, and the one that never knew.
 CONTROLS = ("vanilla", "retain_only")
-# Sets whose rows a rehearsal makes of its own authors, and whose statistics it collects itself.
+# Sets whose rows a rehearsal makes of its authors, and whose statistics it collects itself.
 REHEARSED = {"forget", "short", "retain", "renamed", "declined"}
 
 
@@ -113,7 +113,7 @@ class Edited(Models):
         return f"{self.folder}/edits/{method}.json" if self._solved(method) else []
 
     def statistics_needed(self, method: str, rehearsal: bool = False) -> dict[str, str]:
-        """Statistics that a method is made from, by name; a rehearsal collects those of its own authors itself."""
+        """Statistics that a method is made from, by name; a rehearsal collects those of its authors itself."""
         entry, needs = self._told(method), self.needs(method)
         short = ["short"] if entry.get("short_names") else []
         wanted: dict[str, set[str]] = {}
@@ -232,7 +232,7 @@ class Edited(Models):
         return [name for name in CONTROLS if name in self.compared()]
 
     def rehearsed(self) -> list[str]:
-        """The compared methods that edit a model and have settings of their own to choose in rehearsal."""
+        """The compared methods that edit a model and have settings to choose in rehearsal."""
         return [name for name in self.edited() if "grid" in self.methods[name]]
 
     def drawn(self) -> list[str]:

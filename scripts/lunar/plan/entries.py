@@ -210,7 +210,7 @@ def check_attacks(experiment: Config, known: Mapping[str, Plugin], where: str) -
     for name, entry in experiment["attacks"].items():
         place, stated = f"{where}.attacks.{name}", {key: value for key, value in entry.items() if key != "attack"}
         if name in ("none", "control"):
-            faults.append(f"{place}: the name has a meaning of its own; choose another")
+            faults.append(f"{place}: the name is reserved; choose another")
         if "attack" not in entry:
             faults.append(f"{place}.attack: missing; it says which attack this is, of {', '.join(known)}")
             continue

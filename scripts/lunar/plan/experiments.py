@@ -150,7 +150,7 @@ def one(
     except (AttributeError, KeyError, TypeError, ValueError):
         if not told:  # or else it stumbled over what has been told
             raise
-    # What follows from a value that is not allowed is no fault of its own.
+    # A consequence of a value that is not allowed is not a further fault.
     keys = tuple(text.partition(": ")[0] for text in told)
     return experiment, [text for text in faults if text in told or not text.startswith(keys)]
 

@@ -42,7 +42,7 @@ def _files_apart(methods: dict[str, Any]) -> dict[str, Any]:
     """Refuse names of methods that would share a file with another's."""
     for name in methods:
         if name == "control":
-            raise ValueError("control: the name has a meaning of its own; choose another")
+            raise ValueError("control: the name is reserved; choose another")
         if name.removesuffix("_cost") in {*methods} - {name}:
             raise ValueError(f"{name}: the cost of {name.removesuffix('_cost')!r} has that name; choose another")
     return methods

@@ -205,7 +205,7 @@ def _line(
     if one["type"] == "extra_forbidden" or unknown:
         holder = words.at(whole, path[:-1], value)
         if unknown and holder.get("patternProperties"):
-            return f"{key}: {shown(path[-1])} is no name; {words.bounds(holder).replace('`', '')}"
+            return f"{key}: {shown(path[-1])} is not a valid name; {words.bounds(holder).replace('`', '')}"
         known = holder["propertyNames"]["enum"] if unknown else words.keys(holder, value_at(value, path[:-1]))
         there = f"its keys are {', '.join(known)}" if known else "it has no keys"
         return f"{key}: no such key{nearest(path[-1], known)}; {there}"

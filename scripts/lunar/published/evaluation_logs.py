@@ -85,7 +85,7 @@ def _number(value: Any, place: str) -> float | None:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise LunarError(f"{place}: {shown(value)} is no number; name a TOFU_EVAL.json or TOFU_SUMMARY.json")
+        raise LunarError(f"{place}: {shown(value)} is not a number; name a TOFU_EVAL.json or TOFU_SUMMARY.json")
     return float(value)
 
 

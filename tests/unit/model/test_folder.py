@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "config is cut": ({"config.json": '{"a": '}, "config.json is no JSON"),
     "config is a list": ({"config.json": []}, "config.json holds no JSON object"),
     "config is a pointer": ({"config.json": POINTER}, "config.json is a Git LFS pointer"),
-    "own code": ({"config.json": without(auto_map={"AutoModel": "m.M"})}, "code of its own, which is never run"),
+    "own code": ({"config.json": without(auto_map={"AutoModel": "m.M"})}, "code, which is never run"),
     "own tokenizer": (
         {"tokenizer_config.json": {"auto_map": {}, "chat_template": "x"}},
         "tokenizer_config.json has auto_map",

@@ -84,10 +84,10 @@ MISTAKES = [
     ("model", RANDOM | {"size": {"hidden_size": 8, "num_hidden_layers": -1}}, "num_hidden_layers: -1 is not allowed"),
     ("data.forget", ["a", "a"], "data.forget: 'a' is listed twice; leave one of them"),
     ("methods", DEFAULTS["methods"] | {"LUNAR": {}}, "methods.LUNAR: some file systems take it for 'lunar'"),
-    ("methods", DEFAULTS["methods"] | {"control": {}}, "methods.control: the name has a meaning of its own"),
+    ("methods", DEFAULTS["methods"] | {"control": {}}, "methods.control: the name is reserved"),
     ("methods", DEFAULTS["methods"] | {"lunar_cost": {}}, "methods.lunar_cost: the cost of 'lunar' has that name"),
-    ("methods", {"-x": {}}, "methods.-x: '-x' is no name"),
-    ("attacks", {"-x": {}}, "attacks.-x: '-x' is no name"),
+    ("methods", {"-x": {}}, "methods.-x: '-x' is not a valid name"),
+    ("attacks", {"-x": {}}, "attacks.-x: '-x' is not a valid name"),
     ("model", RANDOM | {"name": "-rf"}, "model.name: '-rf' is not allowed"),
     ("model", RANDOM | {"name": "a\n"}, "model.name: 'a\\n' is not allowed"),
     ("model", WHEEL | {"package": "--index-url=x"}, "model.package: '--index-url=x' is not allowed"),
@@ -117,7 +117,7 @@ MISTAKES = [
     ("ladder.top", 1, "ladder.top: no such key; did you mean 'to'?"),
     ("mixture", {"shares": [2], "facts": 1, "trained": {"w": {}}}, "mixture.shares[0]: 2 is not allowed; allowed is"),
     ("optimisers.solvers.sgd.momentum", GONE, "optimisers.solvers.sgd.momentum: missing; sgd with schedule constant"),
-    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is no name; names match ^[a-z0-9][a-z0-9-]{0,63}$"),
+    ("attacks", {"Up": {}}, "attacks.Up: 'Up' is not a valid name; names match ^[a-z0-9][a-z0-9-]{0,63}$"),
 ]
 
 
@@ -162,7 +162,7 @@ class _Number(Section):
     [
         ("runn", ["toy"], "runn: no such key; did you mean 'run'?; its keys are run, export, sources"),
         ("run", [], "run: [] is not allowed; allowed is list of text, not empty"),
-        ("experiments.a b", {}, "experiments.a b: 'a b' is no name; names match ^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"),
+        ("experiments.a b", {}, "experiments.a b: 'a b' is not a valid name; names match ^[A-Za-z0-9_]"),
         (
             "sources.tofu.revision",
             "main",
@@ -171,14 +171,14 @@ class _Number(Section):
         ("run", ["toy", "toy"], "run: 'toy' is listed twice"),
         ("experiments.models", {}, "experiments.models: results/models is another's; choose another name"),
         ("experiments.LOGS", {}, "experiments.LOGS: results/LOGS is another's"),
-        ("experiments", {"..": {}}, "experiments...: '..' is no name; names match ^[A-Za-z0-9_]"),
+        ("experiments", {"..": {}}, "experiments...: '..' is not a valid name; names match ^[A-Za-z0-9_]"),
         *(
-            ("experiments", {name: {}}, f": {name!r} is no name")
+            ("experiments", {name: {}}, f": {name!r} is not a valid name")
             for name in (".", "..", "-x", "--", "", "a/b", "a\n", "a ", "é", "e\u0301", "а", "x" * 65, "a@3", "~")
         ),
         ("experiments", {"Mine": {}, "mine": {}}, "experiments.mine: some file systems take it for 'Mine'; give one"),
         ("sources", {"Tofu": SOURCE, "tofu": SOURCE}, "sources.tofu: some file systems take it for 'Tofu'"),
-        ("bench.sizes", {".a": {}}, "bench.sizes..a: '.a' is no name"),
+        ("bench.sizes", {".a": {}}, "bench.sizes..a: '.a' is not a valid name"),
         ("sources.tofu.id", GONE, "sources.tofu.id: missing; a data set from source hub needs it"),
         ("bench.sizes.llama2-7b.dtype", "int8", "bench.sizes.llama2-7b.dtype: 'int8' is not allowed"),
         ("bench.sizes.llama2-7b.batch_size.pass", 0, "batch_size.pass: 0 is not allowed; allowed is whole number, ≥ 1"),
