@@ -137,10 +137,7 @@ def runtime(minutes):
 
 
 def name_parameters(rules):
-    """Give each rule a parameter with all its parameters by name, and with the state of the user's files.
-
-    Snakemake alone compares the set of values, so it would miss two values that change places.
-    """
+    """Add to each rule its parameters by name (Snakemake compares a set of values) and the state of user files."""
 
     def named(one, parameters, users):
         return lambda wildcards: {
