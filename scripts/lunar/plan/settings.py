@@ -80,8 +80,8 @@ class Export(Section):
     )
     rank: Annotated[int, Field(ge=1, le=512), BeforeValidator(_whole)] | None = Field(
         None,
-        description="Highest rank of an adapter. Edits of a higher rank are truncated to it, and the card says what that "
-        "changes; null: adapters are exact.",
+        description="Highest rank of an adapter. Edits of a higher rank are truncated to it, and the card says what "
+        "that changes; null: adapters are exact.",
     )
 
 

