@@ -175,7 +175,7 @@ def test_config_error(monkeypatch, change, words):
     ("change", "words"),
     [
         (lambda c: c["defaults"].pop("layers"), "defaults.layers: missing; Layer selection: "),
-        (lambda c: c["defaults"].update(ladder={"from": "lunar"}), "defaults.ladder.to: missing; Method at the top, "),
+        (lambda c: c["defaults"].update(ladder={"from": "lunar"}), "defaults.ladder.to: missing; Method at the top. "),
         (lambda c: c.update(runn=["toy"]), "runn: no such key; did you mean 'run'?; its keys are run, export, "),
         (lambda c: c["experiments"].update({5: {}}), "experiments.5: YAML reads this key as 5, not as text; "),
         (lambda c: c.update(run=["toi"]), "run: 'toi' is none of "),

@@ -264,7 +264,7 @@ METHOD_MISTAKES = {
         without(SOLVED, "layers") | {"grid": {"layers": [[12]]}, "choices": {"lunar": ["layers"]}},
         r"new\.choices\.lunar\.layers: also stated as .*methods\.new\.grid\.layers; leave one of them",
     ),
-    "a key is missing": (without(SOLVED, "keep"), r"new\.keep: missing; Spans to leave as they are"),
+    "a key is missing": (without(SOLVED, "keep"), r"new\.keep: missing; Spans that are kept"),
     "a key that no recipe has": (SOLVED | {"rigde": 1.0}, r"new\.rigde: no such key; did you mean 'ridge'\?; its keys"),
     "a key of another recipe": (SOLVED | {"blocks": [3]}, r"new\.blocks: no such key; .*its keys are"),
     "a value of another kind": (SOLVED | {"ridge": "0.1"}, r"new\.ridge: '0\.1' is not allowed.* allowed is number"),
@@ -298,7 +298,7 @@ METHOD_MISTAKES = {
     ),
     "reversion without": (
         {"model": "full", "recipe": "reversion", "ridge": 1.0e-3},
-        r"new\.keep: missing; Spans to leave as they are",
+        r"new\.keep: missing; Spans that are kept",
     ),
     "refused prompts of another recipe": (
         SOLVED | {"keep": {"harmful": {"answer": 1}}},
