@@ -35,7 +35,7 @@ def test_what_is_made_again_is_the_same(toy_copy):
     made = [toy_copy / RUN / name for name in ("edits/lunar.safetensors", "edits/lunar.json", "rehearsal/lunar.json")]
     tables = sorted((toy_copy / RUN / "tables").iterdir())
     # Costs and provenance hold times; what reads answers under attack would have every attack run again.
-    apart = ("cost", "provenance", "generations", "removal", "audit")
+    apart = ("cost", "provenance", "generations", "removal", "audit", "reproduced")
     made += [path for path in tables if path.stem not in apart and "attack" not in path.stem]
     before = {path: path.read_bytes() for path in made}
     for path in made:

@@ -12,6 +12,7 @@ from lunar.pages.provenance import machine, versions
 MACHINE = ("Processor", "Instruction sets", "GPU", "Python", "Code")
 SECTIONS = ("machine", "versions", "settings")
 NOT_SET = "not set"
+TESTS = "\n# tests\n"  # the heading in requirements.txt under which no package moves a number
 
 
 class Difference(NamedTuple):
@@ -23,7 +24,7 @@ class Difference(NamedTuple):
 
 
 def facts(settings: Mapping[str, Any], requirements: Path, gpu_command: str | None, project: Path) -> dict[str, Any]:
-    """What this run was made with: ``machine``, ``versions`` of installed packages, and the ``settings``.
+    """What this run was made with: ``machine``, ``versions`` of packages but for those of tests, and ``settings``.
 
     Args:
         settings: the experiment, resolved.
@@ -31,7 +32,7 @@ def facts(settings: Mapping[str, Any], requirements: Path, gpu_command: str | No
         gpu_command: path of nvidia-smi, if there is one.
         project: its folder, whose commit counts.
     """
-    pinned = versions(requirements.read_text(encoding="utf-8"))
+    pinned = versions(requirements.read_text(encoding="utf-8").partition(TESTS)[0])
     return {
         "machine": machine(gpu_command, project),
         "versions": {name: here for name, _, here in pinned if here},

@@ -51,6 +51,7 @@ def test_values_have_dotted_keys_and_null_is_none() -> None:
 def test_facts_of_this_run() -> None:
     found = facts({"seed": 0}, ROOT / "requirements.txt", None, ROOT)
     assert found["settings"] == {"seed": 0} and found["versions"]["pandas"] == __import__("pandas").__version__
+    assert {"torch", "snakemake"} <= {*found["versions"]} and not {"pytest", "ruff"} & {*found["versions"]}
     assert {*MACHINE} <= {*found["machine"]}
     assert found["machine"]["Python"] == ".".join(map(str, sys.version_info[:3]))
 
