@@ -60,7 +60,7 @@ def test_a_run_reproduces_itself_and_one_changed_number_is_named(recorded):
     told = reproduced(recorded)
     assert told["same"] == told["of"] == told["verdicts"]["same"] and told["differing"] == []
     assert (told["unlike"], told["unknown"]) == ([], [])
-    assert f"  {told['line']}: {told['of']} same" in outcome.stdout
+    assert f"  {told['line']}: same {told['of']}" in outcome.stdout
 
     # Another number in the record: its page and the report are made again, and no other job runs.
     path = recorded / RECORD / "main.csv"

@@ -273,7 +273,7 @@ def listing(told: Mapping[str, Any]) -> str:
     Args:
         told: as tables/reproduced.json has it.
     """
-    lines = [told["line"] + ": " + ", ".join(f"{n} {name}" for name, n in told["verdicts"].items())]
+    lines = [told["line"] + ": " + ", ".join(f"{name} {n}" for name, n in told["verdicts"].items())]
     if told["differing"]:
         lines += ["", "Those that do not:"]
         columns = ("method", "number", "value", "recorded", "interval", "seeds")

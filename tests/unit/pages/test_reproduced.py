@@ -250,7 +250,7 @@ def test_the_listing_has_what_differs_and_what_could_explain_it() -> None:
     told = {**summary(table), "apart": apart(own, there), "unlike": [], "unknown": []}
     told["differing"] = [row for row in rows(table) if row["verdict"] == DIFFERS]
     said = listing(told).splitlines()
-    assert said[0] == "  7 of 8 headline numbers reproduce: 7 same, 1 differs"
+    assert said[0] == "  7 of 8 headline numbers reproduce: same 7, differs 1"
     assert "  npo     unseen  0.700  0.500     0.400 to 0.600" in said
     assert f"  {ALIKE}" in said and said[-1].endswith("recorded methods: dpo.")
     processor = {"what": "Processor", "here": "A", "recorded": "B"}
