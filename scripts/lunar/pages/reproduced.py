@@ -96,8 +96,12 @@ def recorded_tables(main: Sequence[str], attacks: Sequence[str], seeds: Sequence
     spread = read_table(seeds[0]) if seeds else None
     if main:
         return Tables(read_table(main[0]), read_table(attacks[0]) if attacks else None, spread)
-    if spread is None or "metric" not in spread or not (columns := _seeds(spread)):
-        raise LunarError(f"{[*seeds, 'docs/recorded'][0]}: no column of a seed, and no main.csv beside it; {WAY_OUT}")
+    if spread is None:
+        raise LunarError(
+            "docs/recorded: no main.csv and no seeds.csv of this experiment; record a run (docs/compare.md)"
+        )
+    if "metric" not in spread or not (columns := _seeds(spread)):
+        raise LunarError(f"{seeds[0]}: no column metric, or none of a seed, and no main.csv beside it; {WAY_OUT}")
     first = spread.pivot(index=["method", "attack"], columns="metric", values=columns[0]).reset_index()
     first = first.set_index("method").loc[list(dict.fromkeys(spread["method"]))].reset_index()
     alone = first["attack"] == "none"

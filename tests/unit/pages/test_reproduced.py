@@ -238,9 +238,10 @@ def test_a_damaged_record_is_named_with_the_way_out(tmp_path: Path, text: str, s
 def test_a_record_without_main_table_and_seeds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "seeds.csv"
     path.write_text("method,attack,metric\nnpo,none,ds\n", encoding="utf-8")
-    for files in ([path], []):
-        with pytest.raises(LunarError, match=r"no column of a seed, and no main\.csv beside it"):
-            recorded_tables([], [], files)
+    with pytest.raises(LunarError, match=r"seeds\.csv: no column metric, or none of a seed"):
+        recorded_tables([], [], [path])
+    with pytest.raises(LunarError, match=r"no main\.csv and no seeds\.csv of this experiment; record a run"):
+        recorded_tables([], [], [])
 
 
 def test_the_listing_has_what_differs_and_what_could_explain_it() -> None:
