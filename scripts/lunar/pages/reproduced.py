@@ -97,7 +97,7 @@ def recorded_tables(main: Sequence[str], attacks: Sequence[str], seeds: Sequence
     if main:
         return Tables(read_table(main[0]), read_table(attacks[0]) if attacks else None, spread)
     if spread is None:
-        raise LunarError(
+        raise LunarError("docs/recorded: no main.csv and no seeds.csv of this experiment; record one (docs/compare.md)")
             "docs/recorded: no main.csv and no seeds.csv of this experiment; record a run (docs/compare.md)"
         )
     if "metric" not in spread or not (columns := _seeds(spread)):

@@ -240,7 +240,7 @@ def test_a_record_without_main_table_and_seeds_is_refused(tmp_path: Path) -> Non
     path.write_text("method,attack,metric\nnpo,none,ds\n", encoding="utf-8")
     with pytest.raises(LunarError, match=r"seeds\.csv: no column metric, or none of a seed"):
         recorded_tables([], [], [path])
-    with pytest.raises(LunarError, match=r"no main\.csv and no seeds\.csv of this experiment; record a run"):
+    with pytest.raises(LunarError, match=r"no main\.csv and no seeds\.csv of this experiment; record one"):
         recorded_tables([], [], [])
 
 
