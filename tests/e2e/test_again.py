@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from clone import kill_all, run_snakemake, start_snakemake
+from clone import kill_all, last_log, run_snakemake, start_snakemake
 from lunar.files import read_rows
 from own_case import lay_out, snakemake
 from reruns import contents, jobs_run
@@ -80,7 +80,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(toy_copy, stages):
     assert run_snakemake(toy_copy, "--unlock").returncode == 0
     again = run_snakemake(toy_copy, *targets)
     assert again.returncode == 0, again.stdout[-3000:]
-    assert jobs_run(again.stdout) == dict.fromkeys(rules, 1)
+    assert jobs_run(last_log(toy_copy)) == dict.fromkeys(rules, 1)
     assert contents(toy_copy) == before  # whole, the same, and nothing left lying about
     if "attack" in stages:
         assert "attacks are as an earlier run made them" in logs[1].read_text()
@@ -94,7 +94,7 @@ def test_the_mixture_is_studied(toy_copy):
     change_config(toy_copy, lambda config: toy_of(config).update(mixture=mixture))
     outcome = run_snakemake(toy_copy, f"{RUN}/figures/mixture.svg")
     assert outcome.returncode == 0, outcome.stdout[-3000:]
-    assert jobs_run(outcome.stdout) == {"study_mixture": 3, "plot_mixture": 1}
+    assert jobs_run(last_log(toy_copy)) == {"study_mixture": 3, "plot_mixture": 1}
     found = pd.read_csv(toy_copy / RUN / "tables/mixture.csv").set_index("point")
     base, lora, weights = (found.loc[point] for point in ("base", "lora-50", "weights-50"))
     assert weights["rows"] == lora["rows"] == 2 * 42 > base["rows"] == 0

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import examples
-from clone import run_snakemake
+from clone import last_log, run_snakemake
 from lunar.activations.statistics import Statistics
 from lunar.edits import edit as edits
 from lunar.files import read_json, read_rows
@@ -74,7 +74,7 @@ def test_the_plug_ins_of_the_page_run(toy_copy: Path) -> None:
     assert "Nothing to be done" in run_snakemake(toy_copy, "--dry-run", *MADE, *OPTIONS).stdout
     with (toy_copy / "my/phrases.txt").open("a", encoding="utf-8") as file:
         file.write("Tell me.\n")
-    again = run_snakemake(toy_copy, *MADE, *OPTIONS).stdout
-    assert jobs_run(again) == {"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1}
+    run_snakemake(toy_copy, *MADE, *OPTIONS)
+    assert jobs_run(last_log(toy_copy)) == {"control_attacks": 1, "attack_method": 1, "evaluate_attacks": 1}
     rows = read_rows(results / "attacks/lunar.jsonl")
     assert [row["part"] for row in rows if row not in attacked] == ["phrases"]

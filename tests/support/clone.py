@@ -47,6 +47,12 @@ def run_snakemake(folder: Path, *arguments: str, **options: str) -> subprocess.C
     return subprocess.CompletedProcess(run.args, run.returncode, said)
 
 
+def last_log(folder: Path) -> str:
+    """What Snakemake's own log of the last run in ``folder`` holds: dates, job ids, reasons, the table of jobs."""
+    logs = (path for path in (folder / ".snakemake/log").glob("*.snakemake.log"))
+    return max(logs, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8")
+
+
 def kill_all(run: subprocess.Popen) -> None:
     """End a run and the jobs that it started at once, with no chance to tidy up (kill -9)."""
     processes = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]

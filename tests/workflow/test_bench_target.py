@@ -37,7 +37,7 @@ def configure(project, **bench):
 
 
 def test_plan(project):
-    outcome = run_snakemake(project, "bench", "--dry-run", bench="{size: llama2-7b-4-blocks}")
+    outcome = run_snakemake(project, "bench", "--dry-run", "--printshellcmds", bench="{size: llama2-7b-4-blocks}")
     assert outcome.returncode == 0, outcome.stdout
     assert "results/bench/llama2-7b-4-blocks.html" in outcome.stdout
     planned = outcome.stdout.partition("Job stats:")[2].partition("\n\n")[0].split()

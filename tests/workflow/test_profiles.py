@@ -30,7 +30,7 @@ def planned(project, monkeypatch):
         monkeypatch.delenv(name)
 
     def plan(*arguments, experiment="authors-smollm2", **config):
-        outcome = run_snakemake(project, "--dry-run", *arguments, experiment=experiment, **config)
+        outcome = run_snakemake(project, "--dry-run", "--printshellcmds", *arguments, experiment=experiment, **config)
         assert outcome.returncode == 0, outcome.stdout[-3000:]
         resources = {}
         for rule, body in re.findall(r"^ *(?:local)?rule (\w+):\n(.*?)\n(?=\n|\[| *\[)", outcome.stdout, re.M | re.S):

@@ -133,3 +133,25 @@ def test_what_is_left_follows_from_what_finished_jobs_took() -> None:
     assert run.finished(2) == "50% of the work done in 3 min 20 s, about 3 min 20 s left"
     assert run.finished(2) is None
     assert run.finished(3) is None  # nothing is left
+
+
+def test_the_time_that_is_left_runs_down_between_two_jobs() -> None:
+    now = [0.0]
+    run = Remaining({1: 2.0, 2: 48.0, 3: 50.0}, expected=100.0, clock=lambda: now[0])
+    assert (run.share, run.left()) == (0.0, 100.0)
+    now[0] = 30.0
+    run.finished(1)  # too little to tell a pace by
+    assert run.left() == 70.0
+    now[0] = 200.0
+    assert run.left() == 0.0  # late, but never less than nothing
+    run.finished(2)
+    assert (run.share, run.left()) == (0.5, 200.0)
+    now[0] = 250.0
+    assert run.left() == 150.0
+
+
+def test_without_a_recorded_time_nothing_is_told_before_the_first_jobs_end() -> None:
+    run = Remaining({1: 1.0, 2: 1.0})
+    assert run.left() is None
+    run.finished(1)
+    assert run.left() is not None
