@@ -50,6 +50,11 @@ def on_a_terminal(folder, *arguments, columns=80, interrupt=None, **environment)
     return said.decode("utf-8"), run.wait()
 
 
+def lines_of(said):
+    """Lines but for those that come as time goes by."""
+    return [line for line in said.splitlines() if not re.match(r"\d+% of the work done in |  at work: ", line)]
+
+
 def spoil(project, name="crane"):
     """A row that is no JSON, at the end of one of the toy's files; what two jobs say of it."""
     with (project / f"data/toy/{name}.jsonl").open("a", encoding="utf-8") as file:
@@ -59,7 +64,7 @@ def spoil(project, name="crane"):
 def test_a_pipe_gets_a_line_for_each_step_and_the_log_the_reasons(project):
     outcome = run_snakemake(project, *UNTIL)
     assert outcome.returncode == 0, outcome.stdout
-    profile, planning, heading, first, second, done, where = outcome.stdout.splitlines()
+    profile, planning, heading, first, second, done, where = lines_of(outcome.stdout)
     assert (profile, planning) == (PROFILE, "Planning the run.")
     assert heading.startswith("Experiment toy: ") and "2 steps" in heading
     assert re.fullmatch(r"1 of 2  data \| toy: check the rows and write the splits \([\d.]+ s; forget 6, .*\)", first)
@@ -121,7 +126,7 @@ def test_failed_jobs_end_with_their_own_errors_each_once(project):
     assert outcome.stdout.count(f"  {error}\n") == 1
     assert outcome.stdout.count(f"  {error}; delete the file and run the same command again\n") == 1
     assert "Traceback" not in outcome.stdout and "CalledProcessError" not in outcome.stdout
-    lines = outcome.stdout.splitlines()
+    lines = lines_of(outcome.stdout)
     assert len(lines) <= 16
     told = lines.index("Failed: data | toy: check the rows and write the splits")
     assert lines[told + 1 : told + 3] == [f"  {error}", "  log: results/toy/logs/prepare_data.log"]
@@ -152,7 +157,7 @@ def test_a_defect_names_its_traceback(project):
 def test_a_script_that_cannot_begin_says_why(project):
     script = project / "scripts/prepare_data.py"
     script.write_text("import no_such_package\n" + script.read_text(encoding="utf-8"), encoding="utf-8")
-    lines = run_snakemake(project, *UNTIL).stdout.splitlines()
+    lines = lines_of(run_snakemake(project, *UNTIL).stdout)
     assert "  ModuleNotFoundError: No module named 'no_such_package'" in lines
     assert len(lines) <= 16
 

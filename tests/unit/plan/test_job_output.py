@@ -72,8 +72,15 @@ def test_what_jobs_print_goes_to_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "jobs.log").read_text(encoding="utf-8") == "kept\nfrom a job\nhalf a line\n"
 
 
+NOTHING = """
+import sys
+from pathlib import Path
+from lunar.plan.job_output import Printed
+Printed(Path(sys.argv[1])).close()
+"""
+
+
 def test_a_file_in_which_nothing_is_goes(tmp_path: Path) -> None:
-    body = "import sys; from pathlib import Path; from lunar.plan.job_output import Printed\nPrinted(Path(sys.argv[1])).close()"
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
-    subprocess.run([sys.executable, "-c", body, str(tmp_path / "jobs.log")], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", NOTHING, str(tmp_path / "jobs.log")], env=environment, check=True)
     assert not (tmp_path / "jobs.log").exists()
