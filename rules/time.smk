@@ -1,4 +1,4 @@
-"""How long a run takes: said by target `check`, when a run starts, and as its jobs end."""
+"""How long a run takes: said by target `check`, and by the screen of a run when it starts and as its jobs end."""
 
 from snakemake.io import regex_from_filepattern
 
@@ -49,4 +49,7 @@ def tell_time():
     else:
         heading += f"{len(jobs)} step{'s' * (len(jobs) > 1)}."
         remaining = estimate.Remaining(dict.fromkeys(jobs, 1.0))
-    begin_run(heading, remaining)
+    if SCREEN:
+        SCREEN.begin(heading, remaining)
+    else:
+        print(heading, file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ import logging
 
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
-from snakemake_interface_logger_plugins.common import LogEvent
 
 
 def take_over():
@@ -25,19 +24,3 @@ def take_over():
 
 
 SCREEN = take_over()
-
-
-def begin_run(heading, remaining):
-    """Say what a run is; where the screen is Snakemake's, the time that is left too, as its jobs end."""
-    if SCREEN:
-        SCREEN.begin(heading, remaining)
-        return
-    print(heading, file=sys.stderr, flush=True)
-
-    class Ended(logging.Handler):
-        def emit(self, record):
-            ended = getattr(record, "event", None) == LogEvent.JOB_FINISHED
-            if ended and (line := remaining.finished(record.job_id)):
-                print(f"  time | {line}", file=sys.stderr, flush=True)
-
-    logger.addHandler(Ended())
