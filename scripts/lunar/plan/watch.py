@@ -207,6 +207,7 @@ class Screen(logging.Handler):
         said = self._plain.format(record)
         if said.startswith("Complete log(s): "):
             if not self._failed and self._headed and self._done == self._total:
+                self._rest()
                 took = duration(time.monotonic() - self._began)
                 self._say(f"Done in {took}: {self._done} of {self._total} steps.\n{self._where()}")
         elif self._dry and said.startswith("This was a dry-run"):
