@@ -31,7 +31,7 @@ RUNNING = 4  # steps at work that are shown beneath the bar
 # Messages of Snakemake that a person is to see; all others of their level are in its log file alone.
 SHOWN = re.compile(r"Nothing to be done|Trying to restart|Terminating processes|Will exit after")
 # Said of every failed job, which is told in its own words.
-SAID_ALREADY = re.compile(r"returned non-zero exit status|^Exiting because a job execution failed")
+SAID_ALREADY = re.compile(r"CalledProcessError in file|^Exiting because a job execution failed")
 SCRIPT_LINE = re.compile(r"  .+? \| (.+)")  # a line that lunar.progress or lunar.data.locks prints
 PASSING = re.compile(r"s left$|^done in |^(error|failed): ")  # a bar, an epoch, an end: no result of a step
 
