@@ -27,6 +27,7 @@ from lunar.plan.machine import duration
 
 TURN = 0.5  # seconds between two looks at what jobs print
 SILENCE = 60.0  # seconds without a line after which plain output says what is being done
+SHORT = 10.0  # seconds in which nobody asks how long a run will take
 RUNNING = 4  # steps at work that are shown beneath the bar
 # Messages of Snakemake that a person is to see; all others of their level are in its log file alone.
 SHOWN = re.compile(r"Nothing to be done|Trying to restart|Terminating processes|Will exit after")
@@ -173,7 +174,7 @@ class Screen(logging.Handler):
             line = Text(f"{self._done:>{len(str(self._total))}} of {self._total}  {ended.message}")
             line.append(f" ({took}; {result})" if result else f" ({took})", style="dim")
             self._say(line, cut=self._lively)
-            if left and not self._lively:
+            if left and not self._lively and time.monotonic() - self._began >= SHORT:
                 self._say(f"{left}.")
 
     def _on_job_error(self, record: logging.LogRecord) -> None:
