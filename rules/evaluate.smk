@@ -154,6 +154,8 @@ rule tabulate_metrics:
     params:
         compare=param("compare"),
         rehearsed=of(Experiment.rehearsed),
+        recipes=of(Experiment.recipes, shown="compared"),
+        model=param("model", "name"),
         splits=splits.ANSWERED,
     message:
         "evaluate | {wildcards.experiment}: write the main table"

@@ -23,7 +23,7 @@ def main(smk) -> None:
         table = tabulate(compared(found), evidence)
         write_text(smk.output.csv, table.to_csv(index=False, float_format="%.6g"))
         write_numbers(smk.output.numbers, numbers(table, edited))
-        write_text(smk.output.summary, summary(table, edited, failures))
+        write_text(smk.output.summary, summary(smk.wildcards.experiment, table, edited, failures))
         text = render(
             smk.input.template,
             style=smk.input.style,

@@ -17,9 +17,8 @@ def main(smk) -> None:
         metrics = compared({name: read_evaluated(*paths) for name, paths in files.items()})
         write_text(smk.output.csv, wide(metrics).to_csv(index=False))
         write_text(smk.output.long, long(metrics).to_csv(index=False))
-        found = {
-            split: languages(read_rows(path)) for split, path in zip(smk.params.splits, smk.input.data, strict=True)
-        }
+        data = {split: read_rows(path) for split, path in zip(smk.params.splits, smk.input.data, strict=True)}
+        found = {split: languages(rows) for split, rows in data.items()}
         notes = [*unjudged(found, refusal.languages()).values()]
         shown = {"sections": sections(readable(metrics)), "methods": list(metrics), "arrows": ARROWS, "notes": notes}
         write_text(smk.output.markdown, render_text(smk.input.markdown, **shown))
@@ -37,7 +36,8 @@ def main(smk) -> None:
         )
         write_text(smk.output.html, page)
         layers, rehearsed = read_json(smk.input.layers), bool(smk.params.rehearsed)
-        write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, layers, rehearsed, notes))
+        told = {"recipes": smk.params.recipes, "forget": data["forget"], "model": smk.params.model}
+        write_text(smk.output.summary, summary(smk.wildcards.experiment, metrics, layers, rehearsed, notes, **told))
 
 
 main(snakemake)  # noqa: F821

@@ -14,7 +14,7 @@ import pandas as pd
 from lunar.data.splits import ATTACKED
 from lunar.metrics.samples import Evaluated, compare
 from lunar.pages.names import BEFORE, CONTROL
-from lunar.pages.numbers import list_table
+from lunar.pages.numbers import linked, list_table
 
 Pair = tuple[str, str]
 
@@ -135,9 +135,15 @@ def page(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def worst(table: pd.DataFrame, method: str) -> dict[str, Any]:
-    """The row of the attack that brings back most: whose ROUGE-1 on the forget set rises most over no attack."""
+    """The row of the attack that brings back most of the forget set, by ROUGE-1.
+
+    That is the one that draws most above ``retain_only`` under the same attack; where that is not attacked, the one
+    that draws most above the method left alone.
+    """
     rows = [row for row in table.to_dict("records") if row["method"] == method and row["attack"] != "none"]
-    return max(rows, key=lambda row: row["forget_rouge1_vs_unattacked"])
+    above = f"forget_rouge1_vs_{CONTROL}"
+    known = [row for row in rows if not math.isnan(row[above])]
+    return max(known or rows, key=lambda row: row[above if known else "forget_rouge1_vs_unattacked"])
 
 
 def _worst_in_numbers(table: pd.DataFrame, method: str) -> tuple[str, str, str, str]:
@@ -191,21 +197,27 @@ def left_out(failures: Mapping[str, Mapping[str, str]]) -> str:
     return f"Left out, since their checks of themselves failed here (section 7): {'; '.join(said)}." if said else ""
 
 
-def summary(table: pd.DataFrame, edited: Sequence[str], failures: Mapping[str, Mapping[str, str]]) -> str:
+def summary(
+    experiment: str, table: pd.DataFrame, edited: Sequence[str], failures: Mapping[str, Mapping[str, str]]
+) -> str:
     """reStructuredText for the report's first page: what attacks bring back, all from the numbers.
 
     Args:
+        experiment: its name.
         table: as ``tabulate`` gives it.
         edited: the attacked methods that edit a model.
         failures: of each attacked method, why attacks failed, by attack.
     """
     found = numbers(table, edited)
-    title = f"**Does it stay forgotten?** What the worst of {found['attacks']} attacks brings back, by forget ROUGE-1:"
+    title = f"**What do attacks recover?** The worst of {found['attacks']} attacks on each edit, by forget ROUGE-1:"
     lines = [title, ""]
     if edited:
         titles = ("method", "left alone", "worst attack", "under it", f"{CONTROL} under it")
         lines += list_table([titles, *((name, *_worst_in_numbers(table, name)) for name in edited)])
     else:
         lines += ["no edited method is attacked."]
+    places = [("7.1", "figures/attacks.svg", "every attack on every method")]
+    places.append(("7.8", "tables/attack_examples.html", "the answers that came back"))
+    shown = " and ".join(f"{linked(experiment, number, file)} {what}" for number, file, what in places)
     notes = ["Numbers of a row are over the questions that its attack asks.", found["above"], left_out(failures)]
-    return "\n".join([*lines, "", " ".join(filter(None, notes)), ""])
+    return "\n".join([*lines, "", " ".join(filter(None, [*notes, f"See {shown}."])), ""])

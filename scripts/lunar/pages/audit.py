@@ -221,7 +221,7 @@ def method(
 def in_words(methods: Mapping[str, Method]) -> str:
     """reStructuredText for the report's first page: every verdict, and where the numbers are."""
     said = {name: one.verdict for name, one in methods.items() if one.verdict}
-    lines = ["**In words.** What the numbers say of each attacked method:", ""]
+    lines = ["**In words**, what the numbers say of each attacked method:", ""]
     lines += [f"- {text.replace('`', '``')}" for text in said.values()] or ["- no edited method is attacked."]
     return "\n".join(
         [*lines, "", "``tables/audit.json`` has every number with its interval, and checksums of models and data.", ""]

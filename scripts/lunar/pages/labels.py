@@ -117,7 +117,7 @@ def crossed(start: np.ndarray, end: np.ndarray, box: np.ndarray) -> bool:
             continue
         ends = sorted(((least - first) / step, (most - first) / step))
         enters, leaves = max(enters, ends[0]), min(leaves, ends[1])
-    return enters < leaves
+    return bool(enters < leaves)
 
 
 def _meet(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> bool:

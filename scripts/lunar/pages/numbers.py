@@ -20,3 +20,8 @@ def list_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a reStructuredText table; the first row holds the titles."""
     lines = [f"   {'*' if i == 0 else ' '} - {cell}" for row in rows for i, cell in enumerate(row)]
     return [".. list-table::", "   :header-rows: 1", "", *lines]
+
+
+def linked(experiment: str, words: str, file: str) -> str:
+    """A link of the report's first page to one of an experiment's pages or figures (report/workflow.rst opens it)."""
+    return f"`{words} <#results/{experiment}/{file}>`__"

@@ -61,9 +61,13 @@ def test_the_page_leaves_out_what_nothing_has() -> None:
     assert not any("less what" in section["title"] for section in page(alone))
 
 
-def test_the_worst_attack_is_the_one_that_regains_most() -> None:
+def test_the_worst_attack_draws_most_above_what_never_knew_or_else_above_no_attack() -> None:
     assert worst(TABLE, "lunar")["attack"] == "skip"
     assert worst(TABLE, "retain_only")["attack"] == "typos"
+    above = "forget_rouge1_vs_retain_only"
+    other = TABLE.assign(**{above: TABLE[above].where(TABLE["attack"] != "skip", -1.0)})
+    assert worst(other, "lunar")["attack"] == "typos"
+    assert worst(other.assign(**{above: math.nan}), "lunar")["attack"] == "skip"
 
 
 def test_captions_say_what_the_table_holds() -> None:
@@ -71,10 +75,11 @@ def test_captions_say_what_the_table_holds() -> None:
     assert (found["attacks"], found["methods"], found["above"][:14]) == (2, 2, "In 1 of 2 case")
     assert found["worst"] == "lunar 0.00 to 0.75 under skip (retain_only: 0.25)"
     assert found["hurt"] == "skip on lunar, -0.50"
-    text = summary(TABLE, ["lunar"], {"lunar": {}})
+    text = summary("toy", TABLE, ["lunar"], {"lunar": {}})
     rows = [[entry.astext() for entry in row.findall(nodes.entry)] for row in publish_doctree(text).findall(nodes.row)]
     assert rows[1:] == [["lunar", "0.00", "skip", "0.75", "0.25"]]
     assert "In 1 of 2 cases" in text
+    assert "`7.1 <#results/toy/figures/attacks.svg>`__" in text
 
 
 def test_captions_without_a_control_or_an_edit() -> None:
@@ -83,7 +88,7 @@ def test_captions_without_a_control_or_an_edit() -> None:
     assert found["worst"] == "lunar 0.00 to 0.75 under skip"
     assert found["above"] == "retain_only, which never knew, is not attacked here."
     assert numbers(TABLE, [])["worst"] == "no edited method is attacked"
-    assert "no edited method is attacked" in summary(TABLE, [], {})
+    assert "no edited method is attacked" in summary("toy", TABLE, [], {})
 
 
 def test_answers_to_other_questions_are_not_compared() -> None:
@@ -106,8 +111,8 @@ def test_answers_that_were_cut_are_counted_where_there_are_any() -> None:
 
 def test_attacks_that_failed_their_checks_are_named_and_leave_a_blank() -> None:
     failures = {"lunar": {"invert": "no", "blind": "no"}, "npo": {"blind": "no"}}
-    assert "failed here (section 7): invert on lunar; blind." in summary(TABLE, ["lunar"], failures)
-    assert "Left out" not in summary(TABLE, ["lunar"], {"lunar": {}})
+    assert "failed here (section 7): invert on lunar; blind." in summary("toy", TABLE, ["lunar"], failures)
+    assert "Left out" not in summary("toy", TABLE, ["lunar"], {"lunar": {}})
     method, attack = TABLE["method"].iloc[-1], TABLE["attack"].iloc[-1]
     fewer = page(TABLE[(TABLE["method"] != method) | (TABLE["attack"] != attack)])
     row = next(row for row in fewer[0]["rows"] if row["attack"] == attack)
