@@ -24,3 +24,13 @@ def test_kinds_differ_in_shape_and_their_names_can_be_read() -> None:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
         assert 1.05 / (light + 0.05) >= 4.5, f"{kind.title}: text of this colour is too light on white"
+
+
+def test_the_page_on_the_report_lists_every_recipe_with_its_kind() -> None:
+    text = (ROOT / "docs/report.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    for recipe, kind in RECIPES.items():
+        if recipe:
+            [row] = [row for row in rows if f"`{recipe}`" in row]
+            others = [one for one, own in RECIPES.items() if one and own == kind]
+            assert all(f"`{one}`" in row for one in others), recipe
