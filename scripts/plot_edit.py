@@ -6,7 +6,7 @@ import torch
 from lunar.edits import edit as edits
 from lunar.files import read_json
 from lunar.model.load import down_proj, load_model
-from lunar.pages.figures import GREY, ONE_COLUMN, SETS, TWO_COLUMNS, kind_style, save
+from lunar.pages.figures import GREY, SETS, TWO_COLUMNS, kind_style, save
 from lunar.pages.kinds import kinds
 from lunar.pages.labels import Named, label_points
 from lunar.pages.numbers import write_numbers
@@ -18,13 +18,19 @@ def main(smk) -> None:
         paths = iter(smk.input.edits)
         loaded = {name: (edits.load(next(paths)), read_json(next(paths))["layers"]) for name in smk.params.methods}
         model = load_model(smk.input.model, device="cpu")
-        figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, ONE_COLUMN * 0.9))
+        figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.1))
         numbers, named, kind_of = {}, [], kinds(smk.params.recipes)
         first = next(iter(loaded))
         for layer in dict.fromkeys(map(edits.block_of, loaded[first][0])):
             original = torch.linalg.svdvals(down_proj(model, layer).weight.detach().float())
             left.plot(range(1, len(original) + 1), original, color=GREY)
+            # A name beside the first value, and on none of the others.
             named.append(Named(1, float(original[0]), f"original weight, layer {layer}", GREY))
+            named += [
+                Named(2 ** (i / 4), float(original[int(2 ** (i / 4)) - 1]), "", GREY)
+                for i in range(1, 40)
+                if 2 ** (i / 4) < len(original)
+            ]
             numbers |= {"layer": layer, "largest_original": float(original[0])}
         for number, (name, (edit, _)) in enumerate(loaded.items()):
             for module, factors in edit.items():

@@ -15,7 +15,7 @@ GROUPS |= {"loss_general": ("general questions", "#0072B2", "s")}
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} figure finetune", smk.log[0]):
         models = smk.params.models
-        size = (TWO_COLUMNS, 2.4)
+        size = (TWO_COLUMNS, 2.8)
         figure, axes = plt.subplots(1, len(models), figsize=size, sharey=True, squeeze=False)
         ends = []
         for axis, model, path in zip(axes[0], models, smk.input.history, strict=True):
@@ -31,7 +31,7 @@ def main(smk) -> None:
             axis.xaxis.get_major_locator().set_params(integer=True)
             label_ends(axis, named)
             ends.append(f"{model} ends after {len(history)} epochs at a loss of {history['loss_facts'].iloc[-1]:.3f}")
-        axes[0][0].set_ylabel("mean loss of an answer token (nats)")
+        axes[0][0].set_ylabel("loss of an answer token (nats)")
         save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(smk.output.numbers, {"models": ", ".join(ends), "stop": smk.params.stop_at_loss})
 

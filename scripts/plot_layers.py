@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 
 from lunar.files import read_json
-from lunar.pages.figures import GREY, TWO_COLUMNS, note, save, words
+from lunar.pages.figures import GREY, SMALL, TWO_COLUMNS, note, save, words
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
@@ -18,7 +18,7 @@ def main(smk) -> None:
         chosen = read_json(smk.input.layers)
         rows = {int(layer): row for layer, row in chosen["layers"].items()}
         layers = sorted(rows)
-        figure, (top, bottom) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.5))
+        figure, (top, bottom) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.9))
         floor = [0.0] * len(layers)
         positions = range(len(layers))
         for key, (_, colour, hatch) in KINDS.items():
@@ -36,8 +36,9 @@ def main(smk) -> None:
             where = (layers.index(layer), rows[layer]["score"])
             bottom.plot(*where, marker="o", ms=10, mfc="none", mew=1.6, color="#D55E00" if best else "#E69F00")
             bottom.annotate("best" if best else "top k", where, (0, 9), textcoords="offset points", ha="center")
-        bottom.set(title="Layer score", ylabel="cos to knowledge - cos to unethical", xlabel="layer")
-        bottom.margins(y=0.25)
+        bottom.set(title="Layer score", xlabel="layer")
+        bottom.set_ylabel("cos to knowledge - cos to unethical", fontsize=SMALL)
+        bottom.margins(x=0.15, y=0.25)
         for axis in (top, bottom):
             axis.set_xticks(list(positions), [str(layer) for layer in layers])
         save(figure, smk.output.figure, smk.output.pdf)

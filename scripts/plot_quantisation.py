@@ -24,7 +24,7 @@ def main(smk) -> None:
         evidence = {(name, one): records[name][one]["evidence"] for name, one in shown}
         points = survival(evidence, pd.read_csv(smk.input.table))
         write_text(smk.output.csv, points.to_csv(index=False, float_format="%.6g"))
-        figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS * 1.15, 3.3), sharex=True)
+        figure, axes = plt.subplots(1, 3, figsize=(TWO_COLUMNS * 1.15, 3.8), sharex=True)
         kind_of = kinds(smk.params.recipes)
         key_of_kinds(figure, kind_of.values())
         markers = {attack: MARKERS[number % len(MARKERS)] for number, attack in enumerate(smk.params.attacks)}
@@ -42,8 +42,8 @@ def main(smk) -> None:
         for axis, at in zip(axes, (1, 1, 0), strict=True):
             axis.axhline(at, color=GREY, ls=":", lw=1)
             axis.set(xscale="log", xlabel="edit / rounding step")
-        axes[0].set(title="Is the edit left?", ylabel="change along the edit, share of it", ylim=(0, None))
-        axes[1].set(title="Is it still the edit?", ylabel="cosine of that change to the edit", ylim=(0, 1.05))
+        axes[0].set(title="Is the edit left?", ylabel="share of it that is left", ylim=(0, None))
+        axes[1].set(title="Is it still the edit?", ylabel="cosine of what is left to it", ylim=(0, 1.05))
         axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
         handles = [
             plt.Line2D([], [], ls="none", ms=4, label=name, color=GREY, marker=marker)

@@ -26,7 +26,9 @@ def main(smk) -> None:
             ends = []
             for (label, tried), (colour, marker, line) in zip(lines(means), LINES, strict=False):
                 axis.plot(tried["layers"], tried["score"], color=colour, marker=marker, ls=line, ms=4)
-                ends.append(Named(tried["layers"].iloc[-1], tried["score"].iloc[-1], label, colour))
+                ends.append(
+                    Named(float(axis.convert_xunits(tried["layers"].iloc[-1])), tried["score"].iloc[-1], label, colour)
+                )
                 spared = tried[tried["stopped"]]
                 axis.plot(spared["layers"], spared["score"], ls="none", marker=marker, ms=4, mec=colour, mfc="white")
             axis.set(title=f"{name}, rehearsed", xlabel="layer" if name == first else "layers", ylim=(0, None))

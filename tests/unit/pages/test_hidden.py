@@ -47,13 +47,15 @@ def test_what_stands_for_a_model_that_never_knew_is_named(name: str, words: str)
     assert [one["against"] for one in found] == [words, words]
 
 
-def test_a_method_without_an_attack_to_compare_is_left_out() -> None:
-    table = removal(LEVEL.format("retain_only's"), WORST)
-    table.loc[1, ["value", "attack"]] = [math.nan, math.nan]
-    assert [one["method"] for one in points(ATTACKS, table)] == ["npo"]
-    nothing = draw([], {})
-    assert "no attack can be compared" in [text.get_text() for text in nothing.axes[0].texts]
-    assert set(numbers([])) == {"least", "most"}
+def test_without_anything_that_never_knew_the_attack_that_draws_most_above_none_stands() -> None:
+    table = removal(LEVEL.format("retain_only's"), WORST).assign(value=math.nan, attack=math.nan)
+    attacks = ATTACKS.assign(forget_rouge1_vs_retain_only=math.nan, forget_rouge1_vs_unattacked=[0, 0.8, 0, 0.05])
+    first, second = points(attacks, table)
+    assert (first["method"], first["attack"], second["attack"]) == ("npo", "typos", "ablate")
+    assert {first[name] for name in ("beside", "level", "against")} == {None}
+    assert numbers([first])["least"] == "npo gives 0.25 alone and 0.30 under typos"
+    [axis] = draw([first, second], kinds({"npo": "npo", "lunar": "redirection"})).axes
+    assert not [text for text in axis.texts if "never knew" in text.get_text()]
 
 
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda path: path.name)
