@@ -101,6 +101,7 @@ rule compare_recorded:
         json="results/{experiment}/tables/reproduced.json",
         html=shown("reproduced", "results/{experiment}/tables/reproduced.html"),
         numbers="results/{experiment}/tables/reproduced.rst",
+        summary="results/{experiment}/tables/reproduced_summary.rst",
     log:
         "results/{experiment}/logs/compare_recorded.log",
     benchmark:

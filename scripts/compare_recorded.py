@@ -10,6 +10,7 @@ from lunar.pages.numbers import write_numbers
 from lunar.pages.recorded_run import differences, facts, read_run
 from lunar.pages.render import render
 from lunar.pages.reproduced import ALIKE, REPRODUCED, Tables, apart, judge, recorded_tables, rows, summary
+from lunar.pages.summary import reproduced
 from lunar.progress import script
 
 
@@ -35,6 +36,7 @@ def main(smk) -> None:
         write_text(smk.output.csv, table.to_csv(index=False, float_format="%.6g"))
         write_numbers(smk.output.numbers, {"line": told["line"]})
         write_json(smk.output.json, told)
+        write_text(smk.output.summary, reproduced(smk.wildcards.experiment, told))
         title = f"{smk.wildcards.experiment}: did it reproduce?"
         page = render(smk.input.template, style=smk.input.style, title=title, rows=rows(table), alike=ALIKE, **told)
         write_text(smk.output.html, page)
