@@ -244,7 +244,7 @@ LINES = [
         "table-rendering",
         "how the main table is laid out (`lunar/pages/main_table.py`)",
         append("scripts/lunar/pages/main_table.py"),
-        'that table, what is read from it (the trade-off, "Hidden or removed?", the audit, "Did it reproduce?"), report',
+        'that table, what is read from it (trade-off, "Hidden or removed?", audit, "Did it reproduce?"), report',
         MAIN_TABLE | REPORT,
     ),
     Line(
