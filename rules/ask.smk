@@ -17,11 +17,12 @@ rule ask:
         "../envs/model.yaml"
     params:
         experiment=ASKED.name,
-        question=config["question"],
-        methods=ask.methods(ASKED, config["ask"]),
+        # As functions, whose texts Snakemake takes as they are: braces in others are wildcards to it.
+        question=lambda wildcards: config["question"],
+        methods=lambda wildcards: ask.methods(ASKED, config["ask"]),
         rows={splits.TITLES[name]: f"{ASKED.folder}/data/{name}.jsonl" for name in splits.SPLITS},
         generation=ASKED.value("generation"),
-        system_prompt=ASKED.value("system_prompt"),
+        system_prompt=lambda wildcards: ASKED.value("system_prompt"),
         dtype=ASKED.value("dtype"),
     message:
         "ask | {params.experiment}"
