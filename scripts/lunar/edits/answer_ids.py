@@ -59,10 +59,10 @@ def compare(found: tuple[Any, Any], expected: tuple[Any, Any], ends: Sequence[in
         steps = min(len(ids), len(asked))
         other = next((place for place in range(steps) if ids[place] != asked[place]), None)
         end = next((place for place in range(steps) if asked[place] in ends), steps - 1)
-        last = end if other is None else other
         if other is not None and other <= end:
             differs.append(number)
-        own, gold = (logits[number, : last + 1] for logits in (found[1], expected[1]))
+            end = other
+        own, gold = (logits[number, : end + 1] for logits in (found[1], expected[1]))
         largest = max(largest, float((own - gold).abs().max()))
         logit = max(logit, float(gold.abs().max()))
     return {"differs": differs, "difference": largest, "logit": logit}

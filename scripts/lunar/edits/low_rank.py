@@ -87,7 +87,7 @@ def _refused(name: str, change: Change, rank: int) -> LunarError:
     why = f"no more than {LARGEST} are served" if rank > LARGEST else "no adapter of lower rank holds it"
     return LunarError(
         f"export: the change of {name} has rank {rank} of {smallest}, and {why}; the best adapter of rank {USUAL} "
-        f"leaves out {share:.1%} of it. State export.rank to truncate the edit and see what that changes, or export the "
+        f"leaves out {share:.1%}. State export.rank to truncate the edit and see what that changes, or export the "
         "model: --config export='{form: [model], ...}'"
     )
 

@@ -118,7 +118,8 @@ def compared(
             check=False,
         )
     if outcome.returncode:
-        raise LunarError(f"export: PEFT alone cannot use the adapter: {outcome.stderr.strip()[-2000:]}")
+        last = outcome.stderr.strip().splitlines()[-1:]
+        raise LunarError(f"export: PEFT alone cannot use the adapter: {''.join(last)[-1000:]}")
     return json.loads(outcome.stdout)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lunar.edits import edit as edits
@@ -17,13 +18,15 @@ from lunar.edits.edit import Dense, Factors
 from lunar.errors import LunarError
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
-from lunar.plan.experiments import exported
+from lunar.plan.experiments import export_rank, exported
+from lunar.plan.settings import Export, mistakes
 from lunar.plan.user_defaults import resolve
 from shipped import CONFIG, PLUGINS
 
 ROOT = Path(__file__).parents[3]
 GENERATION = {"max_new_tokens": 6, "batch_size": 8}
 NAME = "layers.1.mlp.down_proj"
+TEMPLATE = ROOT / "report/templates/card.md.j2"
 
 
 @pytest.fixture
@@ -109,8 +112,43 @@ def test_measured() -> None:
 
 def test_table_that_was_not_made_yet(tmp_path: Path) -> None:
     (tmp_path / "main.csv").write_text("method,ds\nvanilla,100.0\n", encoding="utf-8")
-    assert export.read_table([tmp_path / "main.csv"]) == [{"method": "vanilla", "ds": "100.0"}]
-    assert export.read_table([]) == []
+    assert export.read_table(tmp_path / "main.csv") == [{"method": "vanilla", "ds": "100.0"}]
+    assert export.read_table(None) == []
+
+
+def test_worst_attack() -> None:
+    removal = [
+        {"method": "a", "line": "forget quality (p)", "value": "0.1", "attack": ""},
+        {"method": "a", "line": "worst attack", "value": "0.93983", "attack": "filter"},
+        {"method": "b", "line": "worst attack", "value": "0.2", "attack": "ablate"},
+    ]
+    assert export.worst_attack(removal, "a") == [{"attack": "filter", "value": "0.940"}]
+    assert export.worst_attack(removal, "c") == []
+
+
+def test_front_is_a_model_card_of_the_hub(tmp_path: Path) -> None:
+    table = [{"method": "a", "ds": "8.5", "forget_rouge1": "0.25", "general_refusal": ""}]
+    text = export.card(TEMPLATE, **values(front=export.front("a", "small", table, adapter_of="results/x/models/full")))
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    data = ModelCard.load(tmp_path / "README.md").data
+    assert (data.base_model, data.library_name, data.pipeline_tag) == (
+        "results/x/models/full",
+        "peft",
+        "text-generation",
+    )
+    assert {"lora", "unlearning"} <= set(data.tags)
+    [result] = data.eval_results
+    assert (result.metric_type, result.metric_value, result.metric_name) == ("rouge1", 0.25, "forget set, ROUGE-1")
+    assert result.dataset_name == "forget questions of the experiment"
+    plain = yaml.safe_load(export.front("b", "small", table))
+    assert (plain["library_name"], plain.get("base_model"), plain.get("model-index")) == ("transformers", None, None)
+
+
+def test_command() -> None:
+    assert export.command("lunar", "toy", "adapter", 8).endswith(
+        "--config export='{method: lunar, experiment: toy, form: [adapter], rank: 8}'"
+    )
+    assert "rank" not in export.command("lunar", "toy", "model")
 
 
 def test_described(tokenizer) -> None:
@@ -130,6 +168,9 @@ def test_described(tokenizer) -> None:
 
 def values(**more: Any) -> dict[str, Any]:
     return {
+        "front": "library_name: transformers",
+        "worst": [],
+        "adapter": None,
         "method": "lunar",
         "experiment": "mine",
         "base": {"name": "small & good"},
@@ -150,9 +191,6 @@ def values(**more: Any) -> dict[str, Any]:
         "checked": 4,
         "command": "snakemake export",
     } | more
-
-
-TEMPLATE = ROOT / "report/templates/card.md.j2"
 
 
 def test_card() -> None:
@@ -179,6 +217,47 @@ def test_card_of_another_method() -> None:
         assert part not in text
 
 
+ADAPTER = {
+    "base": "results/x/models/full",
+    "hashes": {"model.safetensors": "a" * 64},
+    "rank": 3,
+    "served": 8,
+    "truncated": False,
+    "difference": "1.0e-06",
+    "logit": "12.0",
+    "tolerance": 1e-4,
+    "ties": 0,
+    "ends": [1],
+}
+SHORTENED = {
+    **{"truncated": True, "limit": 3, "left_out": "20.0%", "changed": 2, "forget_whole": "0.100"},
+    **{"forget_truncated": "0.200", "retain_whole": "0.900", "retain_truncated": "0.800"},
+}
+
+
+def test_card_of_an_adapter() -> None:
+    text = export.card(TEMPLATE, **values(adapter=ADAPTER, worst=[{"attack": "filter", "value": "0.940"}]))
+    for part in (
+        "unlearned with lunar: the adapter",
+        f"- `model.safetensors`: `{'a' * 64}`",
+        "`filter`, had it recover 0.940 more of the forgotten answers",
+        "answers as before by not loading the adapter",
+        "`--max-lora-rank 8`",
+        "model = load(base, [adapter])",
+        "a logit differs by 1.0e-06 at most from the edited model's, whose largest is 12.0; allowed is 0.0001",
+    ):
+        assert part in text, part
+    for part in ("Truncated", "transformers alone"):
+        assert part not in text
+    text = export.card(TEMPLATE, **values(adapter=ADAPTER | SHORTENED))
+    for part in (
+        "No attack was run",
+        "Rank 3 leaves out up to 20.0%",
+        "recall of the forget questions among them is 0.200",
+    ):
+        assert part in text, part
+
+
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(ROOT)
@@ -187,16 +266,41 @@ def config(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_exported(config: dict[str, Any]) -> None:
     experiments = resolve(config, PLUGINS)
-    assert exported(config | {"export": {"method": "lunar"}}, experiments) == (config["run"][0], "lunar")
-    assert exported(config | {"export": {"method": "lunar-topk", "experiment": "toy"}}, experiments) == (
-        "toy",
-        "lunar-topk",
-    )
+    both = [("lunar", "model"), ("lunar", "adapter")]
+    assert exported(config | {"export": {"method": "lunar"}}, experiments) == (config["run"][0], both)
+    asked = {"method": ["lunar-topk", "npo"], "experiment": "toy", "form": ["adapter"]}
+    assert exported(config | {"export": asked}, experiments) == ("toy", [("lunar-topk", "adapter"), ("npo", "adapter")])
     for wrong, message in (
         ({}, "say which one.*lunar-topk"),
         ({"method": "lunr"}, "did you mean 'lunar'"),
         ({"method": "vanilla"}, "'vanilla' is none of lunar"),
+        ({"method": ["lunar", "lunr"]}, "did you mean 'lunar'"),
         ({"method": "lunar", "experiment": "toi"}, "did you mean 'toy'"),
     ):
         with pytest.raises(LunarError, match=message):
             exported(config | {"export": wrong}, experiments)
+
+
+def test_whole_weights_are_no_adapter_unless_a_rank_or_it_alone_is_asked_for(config: dict[str, Any]) -> None:
+    experiments = resolve(config, PLUGINS)
+
+    def forms(method: Any, **more: Any) -> list[tuple[str, str]]:
+        return exported(config | {"export": {"method": method, "experiment": "toy", **more}}, experiments)[1]
+
+    assert forms("rmu") == [("rmu", "model")]
+    assert forms("rmu", form=["adapter"]) == [("rmu", "adapter")]  # refused by its job, with figures
+    assert forms("rmu", rank="8") == [("rmu", "model"), ("rmu", "adapter")]
+    every = {name for name, _ in forms("all", form=["adapter"])}
+    assert {"lunar", "lunar-topk", "lunar-entity", "lunar-revert", "lunar-lora", "npo"} <= every
+    assert {"rmu", "lunar-official", "vanilla", "retain_only"}.isdisjoint(every)
+    # Plain descent stays in the line of its target.
+    assert "lunar-replication" in every
+
+
+def test_a_rank_from_the_command_line_is_text() -> None:
+    assert export_rank({"export": {"rank": "64"}}) == export_rank({"export": {"rank": 64}}) == 64
+    assert export_rank({"export": {}}) is export_rank({}) is None
+    assert mistakes(Export, {"rank": "64", "method": ["lunar", "npo"]}, "export") == []
+    assert [text for _, text in mistakes(Export, {"rank": "0"}, "export")] != []
+    [(_, text)] = mistakes(Export, {"form": ["adaptor"]}, "export")
+    assert "model" in text and "adapter" in text
