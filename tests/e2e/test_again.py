@@ -106,26 +106,43 @@ def test_the_mixture_is_studied(toy_copy):
 
 # Not lunar: in so small a model one of its answers hangs on how bfloat16 rounds, and so on the batch it is asked in;
 # the card's example asks one question alone.
-def test_an_exported_model_needs_nothing_of_ours(toy_copy):
+def test_an_exported_model_and_its_adapter_need_nothing_of_ours(toy_copy):
     outcome = run_snakemake(toy_copy, "export", export="{method: lunar-topk}")
     assert outcome.returncode == 0, outcome.stdout[-3000:]
-    folder = toy_copy / RUN / "export/lunar-topk"
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    for text in (
-        "unlearned with lunar-topk",
-        "redirected, not removed",
-        "down_proj.weight",
-        "licence",
-        "--config export='{method: lunar-topk, experiment: toy}'",
-    ):
-        assert text in card
-    # The card's own example, as its reader would run it, with no library of ours on the path.
-    example = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
-    command = [sys.executable, "-I", "-c", example]
-    found = subprocess.run(command, cwd=toy_copy, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
     answers = (toy_copy / RUN / "generations/lunar-topk/none/forget.jsonl").read_text(encoding="utf-8").splitlines()
-    assert found.stdout.strip() == json.loads(answers[0])["prediction"]
+    for form, words in (
+        ("model", ["and gave the workflow's own answers to"]),
+        ("adapter", ["`--max-lora-rank 1`", "a logit differs by", "had it recover"]),
+    ):
+        card = (toy_copy / RUN / f"export/lunar-topk/{form}/README.md").read_text(encoding="utf-8")
+        for text in (
+            "unlearned with lunar-topk",
+            "redirected, not removed",
+            "down_proj.weight",
+            "licence",
+            f"--config export='{{method: lunar-topk, experiment: toy, form: [{form}]}}'",
+            *words,
+        ):
+            assert text in card, text
+        # The card's own example, as its reader would run it, with no library of ours on the path.
+        example = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+        command = [sys.executable, "-IB", "-c", example]
+        found = subprocess.run(command, cwd=toy_copy, capture_output=True, text=True, check=False)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout.strip() == json.loads(answers[0])["prediction"]
+    # The loader beside the adapter refuses a model of the same shape that was trained on other rows.
+    command = [sys.executable, "-IB", f"{RUN}/export/lunar-topk/adapter/load.py", f"{RUN}/models/retain_only"]
+    found = subprocess.run(command, cwd=toy_copy, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert "not the model that the adapter" in found.stderr
+
+
+def test_an_edit_of_full_rank_is_no_adapter_and_says_by_how_much(toy_copy):
+    outcome = run_snakemake(toy_copy, "export", export="{method: rmu, form: [adapter]}")
+    assert outcome.returncode != 0
+    said = " ".join(outcome.stdout.split())
+    assert re.search(r"down_proj has rank 128 of 128, .* the best adapter of rank 64 leaves out \d+\.\d%", said), said
+    assert not (toy_copy / RUN / "export/rmu").exists()
 
 
 def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):
