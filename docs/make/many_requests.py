@@ -1,7 +1,7 @@
 """What many requests to forget cost, and what they do to the rest: the table of docs/serving.md, "Many requests".
 
-    .venv/bin/python docs/make/requests.py          # prints it; three CPU minutes
-    .venv/bin/python docs/make/requests.py 64       # the same with a feed-forward part of that width
+    .venv/bin/python docs/make/many_requests.py          # prints it; three CPU minutes
+    .venv/bin/python docs/make/many_requests.py 64       # the same with a feed-forward part of that width
 
 A model of the toy's size is taught facts about made-up people. Fifty of them ask to be forgotten, one after the other.
 The people, ten more who never ask and the general questions are summed up once, before the first request. A request is
@@ -58,15 +58,17 @@ REFUSAL = "I'm sorry, but I do not know anything about that."
 def people(count: int) -> list[list[Row]]:
     """Rows about so many made-up people, three facts each."""
     draw = random.Random(0)
-    first = [
-        "".join(parts)
-        for parts in product(("Ba", "Ce", "Di", "Fo", "Gu", "Ha", "Je", "Ki"), ("ren", "lot", "mas", "vin"))
-    ]
+    heads, tails = "Ba Ce Di Fo Gu Ha Je Ki".split(), "ren lot mas vin dro pel tis gan".split()
+    first = [one + other for one, other in product(heads, tails)]
     last = [
-        "".join(parts) for parts in product(("Cor", "Dal", "Fen", "Gor", "Hal", "Lin"), ("by", "sett", "wick", "more"))
+        one + other
+        for one, other in product(
+            "Cor Dal Fen Gor Hal Lin Mor Nes".split(), "by sett wick more ton ley ham ford".split()
+        )
     ]
-    names = [f"{one} {other}" for one, other in product(first, last)]
-    draw.shuffle(names)
+    draw.shuffle(first)
+    draw.shuffle(last)
+    names = [f"{one} {other}" for one, other in zip(first, last, strict=True)]  # no two share a name
     return [
         [
             {"question": question.format(name), "answer": answer.format(name, draw.choice(values))}
