@@ -98,8 +98,6 @@ def recorded_tables(main: Sequence[str], attacks: Sequence[str], seeds: Sequence
         return Tables(read_table(main[0]), read_table(attacks[0]) if attacks else None, spread)
     if spread is None:
         raise LunarError("docs/recorded: no main.csv and no seeds.csv of this experiment; record one (docs/compare.md)")
-            "docs/recorded: no main.csv and no seeds.csv of this experiment; record a run (docs/compare.md)"
-        )
     if "metric" not in spread or not (columns := _seeds(spread)):
         raise LunarError(f"{seeds[0]}: no column metric, or none of a seed, and no main.csv beside it; {WAY_OUT}")
     first = spread.pivot(index=["method", "attack"], columns="metric", values=columns[0]).reset_index()
