@@ -25,6 +25,6 @@ rule ask:
         system_prompt=lambda wildcards: ASKED.value("system_prompt"),
         dtype=ASKED.value("dtype"),
     message:
-        "ask | {params.experiment}"
+        "ask | {params.experiment}: put questions to several methods"
     script:
         "../scripts/ask.py"

@@ -22,7 +22,7 @@ rule check:
         published=config["published"],
         requirements=ours("requirements.txt"),
     message:
-        "check | {params.requirements} and experiments of `run`"
+        "check | model, data, disk and packages for the experiments of `run`"
     script:
         "../scripts/check.py"
 
@@ -41,6 +41,6 @@ rule profile:
     params:
         jobs=lambda wildcards: {name: timed_jobs(name) for name in config["run"]},
     message:
-        "profile | experiments of `run`"
+        "profile | sum time and memory of the experiments of `run`"
     script:
         "../scripts/show_profile.py"

@@ -73,7 +73,7 @@ rule export_adapter:
         prompt=of(Experiment.prompt),
         rank=lambda wildcards: experiments.export_rank(config),
     message:
-        "export | {wildcards.experiment}: {wildcards.method} as a PEFT adapter"
+        "export | {wildcards.experiment}: write {wildcards.method} as a PEFT adapter"
     script:
         "../scripts/export_adapter.py"
 

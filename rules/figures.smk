@@ -22,7 +22,7 @@ rule plot_tradeoff:
     params:
         recipes=of(Experiment.recipes, shown="compared"),
     message:
-        "figures | {wildcards.experiment}: forgetting against retention"
+        "figures | {wildcards.experiment}: draw forgetting against retention"
     script:
         "../scripts/plot_tradeoff.py"
 
@@ -46,7 +46,7 @@ rule plot_hidden:
     params:
         recipes=of(Experiment.recipes, shown="attacked_edits"),
     message:
-        "figures | {wildcards.experiment}: hidden or removed"
+        "figures | {wildcards.experiment}: draw what is hidden or removed"
     script:
         "../scripts/plot_hidden.py"
 
@@ -70,7 +70,7 @@ rule plot_finetune:
         models=of(Experiment.trained_models),
         stop_at_loss=param("finetune", "stop_at_loss"),
     message:
-        "figures | {wildcards.experiment}: learning curves"
+        "figures | {wildcards.experiment}: draw the learning curves"
     script:
         "../scripts/plot_finetune.py"
 
@@ -95,7 +95,7 @@ rule plot_mixture:
         points=lambda wildcards: list(of(Experiment.mixture_points)(wildcards)),
         minimum=param("references", "minimum"),
     message:
-        "figures | {wildcards.experiment}: how much of the mixture"
+        "figures | {wildcards.experiment}: draw the study of the mixture"
     script:
         "../scripts/plot_mixture.py"
 
@@ -118,7 +118,7 @@ rule plot_layers:
     params:
         coefficient=param("layers", "coefficient"),
     message:
-        "figures | {wildcards.experiment}: layers"
+        "figures | {wildcards.experiment}: draw the layer scores"
     script:
         "../scripts/plot_layers.py"
 
@@ -145,7 +145,7 @@ rule plot_edit:
         methods=param("figures", "methods"),
         recipes=of(Experiment.recipes, shown="drawn"),
     message:
-        "figures | {wildcards.experiment}: the edit"
+        "figures | {wildcards.experiment}: draw the edit"
     script:
         "../scripts/plot_edit.py"
 
@@ -170,7 +170,7 @@ rule plot_entity:
         methods=of(Experiment.entities),
         rehearsed=of(Experiment.rehearsed_entities),
     message:
-        "figures | {wildcards.experiment}: the entity edit"
+        "figures | {wildcards.experiment}: draw the entity edits"
     script:
         "../scripts/plot_entity.py"
 
@@ -193,7 +193,7 @@ rule plot_optimisers:
     params:
         method=param("optimisers", "method"),
     message:
-        "figures | {wildcards.experiment}: optimisers"
+        "figures | {wildcards.experiment}: draw the race of optimisers"
     script:
         "../scripts/plot_optimisers.py"
 
@@ -219,7 +219,7 @@ rule plot_pca:
         sets=splits.DRAWN,
         late_layer=param("figures", "late_layer"),
     message:
-        "figures | {wildcards.experiment}: PCA for {wildcards.method}"
+        "figures | {wildcards.experiment}: draw the PCA of {wildcards.method}"
     script:
         "../scripts/plot_pca.py"
 
@@ -244,7 +244,7 @@ rule plot_rehearsal:
         methods=of(Experiment.drawn_rehearsals),
         grid_keys=of(Experiment.grid_keys),
     message:
-        "figures | {wildcards.experiment}: rehearsals"
+        "figures | {wildcards.experiment}: draw the rehearsals"
     script:
         "../scripts/plot_rehearsal.py"
 
@@ -266,7 +266,7 @@ rule plot_ladder:
     params:
         top=of(Experiment.ladder_top),
     message:
-        "figures | {wildcards.experiment}: the ladder"
+        "figures | {wildcards.experiment}: draw the ladder"
     script:
         "../scripts/plot_ladder.py"
 
@@ -286,7 +286,7 @@ rule plot_attacks:
     conda:
         "../envs/plot.yaml"
     message:
-        "figures | {wildcards.experiment}: attacks"
+        "figures | {wildcards.experiment}: draw the attacks"
     script:
         "../scripts/plot_attacks.py"
 
@@ -312,7 +312,7 @@ rule plot_attack_curves:
         run=of(Experiment.attacks),
         recipes=of(Experiment.recipes, shown="attacked"),
     message:
-        "figures | {wildcards.experiment}: attack curves, {wildcards.curve}"
+        "figures | {wildcards.experiment}: draw the attack curves of {wildcards.curve}"
     script:
         "../scripts/plot_attack_curves.py"
 
@@ -341,6 +341,6 @@ rule plot_quantisation:
         run=of(Experiment.attacks),
         recipes=of(Experiment.recipes, shown="attacked_solved"),
     message:
-        "figures | {wildcards.experiment}: quantisation"
+        "figures | {wildcards.experiment}: draw quantisation"
     script:
         "../scripts/plot_quantisation.py"

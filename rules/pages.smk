@@ -129,7 +129,7 @@ rule compare:
     params:
         run=config["run"],
     message:
-        "compare | experiments of `run` with the recorded runs"
+        "compare | set the experiments of `run` beside the recorded runs"
     script:
         "../scripts/show_reproduced.py"
 

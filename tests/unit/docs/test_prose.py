@@ -27,7 +27,7 @@ def named(one: object) -> str:
 
 def caption(text: str) -> str:
     """The prose of a caption, without Jinja's statements, directives with their blocks, and underlines of titles."""
-    text = re.sub(r"\{%.*?%\}", "", text)
+    text = re.sub(r"\{%.*?%\}", "", text, flags=re.DOTALL)
     text = re.sub(r"^\.\. .*\n(?:\s*\n|[ \t]+.*\n)*", "\n", text, flags=re.MULTILINE)
     text = re.sub(r"^=+$", "", text, flags=re.MULTILINE)
     return re.sub(r"``.*?``|\{\{.*?\}\}|\|\w+\|", "X", text)
