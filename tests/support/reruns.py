@@ -341,7 +341,7 @@ LINES = [
         "layers",
         "`layers.candidates`",
         configure(more_layers),
-        "statistics that solves start from, steering, choice of layers, all edits but those made from rows alone, and what follows",
+        "statistics for solves, steering, choice of layers, all edits but those made from rows alone, and what follows",
         # Statistics of the three sets that are only looked at and never summed; one more layer is steered.
         spares=BEFORE_STATISTICS | OF_ROWS | {"collect_activations": 4, "steer_layer": -1},
     ),
