@@ -32,10 +32,9 @@ def tell_time():
     """Say what will be run, how long it will take on this machine, and, as jobs end, how long the rest will."""
     if workflow.touch or not workflow.local_exec:  # nothing is made, or it is made on other machines
         return
-    planned = [*workflow.dag.needrun_jobs()]
-    if not any(job.output for job in planned):  # a target that only speaks
+    jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs() if job.output}
+    if not jobs:  # a target that only speaks
         return
-    jobs = {job.jobid: (job.rule.name, dict(job.wildcards_dict)) for job in planned}
     names = {each["experiment"] for _, each in jobs.values() if "experiment" in each}
     sizes = {name: experiment_size(name) for name in names}
     heading = f"Experiment{'s' * (len(names) > 1)} {', '.join(sorted(names))}: " if names else ""
@@ -50,6 +49,6 @@ def tell_time():
         heading += f"{len(jobs)} step{'s' * (len(jobs) > 1)}."
         remaining = estimate.Remaining(dict.fromkeys(jobs, 1.0))
     if SCREEN:
-        SCREEN.begin(heading, remaining)
+        SCREEN.begin(heading, len(jobs), remaining)
     else:
         print(heading, file=sys.stderr, flush=True)

@@ -154,6 +154,7 @@ class Remaining:
     """What is left of a run, told from its finished jobs."""
 
     EVERY = 0.05  # of the work: how often a line is due
+    ENOUGH = 0.99  # of the work: the rest is not worth a line
 
     def __init__(
         self,
@@ -180,7 +181,7 @@ class Remaining:
         took = now - self._began
         if self.share >= self.EVERY:
             self._left, self._told_at = took / self.share * (1 - self.share), now
-        if self.share - self._said < self.EVERY or not self._work or self._left is None:
+        if self._left is None or self.share - self._said < self.EVERY or self.share > self.ENOUGH:
             return None
         self._said = self.share
         return f"{self.share:.0%} of the work done in {duration(took)}, about {duration(self._left)} left"

@@ -104,14 +104,15 @@ class Screen(logging.Handler):
         self._console = _console(plain.stream, asked)
         self._lively = self._console.is_terminal and not self._console.is_dumb_terminal
 
-    def begin(self, heading: str, remaining: Remaining) -> None:
+    def begin(self, heading: str, steps: int, remaining: Remaining) -> None:
         """Say what the run is, before its first step.
 
         Args:
             heading: lines.
+            steps: jobs that make something.
             remaining: tells the time that is left.
         """
-        self._remaining, self._began = remaining, time.monotonic()
+        self._total, self._remaining, self._began = steps, remaining, time.monotonic()
         if self._ours:
             self._say(heading)
             self._headed = True
@@ -163,7 +164,7 @@ class Screen(logging.Handler):
         if self._dry or ended is None:
             return
         self._failed.pop(record.job_id, None)
-        self._done += 1
+        self._done += not ended.speaks and bool(ended.message)
         self._read_printed()
         left = self._remaining.finished(record.job_id) if self._remaining else None
         if ended.speaks:
