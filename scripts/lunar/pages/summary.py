@@ -31,13 +31,16 @@ def _value(metrics: Metrics, method: str, split: str | None, metric: str) -> str
     return f"{cell['mean']:.2f}" if "mean" in cell else ABSENT
 
 
-def _whom(forget: Sequence[Row]) -> str:
-    """Whom the forget questions are about, three by name."""
-    names = list(dict.fromkeys(row["author"] for row in forget if row.get("author")))
-    if not names:
-        return "of the forget set"
+def _few(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return "about " + ", ".join(names[:3]) + more
+    return ", ".join(names[:3]) + more
+
+
+def _whom(forget: Sequence[Row]) -> str:
+    """Whom the forget questions are about."""
+    names = list(dict.fromkeys(row["author"] for row in forget if row.get("author")))
+    return f"about {_few(names)}" if names else "of the forget set"
 
 
 def subject(metrics: Metrics, forget: Sequence[Row], model: str) -> str:
@@ -73,7 +76,7 @@ def best(metrics: Metrics) -> list[str]:
         values = {name: cells[name, split, metric] for name in forgot if cells[name, split, metric] is not None}
         if values:
             most = (max if more else min)(values.values())
-            named = ", ".join(f"``{name}``" for name, value in values.items() if value == most)
+            named = _few([f"``{name}``" for name, value in values.items() if value == most])
             lines.append(f"- {words}: {named}, {most:.2f}")
     if not lines:
         return []
