@@ -61,6 +61,31 @@ def test_everything_in_the_report_opens(opened):
     assert {Path(path).suffix for path in opened} == {".html", ".svg"}
 
 
+def test_the_first_page_leads_to_pages_and_back(browser, toy):
+    """Its two figures are drawn, each of its links opens what it names, and what is opened has a link back."""
+    browser.open(toy / "results/report.html")
+    browser.when("document.querySelector('#first-page') !== null")
+    back = "getComputedStyle(document.querySelector('#first-page')).display"
+    assert browser.ask("document.querySelectorAll('.prose svg').length") == 2
+    links = browser.ask("[...document.querySelectorAll('.prose a')].map((link) => link.getAttribute('href'))")
+    pages = [link for link in links if link.startswith("#results/")]
+    assert {"#results/toy/tables/main.html", "#results/toy/figures/attacks.svg"} <= set(pages)
+    assert browser.ask(back) == "none"
+    for page in pages:
+        browser.ask(f"document.querySelector('.prose a[href={page!r}]').click()")
+        browser.when(f"app.state.resultPath === {page[1:]!r} && document.querySelector('.prose') === null")
+        assert browser.ask(f"app.state.contentPath === results[{page[1:]!r}].data_uri"), page
+        assert browser.ask(back) != "none", page
+        browser.ask("document.querySelector('#first-page').click()")
+        browser.when("document.querySelector('.prose') !== null")
+    assert not browser.faults()
+
+
+def test_a_page_opened_by_itself_leads_to_the_report(browser, toy):
+    browser.open(toy / "results/toy/tables/main.html")
+    assert browser.ask("document.querySelector('p a').href") == (toy / "results/report.html").resolve().as_uri()
+
+
 def test_pages_hold_together(browser, files, pictures):
     faults = {}
     for page in (one for one in files if one.suffix == ".html"):
