@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+NARROW = 400  # pixels, of a telephone
 LINK = "[...document.querySelectorAll('nav a')].find((link) => link.innerText.trim() === {!r})"
 
 
@@ -95,6 +96,9 @@ def test_pages_hold_together(browser, files, pictures):
         browser.drawn()
         browser.screenshot(pictures / f"pages/{page.stem}, unfolded.png")
         faults[page.name] = browser.check("headings", "pictures", "widths", "contrast") + browser.faults()
+        browser.open(page, NARROW)
+        browser.screenshot(pictures / f"pages/{page.stem}, narrow.png")
+        faults[page.name] += browser.check("widths")
     assert faults and not {name: found for name, found in faults.items() if found}
 
 
@@ -104,6 +108,10 @@ def test_figures_can_be_read(browser, files, pictures):
         browser.open(figure)
         browser.screenshot(pictures / f"figures/{figure.stem}.png")
         faults[figure.name] = browser.check("texts", "marks") + browser.faults()
+        # As a page shows it that has no more room, to be looked at.
+        browser.ask("['width', 'height'].forEach((side) => document.documentElement.setAttribute(side, '100%'))")
+        browser.page.set_viewport_size({"width": NARROW, "height": NARROW})
+        browser.screenshot(pictures / f"figures/{figure.stem}, narrow.png")
     assert faults and not {name: found for name, found in faults.items() if found}
 
 
