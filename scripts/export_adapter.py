@@ -34,14 +34,11 @@ def main(smk) -> None:
         }
         with atomic_folder(smk.output.folder) as folder:
             peft_folder.write(adapter, model, base, folder)
-            with edits.applied(model, edit):
-                whole = answer_ids.answers(model, **how)
-            with edits.applied(model, adapter.modules if adapter.truncated else edit):
-                expected = answer_ids.answers(model, **how) if adapter.truncated else whole
-            device = str(model.device)
-            del model  # the check loads it again
-            found = peft_folder.compared(base, [folder], expected, device, smk.threads, **how)
-            peft_folder.verify(found, smk.output.folder)
+            if adapter.truncated:
+                with edits.applied(model, edit):
+                    whole = answer_ids.answers(model, **how)
+            changes = adapter.modules if adapter.truncated else edit
+            found, answered = peft_folder.proven(model, changes, base, folder, smk.threads, **how)
             same = len(rows) - len(found["differs"])
             progress.say(
                 f"loaded with PEFT alone: a logit differs by {found['difference']:.1e} at most, of "
@@ -52,7 +49,7 @@ def main(smk) -> None:
             described = export.described(smk.params.settings, chosen, smk.params.base, edit, chat, rows[0]["question"])
             facts = peft_folder.facts(adapter, base, found, chat.end_ids)
             if adapter.truncated:
-                facts |= peft_folder.truncation(adapter, sets, chat, whole[0], expected[0], rouge1)
+                facts |= peft_folder.truncation(adapter, sets, chat, whole[0], answered[0], rouge1)
                 progress.say(f"truncated: {facts['changed']} of {len(rows)} answers differ from the whole edit's")
             text = export.card(
                 smk.input.template,

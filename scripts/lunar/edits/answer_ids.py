@@ -2,8 +2,8 @@
 
 Run as a program of its own, it answers by a base model and adapters, loaded by the ``load.py`` beside the first
 adapter: this shows that they need no more. It reads a task as JSON from standard input: ``base``, ``adapters``,
-``prompts`` (token ids), ``ends``, ``pad``, ``max_new_tokens``, ``threads``, ``device`` and ``expected`` (a safetensors
-file with ``logits`` and ``ids``). It writes what ``compare`` gives as JSON to standard output.
+``prompts`` (token ids), ``ends``, ``pad``, ``max_new_tokens``, ``threads``, ``device``, ``dtype`` and ``expected`` (a
+safetensors file with ``logits`` and ``ids``). It writes what ``compare`` gives as JSON to standard output.
 """
 
 import importlib.util
@@ -78,7 +78,7 @@ def main() -> None:
     place = importlib.util.spec_from_file_location("load", Path(task["adapters"][0]) / "load.py")
     loader: Any = importlib.util.module_from_spec(place)
     place.loader.exec_module(loader)
-    model = loader.load(task["base"], task["adapters"], dtype=torch.float32).to(task["device"])
+    model = loader.load(task["base"], task["adapters"], dtype=getattr(torch, task["dtype"])).to(task["device"])
     found = answers(model, task["prompts"], task["ends"], task["pad"], task["max_new_tokens"])
     expected = load_file(task["expected"])
     json.dump(compare(found, (expected["ids"], expected["logits"]), task["ends"]), sys.stdout)

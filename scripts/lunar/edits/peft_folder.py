@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from lunar.edits import answer_ids, load_adapter
-from lunar.edits.edit import block_of
+from lunar.edits import edit as edits
+from lunar.edits.edit import Edit, block_of
 from lunar.edits.low_rank import LowRank
 from lunar.errors import LunarError
 from lunar.files import Row, write_json, write_text
@@ -85,7 +86,7 @@ def write(edit: LowRank, model: Any, base: str, folder: Path) -> None:
 
 
 def compared(
-    base: str | Path, adapters: Sequence[str | Path], expected: Answers, device: str, threads: int, **how: Any
+    base: str | Path, adapters: Sequence[str | Path], expected: Answers, model: Any, threads: int, **how: Any
 ) -> dict[str, Any]:
     """What base and adapters answer in a process that has PEFT and nothing of this library.
 
@@ -93,7 +94,7 @@ def compared(
         base: folder of the model before the edit.
         adapters: folders that ``write`` made, loaded together.
         expected: what the edited model answered.
-        device: of the process, such as ``cpu``.
+        model: that answered, for its device and precision.
         threads: of the process.
         how: ``prompts``, ``ends``, ``pad`` and ``max_new_tokens`` of ``lunar.edits.answer_ids.answers``.
 
@@ -107,7 +108,8 @@ def compared(
         file = Path(temporary) / "expected.safetensors"
         save_file({"ids": expected[0].contiguous(), "logits": expected[1].contiguous()}, file)
         places = {"base": str(Path(base).resolve()), "adapters": [str(Path(one).resolve()) for one in adapters]}
-        task = places | {"expected": str(file), "device": device, "threads": threads} | how
+        where = {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
+        task = places | where | {"expected": str(file), "threads": threads} | how
         # Isolated (-I), so that neither this library nor a path to it is there; no bytecode (-B) in the folder.
         outcome = subprocess.run(
             [sys.executable, "-IB", answer_ids.__file__],
@@ -123,24 +125,42 @@ def compared(
     return json.loads(outcome.stdout)
 
 
-def verify(found: dict[str, Any], folder: str | Path) -> None:
-    """Refuse an adapter whose logits are not the edited model's.
+def proven(
+    model: Any, changes: Edit, base: str | Path, folder: Path, threads: int, **how: Any
+) -> tuple[dict[str, Any], Answers]:
+    """Have a process with PEFT alone give the edited model's logits, and refuse an adapter that does not.
 
     An answer may differ where two tokens are closer to each other than the tolerance; such near ties are counted, and
-    not refused: up to there the logits are the same.
+    not refused: up to there the logits are the same. Where float32 alone rounds by more than the tolerance, as it may
+    where large terms cancel, the comparison is made in float64.
 
     Args:
-        found: as ``compared`` gives it.
-        folder: for the message.
+        model: the base in float32; in float64 afterwards, if that was needed.
+        changes: the edit, or what it was truncated to.
+        base: folder of the model before the edit.
+        folder: that ``write`` made.
+        threads: of the process.
+        how: as for ``compared``.
+
+    Returns:
+        As ``compared``, with ``float32``, the difference in that precision; and the edited model's answers in float32.
 
     Raises:
         LunarError: a logit differs by more than ``TOLERANCE``.
     """
-    if not found["difference"] <= TOLERANCE:
-        raise LunarError(
-            f"export: with the adapter {folder} a logit differs by {found['difference']:.2g} from the edited model's, "
-            f"of {found['logit']:.3g} at most; allowed is {TOLERANCE}. Nothing was exported"
-        )
+    answered: list[Answers] = []
+    found: dict[str, Any] = {}
+    for dtype in (torch.float32, torch.float64):
+        model.to(dtype)
+        with edits.applied(model, changes):
+            answered.append(answer_ids.answers(model, **how))
+        found = compared(base, [folder], answered[-1], model, threads, **how) | {"float32": found.get("difference")}
+        if found["difference"] <= TOLERANCE:
+            return found, answered[0]
+    raise LunarError(
+        f"export: with the adapter a logit differs by {found['difference']:.2g} from the edited model's, of "
+        f"{found['logit']:.3g} at most; allowed is {TOLERANCE}. Nothing was exported"
+    )
 
 
 def facts(edit: LowRank, base: str, found: dict[str, Any], ends: Sequence[int]) -> dict[str, Any]:
@@ -162,6 +182,7 @@ def facts(edit: LowRank, base: str, found: dict[str, Any], ends: Sequence[int]) 
         "served": next(rank for rank in SERVED if rank >= edit.rank),
         "truncated": edit.truncated,
         "difference": f"{found['difference']:.1e}",
+        "float32": f"{found['float32']:.1e}" if found["float32"] is not None else None,
         "logit": f"{found['logit']:.1f}",
         "tolerance": TOLERANCE,
         "ties": len(found["differs"]),

@@ -224,6 +224,7 @@ ADAPTER = {
     "served": 8,
     "truncated": False,
     "difference": "1.0e-06",
+    "float32": None,
     "logit": "12.0",
     "tolerance": 1e-4,
     "ties": 0,
@@ -247,8 +248,11 @@ def test_card_of_an_adapter() -> None:
         "a logit differs by 1.0e-06 at most from the edited model's, whose largest is 12.0; allowed is 0.0001",
     ):
         assert part in text, part
-    for part in ("Truncated", "transformers alone"):
+    for part in ("Truncated", "transformers alone", "float64"):
         assert part not in text
+    text = export.card(TEMPLATE, **values(adapter=ADAPTER | {"float32": "2.0e-04"}))
+    assert "questions in float64" in text
+    assert "In float32 a logit differs by 2.0e-04 at most" in text
     text = export.card(TEMPLATE, **values(adapter=ADAPTER | SHORTENED))
     for part in (
         "No attack was run",

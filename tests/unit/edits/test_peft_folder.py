@@ -99,24 +99,36 @@ def test_peft_loads_every_tensor_and_gives_the_edited_logits(base: Path, tmp_pat
 
 def test_a_process_with_peft_alone_gives_the_edited_answers(base: Path, tmp_path: Path, how) -> None:
     folder = written(OTHER, base, tmp_path / "adapter")
-    found = peft_folder.compared(base, [folder], edited(base, OTHER, how), "cpu", 1, **how)
+    found, answered = peft_folder.proven(load_model(base), OTHER, base, folder, 1, **how)
     assert found["difference"] < peft_folder.TOLERANCE
-    assert found["differs"] == []
+    assert (found["differs"], found["float32"]) == ([], None)
     assert found["logit"] > 1
-    peft_folder.verify(found, folder)
+    assert torch.equal(answered[0], edited(base, OTHER, how)[0])
     assert not (folder / "__pycache__").exists()
 
 
-def test_an_adapter_of_another_edit_is_refused(base: Path, tmp_path: Path, how) -> None:
+def test_an_adapter_of_another_edit_is_refused(base: Path, tmp_path: Path, how, monkeypatch) -> None:
     model = load_adapter.load(base, [written(ONE, base, tmp_path / "adapter")])
     found = answer_ids.compare(answer_ids.answers(model, **how), edited(base, OTHER, how), how["ends"])
+    assert found["difference"] > 0.1
+    monkeypatch.setattr(peft_folder, "compared", lambda *_, **__: found)
     with pytest.raises(LunarError, match=r"a logit differs by .* from the edited model's.*Nothing was exported"):
-        peft_folder.verify(found, tmp_path / "adapter")
+        peft_folder.proven(load_model(base), OTHER, base, tmp_path / "adapter", 1, **how)
 
 
-def test_no_number_is_no_agreement(tmp_path: Path) -> None:
-    with pytest.raises(LunarError, match="a logit differs by nan"):
-        peft_folder.verify({"difference": float("nan"), "logit": 1.0}, tmp_path)
+def test_where_float32_rounds_too_much_float64_decides(base: Path, tmp_path: Path, how, monkeypatch) -> None:
+    folder, seen = written(OTHER, base, tmp_path / "adapter"), []
+
+    def in_this_process(base: Path, adapters: Any, expected: Any, model: Any, threads: int, **how: Any) -> Any:
+        seen.append(model.dtype)
+        given = answer_ids.answers(load_adapter.load(base, adapters, dtype=model.dtype), **how)
+        return answer_ids.compare(given, expected, how["ends"])
+
+    monkeypatch.setattr(peft_folder, "compared", in_this_process)
+    monkeypatch.setattr(peft_folder, "TOLERANCE", 1e-9)  # below what float32 keeps
+    with pytest.raises(LunarError, match="a logit differs by"):
+        peft_folder.proven(load_model(base), OTHER, base, folder, 1, **how)
+    assert seen == [torch.float32, torch.float64]
 
 
 def test_two_adapters_together_are_the_edit_of_both(base: Path, tmp_path: Path, how) -> None:
@@ -191,12 +203,12 @@ def test_a_base_without_safetensors_is_refused(tmp_path: Path, llama) -> None:
         peft_folder.write(completed(low_rank(ONE), llama), llama, str(tmp_path / "nothing"), tmp_path)
 
 
-def test_an_adapter_that_cannot_be_loaded_ends_in_one_line(base: Path, tmp_path: Path, how) -> None:
+def test_an_adapter_that_cannot_be_loaded_ends_in_one_line(base: Path, tmp_path: Path, how, llama) -> None:
     answers = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, 1)
     with pytest.raises(
         LunarError, match=r"^export: PEFT alone cannot use the adapter: FileNotFoundError: .*load\.py'$"
     ):
-        peft_folder.compared(base, [tmp_path], answers, "cpu", 1, **how)
+        peft_folder.compared(base, [tmp_path], answers, llama, 1, **how)
 
 
 def test_answers_are_compared_up_to_the_first_other_token() -> None:
@@ -238,7 +250,7 @@ def test_truncation_is_told(chat: Chat, rows: list[dict[str, str]]) -> None:
 
 
 def test_facts_name_the_rank_that_a_server_is_started_for(base: Path) -> None:
-    found = {"difference": 1e-6, "logit": 12.0, "differs": [3]}
+    found = {"difference": 1e-6, "logit": 12.0, "differs": [3], "float32": None}
     facts = peft_folder.facts(low_rank(OTHER), str(base), found, [1])
     assert (facts["rank"], facts["served"], facts["ties"]) == (3, 8, 1)
     assert facts["hashes"] == load_adapter.hashes(base)
