@@ -1,7 +1,7 @@
 """What many requests to forget cost, and what they do to the rest: the table of docs/serving.md, "Many requests".
 
     .venv/bin/python docs/make/many_requests.py          # prints it; three CPU minutes
-    .venv/bin/python docs/make/many_requests.py 64       # the same with a feed-forward part of that width
+    .venv/bin/python docs/make/many_requests.py 1024     # the same with a feed-forward part of that width
 
 A model of the toy's size is taught facts about made-up people. Fifty of them ask to be forgotten, one after the other.
 The people, ten more who never ask and the general questions are summed up once, before the first request. A request is
@@ -39,7 +39,7 @@ from lunar.model.load import load_model, load_tokenizer  # noqa: E402
 
 REQUESTS, NEVER = 50, 10
 SHOWN = (1, 2, 5, 10, 20, 30, 40, 50)
-LAYER, COEFFICIENT, RIDGE, INNER = 2, 2.0, 1e-3, 256
+LAYER, COEFFICIENT, RIDGE, INNER = 3, 2.0, 1e-5, 256
 REDIRECTED = ("question", "suffix")
 KEPT = {"prefix": 1.0, "question": 1.0, "suffix": 1.0, "answer": 1.0}
 FACTS = (

@@ -13,7 +13,13 @@ from result_tables import NUMBER, PAGES, README, made, marked, tables
 
 TEXT = README.read_text(encoding="utf-8")
 RESULTS = sorted((README.parent / "docs").glob("results*.md"))
-SHORT = ["README.md", "docs/audit.md", "docs/paper-settings.md", *(f"docs/{page.name}" for page in RESULTS)]
+SHORT = [
+    "README.md",
+    "docs/audit.md",
+    "docs/serving.md",
+    "docs/paper-settings.md",
+    *(f"docs/{page.name}" for page in RESULTS),
+]
 DEVELOPERS = (README.parent / "docs/developers.md").read_text(encoding="utf-8")
 
 
