@@ -1,4 +1,4 @@
-"""CITATION.cff: what the Citation File Format asks for is there, and both the paper and this repository can be cited."""
+"""CITATION.cff: it has what the Citation File Format asks for, and names both the paper and this repository."""
 
 from pathlib import Path
 
