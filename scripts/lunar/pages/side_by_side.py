@@ -52,7 +52,7 @@ def side_by_side(question: str, answers: Mapping[str, Said], known: tuple[str, R
     table.add_column("outcome", no_wrap=True)
     if gold:
         table.add_column("ROUGE-1", justify="right", no_wrap=True)
-    table.add_column("answer", ratio=1)
+    table.add_column("answer", ratio=1, overflow="fold")
     for method, said in answers.items():
         scored = answered(row | {"question": question}, str(said))
         cells = [method, outcome(scored), *([f"{text.rouge1(scored):.2f}"] if gold else [])]

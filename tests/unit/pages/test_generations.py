@@ -99,7 +99,7 @@ def page_of(answers: Any) -> str:
 
 def test_nothing_embedded_ends_its_element() -> None:
     page = page_of(ANSWERS)
-    assert page.count("</script>") == 2 and "<b>" not in page
+    assert page.count("</script>") == 3 and "<b>" not in page
     data = re.search('<script type="application/json" id="data">(.*?)</script>', page, flags=re.DOTALL)
     assert data and json.loads(data[1]) == json.loads(json.dumps(browsable(ANSWERS)))
 
