@@ -180,15 +180,17 @@ class Screen(logging.Handler):
 
     def _on_job_error(self, record: logging.LogRecord) -> None:
         ended = self._steps.pop(record.jobid, None) or step(record.rule_name, record.output, record.log)
+        message = ended.message or record.rule_name
         self._read_printed()
-        if ended.speaks:  # it has said it
+        if ended.speaks:  # it has said why
+            self._failed[record.jobid] = message
             self._resume()
             return
         said = ending(ended.log) if ended.log else ""
         if said == "interrupted":
             self._interrupted = True
             return
-        message = self._failed[record.jobid] = ended.message or record.rule_name
+        self._failed[record.jobid] = message
         lines = said.splitlines() or [*self._foreign]
         self._say(Text(f"Failed: {message}", style="bold red"))
         for line in lines:
