@@ -1,20 +1,17 @@
 """Curves of one kind of attack, a line a method with its name at its end; the model that never knew is dashed."""
 
-from collections import Counter
-
 import matplotlib.pyplot as plt
 
 from lunar.metrics.read import read_attacks
 from lunar.pages.curves import curve_table, curves_in_words
 from lunar.pages.figures import TWO_COLUMNS, key_of_kinds, kind_style, note, save
-from lunar.pages.kinds import kinds
+from lunar.pages.kinds import dashes, kinds
 from lunar.pages.labels import Named, label_ends
 from lunar.pages.names import CONTROL
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
 NONE = "no curve was asked for,\nor the attack was left out"
-DASHES = ("-", "--", "-.", ":")  # of the methods of one kind
 AXES = {
     "relearning": ("step", "forget ROUGE-1 recall"),
     "layer_skip": ("block skipped", "forget ROUGE-1 recall"),
@@ -31,16 +28,11 @@ def main(smk) -> None:
         for name, path in zip(methods, smk.input.attacked, strict=True):
             records = read_attacks(path, smk.params.run)
             curves |= {(name, one): curve_table(records[one]["curve"] if one in records else []) for one in attacks}
-        kind_of, before = kinds(smk.params.recipes), Counter()
-        dashes = {}
-        for method in methods:
-            dashes[method] = "--" if method == CONTROL else DASHES[before[kind_of[method]] % len(DASHES)]
-            before[kind_of[method]] += 1
+        kind_of = kinds(smk.params.recipes)
+        lines = dashes(kind_of) | {CONTROL: "--"}
         columns = min(2, len(attacks))
         rows = -(-len(attacks) // columns)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(TWO_COLUMNS, 0.4 + 2.6 * rows), sharey=True, squeeze=False, layout="constrained"
-        )
+        figure, axes = plt.subplots(rows, columns, figsize=(TWO_COLUMNS, 0.4 + 2.6 * rows), sharey=True, squeeze=False)
         key_of_kinds(figure, kind_of.values())
         across, up = AXES[kind]
         for axis in axes.flat[len(attacks) :]:
@@ -49,7 +41,7 @@ def main(smk) -> None:
             shown = {name: curves[name, attack] for name in methods if not curves[name, attack].empty}
             for method, curve in shown.items():
                 axis.plot(
-                    curve["x"], curve["forget"], ms=4, lw=1, **kind_style(kind_of[method]) | {"ls": dashes[method]}
+                    curve["x"], curve["forget"], ms=4, lw=1, **kind_style(kind_of[method]) | {"ls": lines[method]}
                 )
             if not shown:
                 note(axis, NONE)

@@ -1,6 +1,7 @@
 """Singular values of the edits beside the original weight's, and the mean detector score of each kind of token."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 
 from lunar.edits import edit as edits
@@ -8,7 +9,7 @@ from lunar.files import read_json
 from lunar.model.load import down_proj, load_model
 from lunar.pages.figures import GREY, SETS, TWO_COLUMNS, kind_style, save
 from lunar.pages.kinds import kinds
-from lunar.pages.labels import Named, label_points
+from lunar.pages.labels import Named, label_points, unnamed
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
@@ -24,13 +25,9 @@ def main(smk) -> None:
         for layer in dict.fromkeys(map(edits.block_of, loaded[first][0])):
             original = torch.linalg.svdvals(down_proj(model, layer).weight.detach().float())
             left.plot(range(1, len(original) + 1), original, color=GREY)
-            # A name beside the first value, and on none of the others.
             named.append(Named(1, float(original[0]), f"original weight, layer {layer}", GREY))
-            named += [
-                Named(2 ** (i / 4), float(original[int(2 ** (i / 4)) - 1]), "", GREY)
-                for i in range(1, 40)
-                if 2 ** (i / 4) < len(original)
-            ]
+            at = np.unique(np.geomspace(2, len(original), 40).astype(int))  # no name lies on the line
+            named += unnamed(at, original[at - 1])
             numbers |= {"layer": layer, "largest_original": float(original[0])}
         for number, (name, (edit, _)) in enumerate(loaded.items()):
             for module, factors in edit.items():
@@ -40,9 +37,8 @@ def main(smk) -> None:
                 kind = kind_of[name]
                 left.plot([1.6**number] * len(values), values, ls="none", ms=6, **kind_style(kind))
                 label = f"{name}, layer {edits.block_of(module)}"
-                named += [
-                    Named(1.6**number, float(value), "" if i else label, kind.colour) for i, value in enumerate(values)
-                ]
+                named.append(Named(1.6**number, float(values[0]), label, kind.colour))
+                named += unnamed([1.6**number] * (len(values) - 1), values[1:])
                 numbers.setdefault("singular", float(values[0]))
                 numbers.setdefault("rank", len(values))
         left.set(xscale="log", title="Singular values", xlabel="index", ylabel="singular value", ylim=(0, None))

@@ -1,44 +1,14 @@
 """The entity edits: what each setting tried in rehearsal left and cost, their singular values, and what they move."""
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 
 from lunar.files import read_json
-from lunar.pages.entity import first_block, numbers, spectra, tried
-from lunar.pages.figures import SETS, SMALL, TWO_COLUMNS, note, save
+from lunar.pages.entity import draw_tried, first_block, name_tried, numbers, spectra, tried
+from lunar.pages.figures import SMALL, TWO_COLUMNS, save
 from lunar.pages.kinds import EXACT
-from lunar.pages.labels import Named, label_ends, label_points
+from lunar.pages.labels import Named, label_ends
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
-
-
-def draw_tried(axis: Any, rows: list[dict[str, Any]]) -> None:
-    """A line a setting: recall on the author forgotten and on the one held out; the chosen ones in bold."""
-    for part, kind in (("forget", "forget"), ("held_out", "unseen")):
-        colour, marker, _ = SETS[kind]
-        values = [row[part] for row in rows]
-        axis.plot(values, range(len(rows)), ls="none", marker=marker, color=colour, ms=5, clip_on=False)
-    axis.set_yticks(range(len(rows)), [row["label"] for row in rows], fontsize=SMALL)
-    for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
-        tick.set_fontweight("bold" if row["chosen"] else "normal")
-    axis.set(title="Tried in rehearsal", xlabel="what is left, ROUGE-1 recall", xlim=(0, 1.05))
-    axis.set_ylim(len(rows) - 0.4, -1.6)
-    if not rows:
-        note(axis, "settings are stated")
-
-
-def name_tried(axis: Any, rows: list[dict[str, Any]]) -> None:
-    """Names at the two marks of the first setting; call it when the layout no longer changes."""
-    parts = (("forget", "the forgotten author", SETS["forget"][0]), ("held_out", "the one held out", "#3A86B0"))
-    label_points(
-        axis,
-        [
-            Named(row[part], number, "" if number else label, colour)
-            for part, label, colour in parts
-            for number, row in enumerate(rows)
-        ],
-    )
 
 
 def main(smk) -> None:

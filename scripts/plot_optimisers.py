@@ -7,7 +7,7 @@ import pandas as pd
 from lunar.files import read_json
 from lunar.pages.figures import GREY, LINES, TWO_COLUMNS, save
 from lunar.pages.kinds import EXACT
-from lunar.pages.labels import Named, label_ends, label_points
+from lunar.pages.labels import Named, label_ends, label_points, unnamed
 from lunar.pages.numbers import write_numbers
 from lunar.pages.optimisers import closed_form, numbers, trained
 from lunar.progress import script
@@ -36,7 +36,7 @@ def main(smk) -> None:
             axes[0].plot(seconds, 1, marker=marker, ms=6, ls="none", color=EXACT.colour, clip_on=False, zorder=3)
             closed["seconds"].append(Named(seconds, 1, label, EXACT.colour))
         # No name lies on the line of the optimum.
-        closed["seconds"] += [Named(float(x), 1, "", "") for x in np.geomspace(*axes[0].get_xlim(), 60)]
+        closed["seconds"] += unnamed(np.geomspace(*axes[0].get_xlim(), 60), [1] * 60)
         axes[0].set(title="By time", xlabel="seconds (rows cached)")
         axes[1].set(title="By steps", xlabel="steps")
         for axis, column in zip(axes, edges, strict=True):

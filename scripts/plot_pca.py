@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from lunar.errors import LunarError
 from lunar.files import read_json
 from lunar.pages.figures import SETS, TWO_COLUMNS, save
-from lunar.pages.labels import Named, label_points
+from lunar.pages.labels import Named, label_points, unnamed
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
@@ -28,8 +28,7 @@ def main(smk) -> None:
         if late >= depth:
             raise LunarError(f"figures.late_layer: {late} is no block of a model of {depth} (0 to {depth - 1})")
         figure, axes = plt.subplots(2, 2, figsize=(TWO_COLUMNS, TWO_COLUMNS * 0.85), sharex="row", sharey="row")
-        panels = []
-        numbers = {"method": smk.wildcards.method, "edited": edited, "late": late}
+        panels, numbers = [], {"method": smk.wildcards.method, "edited": edited, "late": late}
         for row, layer in zip(axes, (edited, late), strict=True):
             # One pair of axes a layer, found on the activations before, so that movement shows as movement.
             pca = PCA(2, random_state=0).fit(np.concatenate([x[:, layer] for x in samples["before"].values()]))
@@ -41,7 +40,7 @@ def main(smk) -> None:
                     over = 3 if name == "forget" else 2
                     axis.scatter(x, y, c=colour, marker=marker, s=26, lw=0.3, ec="white", zorder=over)
                     named.append(Named(float(np.median(x)), float(np.median(y)), label, colour))
-                    named += [Named(float(a), float(b), "", colour) for a, b in zip(x, y, strict=True)]
+                    named += unnamed(x, y)
                 axis.set(title=f"{when}, layer {layer}")
                 panels.append((axis, named))
             share = pca.explained_variance_ratio_
@@ -52,8 +51,8 @@ def main(smk) -> None:
             centre = {name: values[:, late].mean(axis=0) for name, values in sets.items()}
             distance = {name: np.linalg.norm(centre["forget"] - centre[name]) for name in ("retain", "fictitious")}
             numbers[f"ratio_{when}"] = float(distance["fictitious"] / distance["retain"])
-        for axis, named in panels:
-            label_points(axis, named, mark=4)
+        for panel in panels:
+            label_points(*panel, mark=4)
         save(figure, smk.output.figure, smk.output.pdf)
         write_numbers(smk.output.numbers, numbers)
 

@@ -5,10 +5,10 @@ import pandas as pd
 
 from lunar.files import write_text
 from lunar.metrics.read import read_attacks
-from lunar.pages.curves import survival
+from lunar.pages.curves import numbers, survival
 from lunar.pages.figures import GREY, TWO_COLUMNS, key_of_kinds, save
 from lunar.pages.kinds import kinds
-from lunar.pages.labels import Named, label_points
+from lunar.pages.labels import Named, label_points, unnamed
 from lunar.pages.numbers import write_numbers
 from lunar.progress import script
 
@@ -29,12 +29,7 @@ def main(smk) -> None:
         key_of_kinds(figure, kind_of.values())
         markers = {attack: MARKERS[number % len(MARKERS)] for number, attack in enumerate(smk.params.attacks)}
         for row in points.to_dict("records"):
-            style = {
-                "color": kind_of[row["method"]].colour,
-                "marker": markers[row["attack"]],
-                "ms": 5,
-                "ls": "none",
-            }
+            style = {"color": kind_of[row["method"]].colour, "marker": markers[row["attack"]], "ms": 5, "ls": "none"}
             for axis, key in zip(axes, ("survival", "cosine"), strict=False):
                 axis.plot(row["size"], row[key], **style)
             bars = [[row["regained"] - row["regained_low"]], [row["regained_high"] - row["regained"]]]
@@ -45,28 +40,19 @@ def main(smk) -> None:
         axes[0].set(title="Is the edit left?", ylabel="share of it that is left", ylim=(0, None))
         axes[1].set(title="Is it still the edit?", ylabel="cosine of what is left to it", ylim=(0, 1.05))
         axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
-        handles = [
-            plt.Line2D([], [], ls="none", ms=4, label=name, color=GREY, marker=marker)
-            for name, marker in markers.items()
-        ]
+        of_attacks = {"ls": "none", "ms": 4, "color": GREY}
+        handles = [plt.Line2D([], [], label=name, marker=marker, **of_attacks) for name, marker in markers.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=5)
         axes[2].margins(x=0.25, y=0.2)
-        told = set(points["regained"].nlargest(NAMED).index)
-        label_points(
-            axes[2],
-            [
-                Named(row["size"], row["regained"], row["method"] if i in told else "", kind_of[row["method"]].colour)
-                for i, row in points.iterrows()
-            ],
-        )
+        told = points.nlargest(NAMED, "regained")
+        others = points.drop(told.index)
+        named = [
+            Named(row["size"], row["regained"], row["method"], kind_of[row["method"]].colour)
+            for row in told.to_dict("records")
+        ]
+        label_points(axes[2], named + unnamed(others["size"], others["regained"]))
         save(figure, smk.output.figure, smk.output.pdf)
-        least, most = (points.loc[where] for where in (points["survival"].idxmin(), points["regained"].idxmax()))
-        numbers = {"smallest": f"{points['size'].min():.2g}", "largest": f"{points['size'].max():.2g}"}
-        for name, row in (("least", least), ("most", most)):
-            numbers |= {f"{name}_where": f"{row['method']} under {row['attack']}", f"{name}_size": f"{row['size']:.2g}"}
-        numbers |= {"least": float(least["survival"]), "most": f"{most['regained']:+.2f}"}
-        numbers |= {"blurred": float(points["cosine"].min())}
-        write_numbers(smk.output.numbers, numbers)
+        write_numbers(smk.output.numbers, numbers(points))
 
 
 main(snakemake)  # noqa: F821

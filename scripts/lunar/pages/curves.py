@@ -63,3 +63,13 @@ def survival(evidence: Mapping[Pair, Mapping[str, Any]], table: pd.DataFrame) ->
         change = "forget_rouge1_vs_unattacked"
         rows.append(row | {f"regained{end}": pairs[method, attack][change + end] for end in ENDS})
     return pd.DataFrame(rows)
+
+
+def numbers(points: pd.DataFrame) -> dict[str, Any]:
+    """What the caption on rounding reads; ``points`` as ``survival`` gives them."""
+    least, most = (points.loc[where] for where in (points["survival"].idxmin(), points["regained"].idxmax()))
+    found: dict[str, Any] = {"smallest": f"{points['size'].min():.2g}", "largest": f"{points['size'].max():.2g}"}
+    for name, row in (("least", least), ("most", most)):
+        found |= {f"{name}_where": f"{row['method']} under {row['attack']}", f"{name}_size": f"{row['size']:.2g}"}
+    found |= {"least": float(least["survival"]), "most": f"{most['regained']:+.2f}"}
+    return found | {"blurred": float(points["cosine"].min())}

@@ -6,6 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from lunar.pages.figures import SETS, SMALL, note
+from lunar.pages.labels import Named, label_points
+
 Facts = Mapping[str, Mapping[str, Any]]  # edits/<method>.json, by method
 
 
@@ -32,6 +35,34 @@ def tried(path: str, chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = {"label": f"{named(blocks)}, × {factor:g}", "chosen": taken}
         rows.append(found | {part: row[part] for part in ("forget", "held_out")})
     return rows
+
+
+def draw_tried(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A line a setting: recall on the author forgotten and on the one held out; the chosen ones in bold."""
+    for part, kind in (("forget", "forget"), ("held_out", "unseen")):
+        colour, marker, _ = SETS[kind]
+        values = [row[part] for row in rows]
+        axis.plot(values, range(len(rows)), ls="none", marker=marker, color=colour, ms=5, clip_on=False)
+    axis.set_yticks(range(len(rows)), [row["label"] for row in rows], fontsize=SMALL)
+    for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if row["chosen"] else "normal")
+    axis.set(title="Tried in rehearsal", xlabel="what is left, ROUGE-1 recall", xlim=(0, 1.05))
+    axis.set_ylim(len(rows) - 0.4, -1.6)
+    if not rows:
+        note(axis, "settings are stated")
+
+
+def name_tried(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Names at the two marks of the first setting; call it when the layout no longer changes."""
+    parts = (("forget", "the forgotten author", SETS["forget"][0]), ("held_out", "the one held out", "#3A86B0"))
+    label_points(
+        axis,
+        [
+            Named(row[part], number, "" if number else label, colour)
+            for part, label, colour in parts
+            for number, row in enumerate(rows)
+        ],
+    )
 
 
 def spectra(facts: Facts) -> list[dict[str, Any]]:

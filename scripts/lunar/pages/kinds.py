@@ -32,6 +32,8 @@ BASELINES = Kind("other methods", "#007A5A", "s", False)
 OTHERS = Kind("others", "#707070", "v", False)
 KINDS = (CONTROLS, EXACT, PUBLISHED, BASELINES, OTHERS)
 
+DASHES = ("-", "--", "-.", ":")
+
 # By recipe, as the configuration names it. A method without a recipe is a model that nobody edits.
 RECIPES = {
     "": CONTROLS,
@@ -48,6 +50,14 @@ def kinds(recipes: Mapping[str, str]) -> dict[str, Kind]:
         recipes: recipe by method, blank where it has none; one that is not known here is of the kind ``OTHERS``.
     """
     return {name: RECIPES.get(recipe, OTHERS) for name, recipe in recipes.items()}
+
+
+def dashes(found: Mapping[str, Kind]) -> dict[str, str]:
+    """Dashes of each method's line, by which those of one kind differ; ``found`` as ``kinds`` gives it."""
+    same: dict[Kind, list[str]] = {}
+    for name, kind in found.items():
+        same.setdefault(kind, []).append(name)
+    return {name: DASHES[names.index(name) % len(DASHES)] for names in same.values() for name in names}
 
 
 def present(found: Iterable[Kind]) -> list[Kind]:

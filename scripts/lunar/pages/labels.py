@@ -3,7 +3,7 @@
 Places are found by the boxes that texts and marks take on the page, in points; the same figure gets the same places.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -32,6 +32,11 @@ class Named(NamedTuple):
     y: float
     text: str
     colour: str
+
+
+def unnamed(x: Iterable[float], y: Iterable[float]) -> list[Named]:
+    """Points that have no name and take room all the same."""
+    return [Named(float(a), float(b), "", "") for a, b in zip(x, y, strict=True)]
 
 
 def spread(places: Sequence[float], gap: float, least: float, most: float) -> list[float]:

@@ -7,7 +7,7 @@ import pytest
 
 from attacked import TABLE
 from lunar.errors import LunarError
-from lunar.pages.curves import curves_in_words, survival
+from lunar.pages.curves import curves_in_words, numbers, survival
 
 CURVES = {
     ("lunar", "a"): pd.DataFrame({"x": [0, 2, 4], "forget": [0.1, 0.6, 0.3]}),
@@ -33,3 +33,11 @@ def test_survival_of_edits() -> None:
 def test_survival_needs_evidence(evidence: dict[str, Any]) -> None:
     with pytest.raises(LunarError, match=r"attacks/lunar\.jsonl: skip: edit\."):
         survival({("lunar", "skip"): evidence}, TABLE)
+
+
+def test_the_caption_on_rounding_names_what_is_left_least_and_what_comes_back_most() -> None:
+    rows = [("a", "nf4", 0.5, 0.25, 0.9, 0.1), ("b", "fp4", 2.0, 1.0, 0.75, 0.5)]
+    columns = ["method", "attack", "size", "survival", "cosine", "regained"]
+    found = numbers(pd.DataFrame(rows, columns=columns))
+    assert (found["smallest"], found["largest"], found["least"], found["blurred"]) == ("0.5", "2", 0.25, 0.75)
+    assert (found["least_where"], found["most_where"], found["most"]) == ("a under nf4", "b under fp4", "+0.50")

@@ -3,7 +3,7 @@
 import yaml
 
 from clone import ROOT
-from lunar.pages.kinds import BASELINES, CONTROLS, EXACT, KINDS, OTHERS, PUBLISHED, RECIPES, kinds, present
+from lunar.pages.kinds import BASELINES, CONTROLS, EXACT, KINDS, OTHERS, PUBLISHED, RECIPES, dashes, kinds, present
 
 
 def test_recipes_that_are_shipped_have_a_kind() -> None:
@@ -34,3 +34,7 @@ def test_the_page_on_the_report_lists_every_recipe_with_its_kind() -> None:
             [row] = [row for row in rows if f"`{recipe}`" in row]
             others = [one for one, own in RECIPES.items() if one and own == kind]
             assert all(f"`{one}`" in row for one in others), recipe
+
+
+def test_lines_of_one_kind_differ_in_dashes() -> None:
+    assert dashes({"a": EXACT, "b": EXACT, "c": BASELINES, "d": EXACT}) == {"a": "-", "b": "--", "c": "-", "d": "-."}
