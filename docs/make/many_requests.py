@@ -11,18 +11,18 @@ then one pass over its own questions and one solve, in which the sums of all oth
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "docs/make"))
 
+from growth import cost  # noqa: E402
 from lunar.activations.direction import direction  # noqa: E402
 from lunar.activations.statistics import Statistics, collect_rows  # noqa: E402
 from lunar.edits import edit as edits  # noqa: E402
@@ -40,6 +40,7 @@ from lunar.model.load import load_model, load_tokenizer  # noqa: E402
 REQUESTS, NEVER = 50, 10
 SHOWN = (1, 2, 5, 10, 20, 30, 40, 50)
 LAYER, COEFFICIENT, RIDGE, INNER = 3, 2.0, 1e-5, 256
+SUMS = {"batch_size": 16, "gram_layers": [LAYER]}
 REDIRECTED = ("question", "suffix")
 KEPT = {"prefix": 1.0, "question": 1.0, "suffix": 1.0, "answer": 1.0}
 FACTS = (
@@ -115,6 +116,19 @@ def said(model: Any, chat: Chat, rows: Sequence[Row]) -> list[str]:
     return generate(model, chat, [row["question"] for row in rows], max_new_tokens=16, batch_size=64)
 
 
+def request(
+    model: Any, chat: Chat, rows: Sequence[Row], reference: Statistics, everyone: Statistics
+) -> tuple[Edit, float, float]:
+    """The edit of a request, the length of its redirection, and the detector's mean score of its own tokens."""
+    own = collect_rows(model, chat, rows, **SUMS)
+    vector = COEFFICIENT * direction(reference, own, "residual", "last")[LAYER]
+    # Everyone's sums less its own: what is redirected is not to be kept in place, too.
+    keep = {"everyone": KEPT, "own": {span: -1.0 for span in ("question", "suffix", "answer")}}
+    given = ([{"forget": own, "own": own}], LAYER, vector[None], REDIRECTED, keep, RIDGE, {"everyone": everyone})
+    change, facts = redirect(*given)
+    return {down_proj_name(LAYER): change}, float(vector.norm()), facts["detector"]["forget redirected"]
+
+
 def moved(edit: Edit, kept: Statistics, length: float) -> float:
     """Root mean square of what an edit adds to a kept token, as a share of the length of a redirection; from sums."""
     delta = edit[down_proj_name(LAYER)].product().double()
@@ -130,8 +144,7 @@ def lines(inner: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         model, chat = taught(Path(folder), inner, subjects, general, made_up)
     asking, never = subjects[:REQUESTS], [row for rows in subjects[REQUESTS:] for row in rows]
-    how = {"batch_size": 16, "gram_layers": [LAYER]}
-    sums = lambda rows: collect_rows(model, chat, rows, **how)  # noqa: E731
+    sums = lambda rows: collect_rows(model, chat, rows, **SUMS)  # noqa: E731
     reference = sums([row | {"answer": ""} for row in made_up])
     rest = sums(never) + sums(general)
     everyone = rest + sums([row for rows in asking for row in rows])
@@ -141,20 +154,12 @@ def lines(inner: int) -> Iterator[str]:
         rouge1(row | {"prediction": answer}) for row, answer in zip(sets["asked"], before["asked"], strict=True)
     )
     print(f"known before: {known / len(sets['asked']):.3f} of the answers (ROUGE-1)", file=sys.stderr)
-    served: list[Edit] = []
-    lengths, scores = [], []
+    served, lengths, scores = [], [], []
     for number, rows in enumerate(asking, start=1):
-        began = time.process_time()
-        own = sums(rows)
-        vector = COEFFICIENT * direction(reference, own, "residual", "last")[LAYER]
-        # Everyone's sums less its own: what is redirected is not to be kept in place, too.
-        keep = {"everyone": KEPT, "own": {span: -1.0 for span in ("question", "suffix", "answer")}}
-        given = ([{"forget": own, "own": own}], LAYER, vector[None], REDIRECTED, keep, RIDGE, {"everyone": everyone})
-        change, facts = redirect(*given)
-        served.append({down_proj_name(LAYER): change})
-        spent = time.process_time() - began
-        lengths.append(float(vector.norm()))
-        scores.append(facts["detector"]["forget redirected"])
+        found: list[tuple[Edit, float, float]] = []
+        spent, peak = cost(lambda: found.append(request(model, chat, rows, reference, everyone)))  # noqa: B023
+        for kept, one in zip((served, lengths, scores), found[0], strict=True):
+            kept.append(one)
         if number not in SHOWN:
             continue
         edit = compose(served)
@@ -166,11 +171,10 @@ def lines(inner: int) -> Iterator[str]:
         recall = [rouge1(row | {"prediction": one}) for row, one in zip(sets["asked"], after["asked"], strict=True)]
         changed = {name: [one != other for one, other in zip(before[name], after[name], strict=True)] for name in sets}
         waiting = changed["asked"][count:]
-        resident = psutil.Process().memory_info().rss / 1e6
         shown = [
             str(number),
             f"{spent:.2f}",
-            f"{resident:.0f}",
+            f"{peak:.1f}",
             f"{size:.0f}",
             f"{sum(recall[:count]) / count:.2f}",
             f"{sum(waiting) / len(waiting):.2f}" if waiting else "",
@@ -185,7 +189,7 @@ def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
     inner = int(sys.argv[1]) if sys.argv[1:] else INNER
-    titles = ["requests", "CPU seconds of the last", "process, MB", "adapter, kB", "forgotten: ROUGE-1"]
+    titles = ["requests", "CPU seconds of the last", "its peak, MB", "adapter, kB", "forgotten: ROUGE-1"]
     titles += ["still to ask: changed", "never ask: changed", "general: changed", "score", "moved"]
     print("| " + " | ".join(titles) + " |")
     print("| " + " | ".join("--:" for _ in titles) + " |")
