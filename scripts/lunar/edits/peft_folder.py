@@ -21,7 +21,7 @@ from lunar.errors import LunarError
 from lunar.files import Row, write_json, write_text
 from lunar.model.chat import Chat
 
-SERVED = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # ranks that vLLM can be started for
+SERVED = (8, 16, 32, 64, 128, 256, 320, 512)  # ranks that any vLLM can be started for; newer ones know 1, too
 TOLERANCE = 1e-4  # by which a logit may differ from the edited model's
 Answers = tuple[torch.Tensor, torch.Tensor]  # token ids, and the logits that they were chosen from
 

@@ -246,11 +246,13 @@ def test_card_of_an_adapter() -> None:
         "`--max-lora-rank 8`",
         "model = load(base, [adapter])",
         "a logit differs by 1.0e-06 at most from the edited model's, whose largest is 12.0; allowed is 0.0001",
+        "All answers are the same.",
     ):
         assert part in text, part
     for part in ("Truncated", "transformers alone", "float64"):
         assert part not in text
-    text = export.card(TEMPLATE, **values(adapter=ADAPTER | {"float32": "2.0e-04"}))
+    text = export.card(TEMPLATE, **values(adapter=ADAPTER | {"float32": "2.0e-04", "ties": 2}))
+    assert "2 of the answers differ, at a near tie of two tokens." in text
     assert "questions in float64" in text
     assert "In float32 a logit differs by 2.0e-04 at most" in text
     text = export.card(TEMPLATE, **values(adapter=ADAPTER | SHORTENED))
