@@ -187,7 +187,7 @@ class Screen(logging.Handler):
             self._resume()
             return
         said = ending(ended.log) if ended.log else ""
-        if said == "interrupted":
+        if self._interrupted or said == "interrupted":
             self._interrupted = True
             return
         self._failed[record.jobid] = message
@@ -222,6 +222,7 @@ class Screen(logging.Handler):
             if not SAID_ALREADY.search(said):
                 self._say(Text(said, style="red" if record.levelno >= logging.ERROR else "yellow"))
         elif SHOWN.search(said):
+            self._interrupted |= said.startswith("Terminating processes")
             self._say(said)
 
     def _on_nothing(self, record: logging.LogRecord) -> None:
