@@ -37,7 +37,8 @@ def main(smk) -> None:
         for axis, at in zip(axes, (1, 1, 0), strict=True):
             axis.axhline(at, color=GREY, ls=":", lw=1)
             axis.set(xscale="log", xlabel="edit / rounding step")
-        axes[0].set(title="Is the edit left?", ylabel="share of it that is left", ylim=(0, None))
+        axes[0].set(title="Is the edit left?", ylabel="share of it that is left")
+        axes[0].set_ylim(0, 1.05 * max(1, points["survival"].max()))
         axes[1].set(title="Is it still the edit?", ylabel="cosine of what is left to it", ylim=(0, 1.05))
         axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
         of_attacks = {"ls": "none", "ms": 4, "color": GREY}
