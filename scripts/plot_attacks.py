@@ -52,7 +52,7 @@ def main(smk) -> None:
             axis.axvline(0.5, color="white", lw=3)  # what is unattacked, from what is
         axes[-1, 0].set_xticks(range(len(attacks)), attacks, rotation=60, ha="right", rotation_mode="anchor")
         axes[0, 0].set_title("Forget ROUGE-1 under attack")
-        figure.colorbar(image, ax=axes[:, 0].tolist(), label="forget ROUGE-1 recall", fraction=0.03, pad=0.01)
+        figure.colorbar(image, ax=axes[:, 0].tolist(), label="ROUGE-1 recall", fraction=0.03, pad=0.01)
         save(figure, smk.output.figure, smk.output.pdf)
 
 

@@ -38,8 +38,8 @@ def main(smk) -> None:
             axis.axhline(at, color=GREY, ls=":", lw=1)
             axis.set(xscale="log", xlabel="edit / rounding step")
         axes[0].set(title="Is the edit left?", ylabel="share of it that is left")
-        axes[0].set_ylim(0, 1.05 * max(1, points["survival"].max()))
-        axes[1].set(title="Is it still the edit?", ylabel="cosine of what is left to it", ylim=(0, 1.05))
+        axes[0].set_ylim(-0.06, 1.05 * max(1, points["survival"].max()))
+        axes[1].set(title="Is it still the edit?", ylabel="cosine of what is left to it", ylim=(-0.06, 1.05))
         axes[2].set(title="What comes back?", ylabel="rise of forget ROUGE-1")
         of_attacks = {"ls": "none", "ms": 4, "color": GREY}
         handles = [plt.Line2D([], [], label=name, marker=marker, **of_attacks) for name, marker in markers.items()]

@@ -73,7 +73,7 @@ def test_the_first_page_leads_to_pages_and_back(browser, toy):
     assert {"#results/toy/tables/main.html", "#results/toy/figures/attacks.svg"} <= set(pages)
     assert browser.ask(back) == "none"
     for page in pages:
-        browser.ask(f"document.querySelector('.prose a[href={page!r}]').click()")
+        browser.ask(f"document.querySelector(`.prose a[href={page!r}]`).click()")
         browser.when(f"app.state.resultPath === {page[1:]!r} && document.querySelector('.prose') === null")
         assert browser.ask(f"app.state.contentPath === results[{page[1:]!r}].data_uri"), page
         assert browser.ask(back) != "none", page

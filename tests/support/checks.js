@@ -130,7 +130,7 @@ function marks() {
     const { width, height } = part.getBoundingClientRect();
     if (part.querySelector("image") || part.matches("image, [id^='QuadMesh'], [id*='Collection']")) return width * height > 0;
     // A spine is a patch, and a line of reference a line, that is flat; a marker is a use of its shape.
-    if (part.matches("[id^='line2d_']")) return part.querySelector("use") !== null || (width > 1 && height > 1);
+    if (part.matches("[id^='line2d_'], [id^='point-']")) return part.querySelector("use") !== null || (width > 1 && height > 1);
     return part.matches("[id^='patch_']") && width > 1 && height > 1;
   };
   const empty = panels.filter((panel) => {
