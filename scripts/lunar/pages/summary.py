@@ -164,7 +164,7 @@ def standing(metrics: Metrics, method: str) -> str:
         if not ahead
         else (
             f"Of {len(ds)} edits {len(ahead)} have a lower DS than ``{method}`` ({ds[method]:.1f}): "
-            + ", ".join(f"{name} ({ds[name]:.1f})" for name in ahead)
+            + _few([f"{name} ({ds[name]:.1f})" for name in ahead])
             + "."
         )
     )
@@ -182,7 +182,7 @@ def standing(metrics: Metrics, method: str) -> str:
             for name, cell in cells.items()
             if "low" in cell and (cell["low"] > own["high"] if metric == "rouge1" else cell["high"] < own["low"])
         ]
-        lost += [f"{title}: {', '.join(better)}"] if better else []
+        lost += [f"{title}: {_few(better)}"] if better else []
     if lost:
         return f"{text} By more than the 95% intervals it loses on {'; '.join(lost)}."
     return f"{text} On unseen authors and general questions it loses to none of them by more than the 95% intervals."
