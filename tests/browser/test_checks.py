@@ -11,6 +11,7 @@ DOT = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='9' heig
 GOOD = f"<h1>One</h1><h2>Two</h2><h3>Three</h3><h2>Four</h2><img src=\"{DOT}\" alt='a dot'>"
 GOOD += f"<div style='overflow-x: auto'>{WIDE}</div><p style='color: #666'>grey</p><details><p>hidden</p></details>"
 BAR = '<g id="patch_4"><path d="M20 50H30V90H20z"/></g>'
+POINT = '<defs><path id="m" d="M0 0H5V5z"/></defs><g id="point-retain-2"><use href="#m" x="20" y="60"/></g>'
 CURVE = '<g id="line2d_9"><path d="M20 50L50 90" stroke="black"/></g>'
 
 
@@ -76,7 +77,7 @@ def test_a_request_to_the_outside_fails(browser, tmp_path):
         assert found.ask(f"fetch('{address}', {{ mode: 'no-cors' }}).then(() => 'came', () => 'failed')") == "failed"
 
 
-@pytest.mark.parametrize("mark", [BAR, CURVE, '<g id="text_3"><text x="20" y="60">no curve</text></g>'])
+@pytest.mark.parametrize("mark", [BAR, CURVE, POINT, '<g id="text_3"><text x="20" y="60">no curve</text></g>'])
 def test_a_figure_without_fault(browser, tmp_path, mark):
     found = opened(browser, tmp_path / "figure.svg", FIGURE.format(PANEL.format(mark)))
     assert not found.check("texts", "marks") + found.faults()
