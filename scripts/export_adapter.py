@@ -2,8 +2,8 @@
 
 import torch
 
-from lunar.edits import answer_ids, export, peft_folder
 from lunar.edits import edit as edits
+from lunar.edits import export, peft_folder
 from lunar.edits.low_rank import completed, low_rank
 from lunar.files import atomic_folder, read_json, read_rows, write_text
 from lunar.metrics.text import rouge1
@@ -11,6 +11,8 @@ from lunar.model.chat import Chat
 from lunar.model.generate import prompt_ids
 from lunar.model.load import load_model, load_tokenizer
 from lunar.progress import script
+
+ASKED = 8  # questions of each set whose logits are compared; those of all tokens are kept
 
 
 def main(smk) -> None:
@@ -23,34 +25,34 @@ def main(smk) -> None:
         # In float32, whatever the experiment's: the adapter is compared with the edit, and other rounding left aside.
         model = load_model(base, "float32")
         adapter = completed(adapter, model)
-        half = max(1, smk.params.generation["batch_size"] // 2)
-        sets = {"forget": read_rows(smk.input.questions)[:half], "retain": read_rows(smk.input.kept)[:half]}
-        rows = [row for each in sets.values() for row in each]
+        forget = read_rows(smk.input.questions)
+        sets = {"forget": forget, "retain": read_rows(smk.input.kept)[: len(forget)]}
+        asked = [row["question"] for each in sets.values() for row in each[:ASKED]]
         how = {
-            "prompts": prompt_ids(chat, [row["question"] for row in rows]),
+            "prompts": prompt_ids(chat, asked),
             "ends": chat.end_ids,
             "pad": chat.tokenizer.pad_token_id,
             "max_new_tokens": smk.params.generation["max_new_tokens"],
         }
         with atomic_folder(smk.output.folder) as folder:
             peft_folder.write(adapter, model, base, folder)
+            truncation = {}
             if adapter.truncated:
-                with edits.applied(model, edit):
-                    whole = answer_ids.answers(model, **how)
+                truncation = peft_folder.truncation(adapter, edit, model, chat, sets, smk.params.generation, rouge1)
+                progress.say(f"truncated: {truncation['changed']} of {truncation['told']} answers change")
             changes = adapter.modules if adapter.truncated else edit
-            found, answered = peft_folder.proven(model, changes, base, folder, smk.threads, **how)
-            same = len(rows) - len(found["differs"])
+            found = peft_folder.proven(model, changes, base, folder, smk.threads, **how)
+            same = len(asked) - len(found["differs"])
             progress.say(
                 f"loaded with PEFT alone: a logit differs by {found['difference']:.1e} at most, of "
-                f"{found['logit']:.3g}; {same} of {len(rows)} answers are the same"
+                f"{found['logit']:.3g}; {same} of {len(asked)} answers are the same"
             )
             main, removal = (export.read_table(smk.input.get(table)) for table in ("main", "removal"))
             chosen = read_json(smk.input.facts)["chosen"]
-            described = export.described(smk.params.settings, chosen, smk.params.base, edit, chat, rows[0]["question"])
-            facts = peft_folder.facts(adapter, base, found, chat.end_ids)
-            if adapter.truncated:
-                facts |= peft_folder.truncation(adapter, sets, chat, whole[0], answered[0], rouge1)
-                progress.say(f"truncated: {facts['changed']} of {len(rows)} answers differ from the whole edit's")
+            described = export.described(
+                smk.params.settings, chosen, smk.params.base, edit, chat, forget[0]["question"]
+            )
+            facts = peft_folder.facts(adapter, base, found, chat.end_ids) | truncation
             text = export.card(
                 smk.input.template,
                 **described | {"modules": peft_folder.kinds(adapter)},
@@ -64,7 +66,7 @@ def main(smk) -> None:
                 metrics=export.measured(main, name),
                 max_new_tokens=smk.params.generation["max_new_tokens"],
                 folder=smk.output.folder,
-                checked=len(rows),
+                checked=len(asked),
                 command=export.command(name, experiment, "adapter", smk.params.rank),
             )
             write_text(folder / "README.md", text)

@@ -20,6 +20,7 @@ from lunar.edits.low_rank import LowRank
 from lunar.errors import LunarError
 from lunar.files import Row, write_json, write_text
 from lunar.model.chat import Chat
+from lunar.model.generate import generate
 
 SERVED = (8, 16, 32, 64, 128, 256, 320, 512)  # ranks that any vLLM can be started for; newer ones know 1, too
 TOLERANCE = 1e-4  # by which a logit may differ from the edited model's
@@ -125,9 +126,7 @@ def compared(
     return json.loads(outcome.stdout)
 
 
-def proven(
-    model: Any, changes: Edit, base: str | Path, folder: Path, threads: int, **how: Any
-) -> tuple[dict[str, Any], Answers]:
+def proven(model: Any, changes: Edit, base: str | Path, folder: Path, threads: int, **how: Any) -> dict[str, Any]:
     """Have a process with PEFT alone give the edited model's logits, and refuse an adapter that does not.
 
     An answer may differ where two tokens are closer to each other than the tolerance; such near ties are counted, and
@@ -143,20 +142,19 @@ def proven(
         how: as for ``compared``.
 
     Returns:
-        As ``compared``, with ``float32``, the difference in that precision; and the edited model's answers in float32.
+        As ``compared``, with ``float32``, the difference in that precision where float64 decided; else None.
 
     Raises:
         LunarError: a logit differs by more than ``TOLERANCE``.
     """
-    answered: list[Answers] = []
     found: dict[str, Any] = {}
     for dtype in (torch.float32, torch.float64):
         model.to(dtype)
         with edits.applied(model, changes):
-            answered.append(answer_ids.answers(model, **how))
-        found = compared(base, [folder], answered[-1], model, threads, **how) | {"float32": found.get("difference")}
+            expected = answer_ids.answers(model, **how)
+        found = compared(base, [folder], expected, model, threads, **how) | {"float32": found.get("difference")}
         if found["difference"] <= TOLERANCE:
-            return found, answered[0]
+            return found
     raise LunarError(
         f"export: with the adapter a logit differs by {found['difference']:.2g} from the edited model's, of "
         f"{found['logit']:.3g} at most; allowed is {TOLERANCE}. Nothing was exported"
@@ -192,41 +190,41 @@ def facts(edit: LowRank, base: str, found: dict[str, Any], ends: Sequence[int]) 
 
 def truncation(
     edit: LowRank,
-    sets: Mapping[str, Sequence[Row]],
+    whole: Edit,
+    model: Any,
     chat: Chat,
-    whole: torch.Tensor,
-    truncated: torch.Tensor,
+    sets: Mapping[str, Sequence[Row]],
+    generation: Mapping[str, int],
     score: Callable[[Row], float],
 ) -> dict[str, Any]:
-    """What truncation changes.
+    """What truncation changes, by the answers that the workflow would give.
 
     Args:
         edit: what was written.
-        sets: rows by set, in the order in which they were asked.
-        chat: decodes answers.
-        whole, truncated: token ids of the answers with the whole edit and with what was written.
+        whole: the edit before it was truncated.
+        model, chat, generation: as for ``lunar.model.generate.generate``; the model is the base.
+        sets: rows by set.
         score: ROUGE-1 of a row with a ``prediction``.
 
     Returns:
-        ``left_out``, the largest share; ``changed``, how many answers differ; the mean score of each set with each of
-        the two, by names such as ``forget_whole``.
+        ``left_out``, the largest share; ``changed``, how many of ``told`` answers differ; the mean score of each set
+        with each edit, by names such as ``forget_whole``.
     """
-    told = {
-        way: [chat.decode(ids) for ids in found.tolist()] for way, found in (("whole", whole), ("truncated", truncated))
-    }
     rows = [(name, row) for name, each in sets.items() for row in each]
-    found = {
-        f"{name}_{way}": [
-            score(row | {"prediction": answer}) for (own, row), answer in zip(rows, answers, strict=True) if own == name
-        ]
-        for name in sets
-        for way, answers in told.items()
-    }
+    told, found = {}, {}
+    for way, changes in (("whole", whole), ("truncated", edit.modules)):
+        with edits.applied(model, changes):
+            told[way] = generate(model, chat, [row["question"] for _, row in rows], **generation)
+        for name in sets:
+            own = [(row, answer) for (key, row), answer in zip(rows, told[way], strict=True) if key == name]
+            scores = [score(row | {"prediction": answer}) for row, answer in own]
+            found[f"{name}_{way}"] = f"{sum(scores) / len(scores):.3f}"
     return {
         "limit": edit.rank,
         "left_out": f"{max(edit.left_out.values()):.1%}",
         "changed": sum(one != other for one, other in zip(*told.values(), strict=True)),
-        **{name: f"{sum(values) / len(values):.3f}" for name, values in found.items()},
+        "told": len(rows),
+        **found,
     }
 
 

@@ -231,7 +231,7 @@ ADAPTER = {
     "ends": [1],
 }
 SHORTENED = {
-    **{"truncated": True, "limit": 3, "left_out": "20.0%", "changed": 2, "forget_whole": "0.100"},
+    **{"truncated": True, "limit": 3, "left_out": "20.0%", "changed": 2, "told": 9, "forget_whole": "0.100"},
     **{"forget_truncated": "0.200", "retain_whole": "0.900", "retain_truncated": "0.800"},
 }
 
@@ -259,6 +259,7 @@ def test_card_of_an_adapter() -> None:
     for part in (
         "No attack was run",
         "Rank 3 leaves out up to 20.0%",
+        "Of 9 answers, 2 differ",
         "recall of the forget questions among them is 0.200",
     ):
         assert part in text, part

@@ -17,11 +17,11 @@ from transformers import AutoModelForCausalLM
 
 from lunar.edits import answer_ids, load_adapter, peft_folder
 from lunar.edits import edit as edits
-from lunar.edits.edit import Dense, Edit, Factors, compose
+from lunar.edits.edit import Edit, Factors, compose
 from lunar.edits.low_rank import completed, low_rank
 from lunar.errors import LunarError
 from lunar.model.chat import Chat
-from lunar.model.generate import prompt_ids
+from lunar.model.generate import generate, prompt_ids
 from lunar.model.load import load_model, load_tokenizer, save_model
 
 DOWN, UP, QUERY = "layers.1.mlp.down_proj", "layers.1.mlp.up_proj", "layers.2.self_attn.q_proj"
@@ -99,11 +99,10 @@ def test_peft_loads_every_tensor_and_gives_the_edited_logits(base: Path, tmp_pat
 
 def test_a_process_with_peft_alone_gives_the_edited_answers(base: Path, tmp_path: Path, how) -> None:
     folder = written(OTHER, base, tmp_path / "adapter")
-    found, answered = peft_folder.proven(load_model(base), OTHER, base, folder, 1, **how)
+    found = peft_folder.proven(load_model(base), OTHER, base, folder, 1, **how)
     assert found["difference"] < peft_folder.TOLERANCE
     assert (found["differs"], found["float32"]) == ([], None)
     assert found["logit"] > 1
-    assert torch.equal(answered[0], edited(base, OTHER, how)[0])
     assert not (folder / "__pycache__").exists()
 
 
@@ -227,26 +226,24 @@ def test_answers_are_compared_up_to_the_first_other_token() -> None:
     assert answer_ids.compare((ids, other), (ids, logits), ends=[2])["difference"] == 5
 
 
-def test_truncation_is_told(chat: Chat, rows: list[dict[str, str]]) -> None:
-    edit = low_rank({DOWN: Dense(torch.diag(torch.tensor([4.0, 3.0])))}, rank=1)
-    answers = [chat.encode(row["question"], row["answer"]) for row in rows[:2]]
-    gold = [one.ids[one.prompt_length :] for one in answers]
-    width = max(map(len, gold))
-    whole = torch.tensor([one + [chat.end_ids[0]] * (width - len(one)) for one in gold])
-    truncated = whole.clone()
-    truncated[1, 0] = chat.end_ids[0]
-    sets = {"forget": rows[:1], "retain": rows[1:2]}
-    found = peft_folder.truncation(edit, sets, chat, whole, truncated, lambda row: row["answer"] == row["prediction"])
-    assert found == {
-        "limit": 1,
-        "left_out": "60.0%",
-        "changed": 1,
-        "forget_whole": "1.000",
-        "forget_truncated": "1.000",
-        "retain_whole": "1.000",
-        "retain_truncated": "0.000",
-    }
-    assert peft_folder.kinds(edit) == {DOWN: "rank 1, which leaves out 60.0%"}
+def test_truncation_is_told(chat: Chat, rows: list[dict[str, str]], llama) -> None:
+    whole: Edit = {DOWN: factors(16, 40, 4, 3)}
+    edit = low_rank(whole, rank=1)
+    sets = {"forget": rows[:2], "retain": rows[2:4]}
+    generation = {"max_new_tokens": 6, "batch_size": 8}
+    said = {}
+    for way, changes in (("whole", whole), ("truncated", edit.modules)):
+        with edits.applied(llama, changes):
+            said[way] = generate(llama, chat, [row["question"] for row in rows[:4]], **generation)
+    before = llama.get_decoder().get_submodule(DOWN).weight.clone()
+    found = peft_folder.truncation(edit, whole, llama, chat, sets, generation, lambda row: len(row["prediction"]))
+    assert torch.equal(llama.get_decoder().get_submodule(DOWN).weight, before)
+    assert found["changed"] == sum(one != other for one, other in zip(*said.values(), strict=True)) > 0
+    assert (found["limit"], found["told"], found["left_out"]) == (1, 4, f"{edit.left_out[DOWN]:.1%}")
+    for way, answers in said.items():
+        assert found[f"forget_{way}"] == f"{(len(answers[0]) + len(answers[1])) / 2:.3f}"
+        assert found[f"retain_{way}"] == f"{(len(answers[2]) + len(answers[3])) / 2:.3f}"
+    assert peft_folder.kinds(edit) == {DOWN: f"rank 1, which leaves out {edit.left_out[DOWN]:.1%}"}
 
 
 def test_facts_name_the_rank_that_a_server_is_started_for(base: Path) -> None:
