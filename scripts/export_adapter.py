@@ -40,8 +40,9 @@ def main(smk) -> None:
             if adapter.truncated:
                 truncation = peft_folder.truncation(adapter, edit, model, chat, sets, smk.params.generation, rouge1)
                 progress.say(f"truncated: {truncation['changed']} of {truncation['told']} answers change")
+            del model  # the check loads it again
             changes = adapter.modules if adapter.truncated else edit
-            found = peft_folder.proven(model, changes, base, folder, smk.threads, **how)
+            found = peft_folder.proven(changes, base, folder, smk.threads, **how)
             same = len(asked) - len(found["differs"])
             progress.say(
                 f"loaded with PEFT alone: a logit differs by {found['difference']:.1e} at most, of "

@@ -142,7 +142,7 @@ def test_an_edit_of_full_rank_is_no_adapter_and_says_by_how_much(toy_copy):
     assert outcome.returncode != 0
     said = " ".join(outcome.stdout.split())
     assert re.search(r"down_proj has rank 128 of 128, .* the best adapter of rank 64 leaves out \d+\.\d%", said), said
-    assert not (toy_copy / RUN / "export/rmu").exists()
+    assert not (toy_copy / RUN / "export/rmu/adapter").exists()
 
 
 def test_an_attack_that_does_not_happen_stops_the_run(toy_copy):

@@ -21,6 +21,7 @@ from lunar.errors import LunarError
 from lunar.files import Row, write_json, write_text
 from lunar.model.chat import Chat
 from lunar.model.generate import generate
+from lunar.model.load import load_model
 
 SERVED = (8, 16, 32, 64, 128, 256, 320, 512)  # ranks that any vLLM can be started for; newer ones know 1, too
 TOLERANCE = 1e-4  # by which a logit may differ from the edited model's
@@ -87,7 +88,13 @@ def write(edit: LowRank, model: Any, base: str, folder: Path) -> None:
 
 
 def compared(
-    base: str | Path, adapters: Sequence[str | Path], expected: Answers, model: Any, threads: int, **how: Any
+    base: str | Path,
+    adapters: Sequence[str | Path],
+    expected: Answers,
+    device: str,
+    dtype: str,
+    threads: int,
+    **how: Any,
 ) -> dict[str, Any]:
     """What base and adapters answer in a process that has PEFT and nothing of this library.
 
@@ -95,7 +102,7 @@ def compared(
         base: folder of the model before the edit.
         adapters: folders that ``write`` made, loaded together.
         expected: what the edited model answered.
-        model: that answered, for its device and precision.
+        device, dtype: that the edited model answered on and in, such as ``cpu`` and ``float32``.
         threads: of the process.
         how: ``prompts``, ``ends``, ``pad`` and ``max_new_tokens`` of ``lunar.edits.answer_ids.answers``.
 
@@ -109,7 +116,7 @@ def compared(
         file = Path(temporary) / "expected.safetensors"
         save_file({"ids": expected[0].contiguous(), "logits": expected[1].contiguous()}, file)
         places = {"base": str(Path(base).resolve()), "adapters": [str(Path(one).resolve()) for one in adapters]}
-        where = {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
+        where = {"device": device, "dtype": dtype}
         task = places | where | {"expected": str(file), "threads": threads} | how
         # Isolated (-I), so that neither this library nor a path to it is there; no bytecode (-B) in the folder.
         outcome = subprocess.run(
@@ -126,7 +133,7 @@ def compared(
     return json.loads(outcome.stdout)
 
 
-def proven(model: Any, changes: Edit, base: str | Path, folder: Path, threads: int, **how: Any) -> dict[str, Any]:
+def proven(changes: Edit, base: str | Path, folder: Path, threads: int, **how: Any) -> dict[str, Any]:
     """Have a process with PEFT alone give the edited model's logits, and refuse an adapter that does not.
 
     An answer may differ where two tokens are closer to each other than the tolerance; such near ties are counted, and
@@ -134,7 +141,6 @@ def proven(model: Any, changes: Edit, base: str | Path, folder: Path, threads: i
     where large terms cancel, the comparison is made in float64.
 
     Args:
-        model: the base in float32; in float64 afterwards, if that was needed.
         changes: the edit, or what it was truncated to.
         base: folder of the model before the edit.
         folder: that ``write`` made.
@@ -148,11 +154,13 @@ def proven(model: Any, changes: Edit, base: str | Path, folder: Path, threads: i
         LunarError: a logit differs by more than ``TOLERANCE``.
     """
     found: dict[str, Any] = {}
-    for dtype in (torch.float32, torch.float64):
-        model.to(dtype)
-        with edits.applied(model, changes):
-            expected = answer_ids.answers(model, **how)
-        found = compared(base, [folder], expected, model, threads, **how) | {"float32": found.get("difference")}
+    for dtype in ("float32", "float64"):
+        model = load_model(base, dtype)
+        edits.apply(model, changes)
+        expected = answer_ids.answers(model, **how)
+        device, before = str(model.device), found.get("difference")
+        del model  # the process loads it again
+        found = compared(base, [folder], expected, device, dtype, threads, **how) | {"float32": before}
         if found["difference"] <= TOLERANCE:
             return found
     raise LunarError(

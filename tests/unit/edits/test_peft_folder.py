@@ -99,7 +99,7 @@ def test_peft_loads_every_tensor_and_gives_the_edited_logits(base: Path, tmp_pat
 
 def test_a_process_with_peft_alone_gives_the_edited_answers(base: Path, tmp_path: Path, how) -> None:
     folder = written(OTHER, base, tmp_path / "adapter")
-    found = peft_folder.proven(load_model(base), OTHER, base, folder, 1, **how)
+    found = peft_folder.proven(OTHER, base, folder, 1, **how)
     assert found["difference"] < peft_folder.TOLERANCE
     assert (found["differs"], found["float32"]) == ([], None)
     assert found["logit"] > 1
@@ -112,22 +112,22 @@ def test_an_adapter_of_another_edit_is_refused(base: Path, tmp_path: Path, how, 
     assert found["difference"] > 0.1
     monkeypatch.setattr(peft_folder, "compared", lambda *_, **__: found)
     with pytest.raises(LunarError, match=r"a logit differs by .* from the edited model's.*Nothing was exported"):
-        peft_folder.proven(load_model(base), OTHER, base, tmp_path / "adapter", 1, **how)
+        peft_folder.proven(OTHER, base, tmp_path / "adapter", 1, **how)
 
 
 def test_where_float32_rounds_too_much_float64_decides(base: Path, tmp_path: Path, how, monkeypatch) -> None:
     folder, seen = written(OTHER, base, tmp_path / "adapter"), []
 
-    def in_this_process(base: Path, adapters: Any, expected: Any, model: Any, threads: int, **how: Any) -> Any:
-        seen.append(model.dtype)
-        given = answer_ids.answers(load_adapter.load(base, adapters, dtype=model.dtype), **how)
+    def in_this_process(base: Path, adapters: Any, expected: Any, device: str, dtype: str, *_: int, **how: Any) -> Any:
+        seen.append(dtype)
+        given = answer_ids.answers(load_adapter.load(base, adapters, dtype=getattr(torch, dtype)), **how)
         return answer_ids.compare(given, expected, how["ends"])
 
     monkeypatch.setattr(peft_folder, "compared", in_this_process)
     monkeypatch.setattr(peft_folder, "TOLERANCE", 1e-9)  # below what float32 keeps
     with pytest.raises(LunarError, match="a logit differs by"):
-        peft_folder.proven(load_model(base), OTHER, base, folder, 1, **how)
-    assert seen == [torch.float32, torch.float64]
+        peft_folder.proven(OTHER, base, folder, 1, **how)
+    assert seen == ["float32", "float64"]
 
 
 def test_two_adapters_together_are_the_edit_of_both(base: Path, tmp_path: Path, how) -> None:
@@ -202,12 +202,12 @@ def test_a_base_without_safetensors_is_refused(tmp_path: Path, llama) -> None:
         peft_folder.write(completed(low_rank(ONE), llama), llama, str(tmp_path / "nothing"), tmp_path)
 
 
-def test_an_adapter_that_cannot_be_loaded_ends_in_one_line(base: Path, tmp_path: Path, how, llama) -> None:
+def test_an_adapter_that_cannot_be_loaded_ends_in_one_line(base: Path, tmp_path: Path, how) -> None:
     answers = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, 1)
     with pytest.raises(
         LunarError, match=r"^export: PEFT alone cannot use the adapter: FileNotFoundError: .*load\.py'$"
     ):
-        peft_folder.compared(base, [tmp_path], answers, llama, 1, **how)
+        peft_folder.compared(base, [tmp_path], answers, "cpu", "float32", 1, **how)
 
 
 def test_answers_are_compared_up_to_the_first_other_token() -> None:
