@@ -31,13 +31,27 @@ def timed_jobs(name):
     return {name: regex_from_filepattern(found) for name, found in sorted(patterns.items()) if "{" in found}
 
 
-def export_folders(wildcards):
-    """The folders that target `export` is asked for."""
+def exported():
+    """The experiment that target `export` is asked for, and its methods with the forms of each."""
     try:
-        experiment, found = experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
+        return experiments.exported(config, {name: one.settings for name, one in EXPERIMENTS.items()})
     except LunarError as error:
         sys.exit(f"config: {error}")
+
+
+def export_folders(wildcards):
+    """The folders that target `export` is asked for."""
+    experiment, found = exported()
     return [f"results/{experiment}/export/{name}/{form}" for name, form in found]
+
+
+def gguf_files(wildcards):
+    """Adapters that target `gguf` is asked for, and the models that they were made for."""
+    experiment, found = exported()
+    names = [name for name, form in found if form == "adapter"]
+    models = sorted({EXPERIMENTS[experiment].methods[name]["model"] for name in names})
+    folder = f"results/{experiment}/export"
+    return [*(f"{folder}/{name}/adapter.gguf" for name in names), *(f"{folder}/{name}.float16.gguf" for name in models)]
 
 
 def published_folder():
