@@ -1,5 +1,6 @@
 # `make reproduce`: environment and main job. `make test`: environment and tests. Needs Python 3.11 and a package index.
 # `make test-slurm`: installs SLURM from Debian's packages where it is not there, and runs its tests on a cluster of its own.
+# `make test-serve`: builds llama.cpp (a C++ compiler, minutes), and has it answer with the toy's adapters.
 # `make test-browser`: the same with Chromium, which opens the toy experiment's report.
 # `make test-plain`: unit tests of what multiplies matrices, as a processor without AVX-512 multiplies.
 # `make docs`: writes docs/config.md, docs/audit-schema.json, tables of README, docs/ and community/, and two figures anew.
@@ -7,7 +8,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: reproduce test test-plain test-slurm test-envs test-browser docs format clean
+.PHONY: reproduce test test-plain test-slurm test-envs test-serve test-browser docs format clean
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --cores all
@@ -30,6 +31,9 @@ test-browser: .venv/installed
 	sh tests/browser/install.sh
 	$(BIN)/python -m pytest tests/browser
 
+test-serve: .venv/installed .venv-serve/installed
+	$(BIN)/python -m pytest tests/serve
+
 docs: .venv/installed
 	$(BIN)/python docs/make/config_reference.py
 	$(BIN)/python docs/make/result_tables.py
@@ -44,6 +48,13 @@ format: .venv/installed
 .venv/installed: requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	touch $@
+
+# Of llama.cpp the library alone: no tools, no server, no reader of images.
+.venv-serve/installed: requirements-serve.txt
+	$(PYTHON) -m venv .venv-serve
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF" .venv-serve/bin/python -m pip install \
+	  --quiet --disable-pip-version-check -r requirements-serve.txt -c constraints.txt
 	touch $@
 
 clean:
