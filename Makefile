@@ -57,5 +57,11 @@ format: .venv/installed
 	  --quiet --disable-pip-version-check -r requirements-serve.txt -c constraints.txt
 	touch $@
 
+# lm-eval with what it needs to load models, for target `lm_eval`.
+.venv-lm-eval/installed: requirements-lm-eval.txt
+	$(PYTHON) -m venv .venv-lm-eval
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lm-eval.txt
+	touch $@
+
 clean:
 	rm -rf results .snakemake

@@ -54,6 +54,37 @@ def gguf_files(wildcards):
     return [*(f"{folder}/{name}/adapter.gguf" for name in names), *(f"{folder}/{name}.float16.gguf" for name in models)]
 
 
+def harness_methods():
+    """Methods of target `lm_eval`: those of target `export`, after the controls that they start from."""
+    experiment, found = exported()
+    methods = EXPERIMENTS[experiment].methods
+    names = list(dict.fromkeys(name for name, _ in found))
+    models = {methods[name]["model"] for name in names}
+    controls = [
+        name
+        for name, entry in methods.items()
+        if not entry.keys() & {"recipe", "prompt"} and entry.get("model") in models
+    ]
+    return [*controls, *names]
+
+
+def harness_model(wildcards):
+    """The model folder that lm-eval loads: that of a control, or the export of a method."""
+    experiment = EXPERIMENTS[wildcards.experiment]
+    if experiment.edit(wildcards.method):
+        return f"{experiment.folder}/export/{wildcards.method}/model"
+    return experiment.method_model(wildcards.method)
+
+
+def harness_table(wildcards):
+    """The table that target `lm_eval` is asked for, once lm-eval is there."""
+    if not (ROOT / ".venv-lm-eval/bin/python").is_file():
+        sys.exit(
+            "lm_eval: lm-eval has an environment of its own, which is not there; `make .venv-lm-eval/installed` makes it"
+        )
+    return f"results/{exported()[0]}/lm_eval/table.csv"
+
+
 def published_folder():
     """The folder of the published outputs; None if the configuration names none."""
     path = config["published"].get("path")

@@ -85,6 +85,15 @@ class Export(Section):
     )
 
 
+class LmEval(Section):
+    """What target `lm_eval` asks of lm-eval beside tasks of the experiment's own rows."""
+
+    tasks: Annotated[list[str], Distinct] = Field(
+        default_factory=list,
+        description="Names of lm-eval's own tasks, such as `arc_easy`, with data of a hub.",
+    )
+
+
 class Published(Section):
     """The audit of published figures (target `published`)."""
 
@@ -105,6 +114,7 @@ class Configuration(Section):
         description="Methods that target `ask` asks, of the first experiment of run; null: vanilla, retain_only and "
         "figures.methods.",
     )
+    lm_eval: LmEval = Field(default_factory=LmEval, description="What target `lm_eval` asks of lm-eval.")
     sources: Annotated[dict[Name, Source], Apart] = Field(
         default_factory=dict,
         description="Published data sets by name. A set is fetched, and written as "
