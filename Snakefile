@@ -46,6 +46,7 @@ include: "rules/harness.smk"
 include: "rules/published.smk"
 include: "rules/bench.smk"
 include: "rules/report.smk"
+include: "rules/crate.smk"
 include: "rules/check.smk"
 include: "rules/ask.smk"
 

@@ -85,6 +85,15 @@ class Export(Section):
     )
 
 
+class Crate(Section):
+    """Who ran what target `crate` describes."""
+
+    name: str | None = Field(None, description="Name of the person; null: the crate names nobody.")
+    orcid: Annotated[str, Field(pattern=r"^https://orcid\.org/[0-9X-]{19}$")] | None = Field(
+        None, description="The person's ORCID, as an address: https://orcid.org/0000-..."
+    )
+
+
 class LmEval(Section):
     """What target `lm_eval` asks of lm-eval beside tasks of the experiment's own rows."""
 
@@ -115,6 +124,7 @@ class Configuration(Section):
         "figures.methods.",
     )
     lm_eval: LmEval = Field(default_factory=LmEval, description="What target `lm_eval` asks of lm-eval.")
+    crate: Crate = Field(default_factory=Crate, description="Who ran what target `crate` describes.")
     sources: Annotated[dict[Name, Source], Apart] = Field(
         default_factory=dict,
         description="Published data sets by name. A set is fetched, and written as "

@@ -1,5 +1,6 @@
 """What is read of Snakemake's benchmark files and of its log. The one place that knows their form."""
 
+import base64
 import csv
 import json
 import math
@@ -107,3 +108,55 @@ def benchmarks(results: Path, patterns: Mapping[str, str]) -> list[Measured]:
                 found.append(Measured(rule, named.groupdict(), read_benchmark(path)))
                 break
     return found
+
+
+class Record(NamedTuple):
+    """What Snakemake recorded of a finished job.
+
+    Attributes:
+        rule: the job's.
+        log: path of its log, by which a job is known.
+        inputs: paths.
+        outputs: paths.
+        start: seconds since 1970.
+        end: the same.
+    """
+
+    rule: str
+    log: str
+    inputs: list[str]
+    outputs: list[str]
+    start: float
+    end: float
+
+
+def records(folder: Path, made: Iterable[str]) -> list[Record]:
+    """Every job that made one of some files, or an input of them, and so on; the earliest first.
+
+    Args:
+        folder: where Snakemake keeps its records, .snakemake/metadata.
+        made: paths of files.
+
+    Returns:
+        Jobs whose record is there. Those of an interrupted run are left out.
+    """
+    found: dict[str, Record] = {}
+    waiting, seen = list(made), set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        file = folder / base64.b64encode(path.encode()).decode()
+        if not file.is_file():  # a source, or a directory's content
+            continue
+        told = json.loads(file.read_text(encoding="utf-8"))
+        if told["incomplete"] or not told["starttime"] or not told["log"]:
+            continue
+        log = told["log"][0]
+        job = found.setdefault(
+            log, Record(told["rule"], log, sorted(told["input"]), [], told["starttime"], told["endtime"])
+        )
+        job.outputs.append(path)
+        waiting += job.inputs
+    return sorted(found.values(), key=lambda job: (job.start, job.log))

@@ -1,11 +1,13 @@
 """Benchmark files as Snakemake writes them."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lunar.plan.snakemake_files import benchmarks, killed, read_benchmark
+from lunar.plan.snakemake_files import benchmarks, killed, read_benchmark, records
 
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\n{s}\t0:00:12\t{rss}\t9000.00\n"
 
@@ -54,3 +56,21 @@ def test_logs_without_an_end_are_those_of_killed_jobs(tmp_path: Path) -> None:
     log = tmp_path / "snakemake.log"
     log.write_text(said, encoding="utf-8")
     assert [Path(path).stem for path in killed([str(log)])] == ["a job killed", "a job killed_at_once"]
+
+
+def test_records_lead_from_a_table_to_the_jobs_before_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "Snakefile").write_text(
+        'rule table:\n    input: "a.txt", "b.txt"\n    output: "table.csv"\n    log: "table.log"\n'
+        '    shell: "cat {input} > {output}"\n'
+        'rule part:\n    input: "rows.jsonl"\n    output: "a.txt", "b.txt"\n    log: "part.log"\n'
+        '    shell: "cp {input} {output[0]}; cp {input} {output[1]}"\n'
+        'rule other:\n    output: "other.csv"\n    log: "other.log"\n    shell: "touch {output}"\n',
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "table.csv", "other.csv"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    first, last = records(tmp_path / ".snakemake/metadata", ["table.csv"])
+    assert (first.rule, first.inputs, sorted(first.outputs)) == ("part", ["rows.jsonl"], ["a.txt", "b.txt"])
+    assert (last.rule, last.log, last.outputs) == ("table", "table.log", ["table.csv"])
+    assert first.start <= first.end <= last.end
