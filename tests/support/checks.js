@@ -80,9 +80,11 @@ function contrast() {
 
 // The corners of a text's box on the screen, turned as it is, a little smaller than its line.
 function box(text) {
-  const { x, y, width, height } = text.getBBox();
+  const parts = (text.childElementCount ? [...text.children] : [text]).map((part) => part.getBBox()); // blanks between them are large
   const to = text.getScreenCTM();
-  const [left, right, top, bottom] = [x, x + width, y + 0.2 * height, y + 0.85 * height];
+  const [left, right] = [Math.min(...parts.map((one) => one.x)), Math.max(...parts.map((one) => one.x + one.width))];
+  const top = Math.min(...parts.map((one) => one.y + 0.2 * one.height));
+  const bottom = Math.max(...parts.map((one) => one.y + 0.85 * one.height));
   return [[left, top], [right, top], [right, bottom], [left, bottom]].map(([a, b]) => {
     const corner = new DOMPoint(a, b).matrixTransform(to);
     return [corner.x, corner.y];
