@@ -87,8 +87,9 @@ class Screen(logging.Handler):
             asked: what the command line says of the screen.
         """
         super().__init__()
-        self.is_for: Callable[[], bool] = lambda: True  # asked when a run starts
+        self.is_for: Callable[[], bool] = lambda: True  # asked once, when a run starts
         self._plain, self._log, self._asked, self._dry = plain, log, asked, asked.dry
+        self._first: logging.LogRecord | None = None
         self._mute = False
         self._began, self._said_at = time.monotonic(), time.monotonic()
         self._ours = self._headed = self._interrupted = False
@@ -127,16 +128,25 @@ class Screen(logging.Handler):
         try:
             event = str(getattr(getattr(record, "event", None), "value", ""))
             self._mute = self._asked.quiet and record.levelno < logging.WARNING
-            if event == "workflow_started" and self.is_for():
-                self._ours = True
-                if not self._dry:
-                    self._say("Planning the run.")
-            elif self._ours:
+            if event == "workflow_started":  # how it runs is known with the next record
+                self._first = record
+                return
+            if self._first:
+                self._decide(self._first)
+            if self._ours:
                 getattr(self, f"_on_{event}", self._on_other)(record)
             elif not record.getMessage().startswith("Assuming unrestricted shared filesystem"):
                 self._plain.handle(record)
         except Exception:
             self.handleError(record)
+
+    def _decide(self, first: logging.LogRecord) -> None:
+        """Begin to show a run, or leave it to Snakemake's own handler."""
+        self._first, self._ours = None, self.is_for()
+        if not self._ours:
+            self._plain.handle(first)
+        elif not self._dry:
+            self._say("Planning the run.")
 
     def _on_run_info(self, record: logging.LogRecord) -> None:
         if not record.stats["total"]:  # as with --until; else Snakemake says so itself
