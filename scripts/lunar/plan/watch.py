@@ -92,7 +92,7 @@ class Screen(logging.Handler):
         self._first: logging.LogRecord | None = None
         self._mute = False
         self._began, self._said_at = time.monotonic(), time.monotonic()
-        self._ours = self._headed = self._interrupted = False
+        self._ours = self._headed = self._idle = self._interrupted = False
         self._total = self._done = 0
         self._steps: dict[int, Step] = {}
         self._failed: dict[int, str] = {}
@@ -150,12 +150,18 @@ class Screen(logging.Handler):
 
     def _on_run_info(self, record: logging.LogRecord) -> None:
         if not record.stats["total"]:  # as with --until; else Snakemake says so itself
-            self._say("Nothing to be done: all that is asked for is there and up to date.")
+            if not self._idle:
+                self._say("Nothing to be done: all that is asked for is there and up to date.")
+            self._idle = True
         elif not self._dry:
             self._total = record.stats["total"]
         elif not self._total:
             self._total, self._mute = record.stats["total"], False
             self._say(str(record.msg))
+
+    def _on_group_info(self, record: logging.LogRecord) -> None:
+        if self._dry and self._asked.every_job:
+            self._plain.handle(record)
 
     def _on_job_info(self, record: logging.LogRecord) -> None:
         if self._dry:
