@@ -58,9 +58,11 @@ def changed_by(model: Any, *changes: edits.Edit) -> Iterator[Any]:
 def agree(own: dict[str, Any], expected: precision.Answers, ends: list[int]) -> None:
     """Logits of first tokens are equal, and answers too but for near ties."""
     first = torch.stack([logits[0] for logits in expected.logits])
-    assert float((torch.tensor(own["logits"]) - first).abs().max()) < LOGITS
+    difference = float((torch.tensor(own["logits"]) - first).abs().max())
     said = precision.Answers([precision.cut(ids, ends) for ids in own["ids"]], [])
     others, near = precision.changed(expected, said, ends)
+    print(f"a logit of {float(first.abs().max()):.1f} differs by {difference:.1e}; {others} other answers")
+    assert difference < LOGITS
     assert others == near
     assert others <= len(said.ids) // 20
 
@@ -82,6 +84,7 @@ def test_answers_of_the_workflow(exported: Path, asked, chat: Chat) -> None:
         rows = [row for split in ("forget", "retain") for row in read_rows(answered / f"{split}.jsonl")]
         said = [str(chat.decode(precision.cut(ids, asked.ends))) for ids in run["ids"]]
         same = sum(row["prediction"] == one for row, one in zip(rows, said, strict=True))
+        print(f"{name}: {same} of {len(rows)} answers are the workflow's")
         assert same >= 0.9 * len(rows), name
     assert told["runs"][0]["ids"] != told["runs"][1]["ids"]
 
