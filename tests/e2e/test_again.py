@@ -112,7 +112,7 @@ def test_an_exported_model_and_its_adapter_need_nothing_of_ours(toy_copy):
     answers = (toy_copy / RUN / "generations/lunar-topk/none/forget.jsonl").read_text(encoding="utf-8").splitlines()
     for form, words in (
         ("model", ["and gave the workflow's own answers to"]),
-        ("adapter", ["`--max-lora-rank 8`", "a logit differs by", "had it recover"]),
+        ("adapter", ["`--max-lora-rank 8`", "a logit differs by", "No attack was run on it"]),
     ):
         card = (toy_copy / RUN / f"export/lunar-topk/{form}/README.md").read_text(encoding="utf-8")
         for text in (
