@@ -48,7 +48,7 @@ def main(smk) -> None:
                 f"loaded with PEFT alone: a logit differs by {found['difference']:.1e} at most, of "
                 f"{found['logit']:.3g}; {same} of {len(asked)} answers are the same"
             )
-            main, removal = (export.read_table(smk.input.get(table)) for table in ("main", "removal"))
+            main, attacks = (export.read_table(smk.input.get(table)) for table in ("main", "attacks"))
             chosen = read_json(smk.input.facts)["chosen"]
             described = export.described(
                 smk.params.settings, chosen, smk.params.base, edit, chat, forget[0]["question"]
@@ -58,7 +58,7 @@ def main(smk) -> None:
                 smk.input.template,
                 **described | {"modules": peft_folder.kinds(adapter)},
                 front=export.front(name, smk.params.base["name"], main, adapter_of=base),
-                worst=export.worst_attack(removal, name),
+                worst=export.worst_attack(attacks, name),
                 adapter=facts,
                 method=name,
                 experiment=experiment,

@@ -29,11 +29,11 @@ def main(smk) -> None:
             checked = [row | answer.row() for row, answer in zip(asked, answers, strict=True)]
             export.verify(folder, chat, checked, smk.params.generation["max_new_tokens"], smk.threads)
             progress.say(f"reloaded with transformers alone: {len(checked)} answers are the same")
-            main, removal = (export.read_table(smk.input.get(name)) for name in ("main", "removal"))
+            main, attacks = (export.read_table(smk.input.get(name)) for name in ("main", "attacks"))
             text = export.card(
                 smk.input.template,
                 front=export.front(name, smk.params.base["name"], main),
-                worst=export.worst_attack(removal, name),
+                worst=export.worst_attack(attacks, name),
                 adapter=None,
                 **export.described(smk.params.settings, chosen, smk.params.base, edit, chat, rows[0]["question"]),
                 method=name,

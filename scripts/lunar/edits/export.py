@@ -115,13 +115,26 @@ def read_table(path: str | Path | None) -> list[dict[str, str]]:
     return list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines())) if path else []
 
 
-def worst_attack(removal: Sequence[Mapping[str, str]], method: str) -> list[dict[str, str]]:
-    """A method's worst attack by tables/removal.csv: ``attack`` and ``value``; none where none was run."""
-    return [
-        {"attack": row["attack"], "value": f"{float(row['value']):.3f}"}
-        for row in removal
-        if row["method"] == method and row["attack"]
-    ]
+def worst_attack(attacks: Sequence[Mapping[str, str]], method: str) -> dict[str, str] | None:
+    """The attack that draws most forgotten answers from a method, by tables/attacks.csv; None where none was run.
+
+    Args:
+        attacks: rows of the table as text.
+        method: that was attacked.
+
+    Returns:
+        ``attack``; ROUGE-1 of the forget set under it as ``value``, without it as ``before``, and of the model that
+        never saw the subject as ``never``, each empty where it is not in the table.
+    """
+    drawn = {(row["method"], row["attack"]): row["forget_rouge1"] for row in attacks if row["forget_rouge1"]}
+    own = [name for other, name in drawn if other == method and name != "none"]
+    if not own:
+        return None
+    name = max(own, key=lambda one: float(drawn[method, one]))
+    places = {"value": (method, name), "before": (method, "none"), "never": ("retain_only", name)}
+    return {"attack": name} | {
+        key: f"{float(drawn[place]):.3f}" if place in drawn else "" for key, place in places.items()
+    }
 
 
 def front(method: str, name: str, table: Sequence[Mapping[str, str]], adapter_of: str | None = None) -> str:

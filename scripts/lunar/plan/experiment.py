@@ -311,6 +311,6 @@ class Experiment(Edited):
         return [*self.result_files(), f"{self.folder}/tables/provenance.html"]
 
     def tables_if_made(self) -> dict[str, str]:
-        """Tables of metrics and of removal, if ever made: an export shows their numbers, but does not ask for them."""
-        paths = {name: f"{self.folder}/tables/{name}.csv" for name in ("main", "removal")}
+        """Tables of metrics and of attacks, if ever made: an export shows their numbers, but does not ask for them."""
+        paths = {name: f"{self.folder}/tables/{name}.csv" for name in ("main", "attacks")}
         return {name: path for name, path in paths.items() if Path(path).is_file()}

@@ -117,13 +117,21 @@ def test_table_that_was_not_made_yet(tmp_path: Path) -> None:
 
 
 def test_worst_attack() -> None:
-    removal = [
-        {"method": "a", "line": "forget quality (p)", "value": "0.1", "attack": ""},
-        {"method": "a", "line": "worst attack", "value": "0.93983", "attack": "filter"},
-        {"method": "b", "line": "worst attack", "value": "0.2", "attack": "ablate"},
+    rows = [
+        {"method": method, "attack": attack, "forget_rouge1": value}
+        for method, attack, value in (
+            ("a", "none", "0.11"),
+            ("a", "filter", "0.93983"),
+            ("a", "typos", "0.2"),
+            ("a", "relearn", ""),
+            ("b", "ablate", "0.5"),
+            ("c", "none", "0.9"),
+            ("retain_only", "filter", "0.16"),
+        )
     ]
-    assert export.worst_attack(removal, "a") == [{"attack": "filter", "value": "0.940"}]
-    assert export.worst_attack(removal, "c") == []
+    assert export.worst_attack(rows, "a") == {"attack": "filter", "value": "0.940", "before": "0.110", "never": "0.160"}
+    assert export.worst_attack(rows, "b") == {"attack": "ablate", "value": "0.500", "before": "", "never": ""}
+    assert export.worst_attack(rows, "c") is export.worst_attack([], "a") is None
 
 
 def test_front_is_a_model_card_of_the_hub(tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_described(tokenizer) -> None:
 def values(**more: Any) -> dict[str, Any]:
     return {
         "front": "library_name: transformers",
-        "worst": [],
+        "worst": None,
         "adapter": None,
         "method": "lunar",
         "experiment": "mine",
@@ -230,6 +238,7 @@ ADAPTER = {
     "ties": 0,
     "ends": [1],
 }
+WORST = {"attack": "filter", "value": "0.940", "before": "0.110", "never": "0.160"}
 SHORTENED = {
     **{"truncated": True, "limit": 3, "left_out": "20.0%", "changed": 2, "told": 9, "forget_whole": "0.100"},
     **{"forget_truncated": "0.200", "retain_whole": "0.900", "retain_truncated": "0.800"},
@@ -237,11 +246,12 @@ SHORTENED = {
 
 
 def test_card_of_an_adapter() -> None:
-    text = export.card(TEMPLATE, **values(adapter=ADAPTER, worst=[{"attack": "filter", "value": "0.940"}]))
+    text = export.card(TEMPLATE, **values(adapter=ADAPTER, worst=WORST))
     for part in (
         "unlearned with lunar: the adapter",
         f"- `model.safetensors`: `{'a' * 64}`",
-        "`filter`, had it recover 0.940 more of the forgotten answers",
+        "`filter`, draws 0.940 of the forgotten answers (ROUGE-1) from it, which gives 0.110 unattacked.\n",
+        "  From a model that never saw them the same attack draws 0.160.\n- Releasing weights",
         "answers as before by not loading the adapter",
         "`--max-lora-rank 8`",
         "model = load(base, [adapter])",
@@ -255,6 +265,8 @@ def test_card_of_an_adapter() -> None:
     assert "2 of the answers differ, at a near tie of two tokens." in text
     assert "questions in float64" in text
     assert "In float32 a logit differs by 2.0e-04 at most" in text
+    text = export.card(TEMPLATE, **values(adapter=ADAPTER, worst=WORST | {"before": "", "never": ""}))
+    assert "(ROUGE-1) from it.\n- Releasing weights" in text
     text = export.card(TEMPLATE, **values(adapter=ADAPTER | SHORTENED))
     for part in (
         "No attack was run",
