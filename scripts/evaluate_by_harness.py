@@ -7,6 +7,7 @@ from lunar.files import read_rows, write_json
 from lunar.model.chat import Chat
 from lunar.model.devices import own_device
 from lunar.model.load import load_tokenizer
+from lunar.pages.harness import columns
 from lunar.progress import script
 from lunar.published import harness
 
@@ -21,7 +22,7 @@ def main(smk) -> None:
             asked = [Path(smk.params.python), Path(smk.input.model), [*names, *smk.params.tasks], Path(folder)]
             found = harness.run(*asked, own_device().type, smk.params.generation["batch_size"])
         write_json(smk.output.json, found)
-        progress.say(", ".join(f"{key} {value:.3f}" for key, value in harness.columns(found).items()))
+        progress.say(", ".join(f"{key} {value:.3f}" for key, value in columns(found).items()))
 
 
 main(snakemake)  # noqa: F821

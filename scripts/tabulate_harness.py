@@ -3,14 +3,14 @@
 import pandas as pd
 
 from lunar.files import read_json, write_text
+from lunar.pages.harness import columns
 from lunar.progress import script
-from lunar.published import harness
 
 
 def main(smk) -> None:
     with script(f"{smk.wildcards.experiment} table of lm-eval", smk.log[0]):
         found = [{"method": name} for name in smk.params.methods]
-        rows = [row | harness.columns(read_json(path)) for row, path in zip(found, smk.input.json, strict=True)]
+        rows = [row | columns(read_json(path)) for row, path in zip(found, smk.input.json, strict=True)]
         table = pd.DataFrame(rows)
         if main_table := smk.input.get("main"):
             table = table.merge(pd.read_csv(main_table), on="method", how="left")

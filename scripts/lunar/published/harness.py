@@ -115,14 +115,3 @@ def run(python: Path, model: Path, tasks: Sequence[str], folder: Path, device: s
         if outcome.returncode or not found:
             raise LunarError(f"lm_eval: lm-eval failed: {outcome.stderr.strip()[-2000:]}")
         return read_json(found[-1])
-
-
-def columns(found: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of lm-eval's JSON by column, such as ``lunar_retain_acc`` and ``lunar_retain_acc_stderr``."""
-    told = {}
-    for task, metrics in found["results"].items():
-        for key, value in metrics.items():
-            name, _, kept = key.partition(",")  # as in "acc,none": a metric, and the filter of answers
-            if isinstance(value, int | float) and kept:
-                told[f"{task}_{name}" + ("" if kept == "none" else f"_{kept}")] = float(value)
-    return told

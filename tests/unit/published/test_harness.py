@@ -1,4 +1,4 @@
-"""Tasks for lm-eval and what is read of its JSON; that it is not there is said before it is called."""
+"""Tasks for lm-eval; that it is not there is said before it is called."""
 
 from pathlib import Path
 
@@ -20,12 +20,6 @@ def test_tasks_put_questions_as_the_workflow_does(chat, rows, tmp_path: Path) ->
     assert first["choices"][first["right"]] == rows[0]["answer"]
     task = yaml.safe_load((tmp_path / "lunar_retain_said.yaml").read_text(encoding="utf-8"))
     assert task["generation_kwargs"]["until"][0] == "<|im_end|>"
-
-
-def test_columns_of_the_json() -> None:
-    told = {"alias": "arc_easy", "acc,none": 0.25, "acc_stderr,none": 0.1, "exact_match,strict-match": 0.5}
-    found = harness.columns({"results": {"arc_easy": told}})
-    assert found == {"arc_easy_acc": 0.25, "arc_easy_acc_stderr": 0.1, "arc_easy_exact_match_strict-match": 0.5}
 
 
 def test_without_lm_eval_the_way_out_is_said(tmp_path: Path) -> None:
