@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 STRICT: Mapping[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
 # Braces, per cent and hash mean something in LaTeX.
@@ -19,13 +18,13 @@ LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$",
 
 
 # Written where a page is opened by itself; in the report, the report's own link leads back (report/workflow.rst).
-BACK = Markup(r"""<script>
+BACK = r"""<script>
 {
   const report = location.href.replace(/\/results\/.*/, "/results/report.html");
   const back = `<p><a href="${encodeURI(decodeURI(report))}">First page of the report</a></p>`;
   if (parent === window && report.endsWith("/results/report.html")) document.write(back);
 }
-</script>""")
+</script>"""
 
 
 def latex_escape(text: str) -> str:
@@ -36,7 +35,7 @@ def latex_escape(text: str) -> str:
 def render(template: str | Path, *, style: str | Path, **values: Any) -> str:
     """A page from a Jinja template and a style sheet, both files; everything inserted is escaped.
 
-    A template puts ``{{ back }}`` above its heading: a way back to the report's first page.
+    A template puts ``{{ back|safe }}`` above its heading: a way back to the report's first page.
     """
     page = Environment(autoescape=True, **STRICT).from_string(Path(template).read_text(encoding="utf-8"))
     return page.render(style=Path(style).read_text(encoding="utf-8"), back=BACK, **values)
