@@ -42,7 +42,8 @@ def main(smk) -> None:
         lacking = {name: path for name, one in wanted.items() for path in (one.model, one.edit) if lacks(path)}
         command = f"snakemake --cores all {{}}--config run='[{params.experiment}]'"
         if wanted.keys() == lacking.keys():
-            raise LunarError(f"{', '.join(wanted)}: none is made yet; `{command.format('')}` makes them")
+            files = " ".join(dict.fromkeys(map(str, lacking.values())))
+            raise LunarError(f"{', '.join(wanted)}: none is made yet; `{command.format(f'{files} ')}` makes them")
         for name, path in lacking.items():
             progress.say(f"{name} is not made yet; `{command.format(f'{path} ')}` makes it")
         rows = {title: read_rows(path) for title, path in params.rows.items() if Path(path).is_file()}
