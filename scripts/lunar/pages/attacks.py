@@ -209,7 +209,11 @@ def summary(
         failures: of each attacked method, why attacks failed, by attack.
     """
     found = numbers(table, edited)
-    title = f"**What do attacks recover?** The worst of {found['attacks']} attacks on each edit, by forget ROUGE-1:"
+    beyond = CONTROL if table[f"forget_rouge1_vs_{CONTROL}"].notna().any() else "the method left alone"
+    title = (
+        f"**What do attacks recover?** The worst of {found['attacks']} attacks on each edit is the one whose forget "
+        f"ROUGE-1 is most above that of {beyond}:"
+    )
     lines = [title, ""]
     if edited:
         titles = ("method", "left alone", "worst attack", "under it", f"{CONTROL} under it")

@@ -159,8 +159,9 @@ def _drawn(
     against = next((one for one in AGAINST if one.under in judged), None)
     if against is None:
         row = worst(attacks, method)
+        before = row["forget_rouge1"] - row["forget_rouge1_vs_unattacked"]  # of the questions that the attack asks
         return (
-            f"`{method}` gives {alone:.2f} of the forget answers' words left alone and {row['forget_rouge1']:.2f} "
+            f"`{method}` gives {before:.2f} of the forget answers' words left alone and {row['forget_rouge1']:.2f} "
             f"under `{row['attack']}`; how much is memory is not known, for no model that never knew was attacked."
         )
     most, level, much = judged[against.under], judged.get(against.level), BOUNDS[against.under][1]
