@@ -16,7 +16,7 @@ rule evaluate_by_harness:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(3500),
         runtime=runtime(60),
         gpu=GPU,
     params:

@@ -157,7 +157,7 @@ def test_the_audit_joins_the_report_and_nothing_else_is_made_again(toy_copy):
     assert run_snakemake(toy_copy, "published").returncode == 0
     outcome = run_snakemake(toy_copy)
     assert outcome.returncode == 0, outcome.stdout
-    assert "write results/report.html" in outcome.stdout
+    assert "report | write the report" in outcome.stdout
     assert "evaluate |" not in outcome.stdout and "recompute" not in outcome.stdout
     assert "8.1 Published figures, recomputed" in (toy_copy / "results/report.html").read_text(encoding="utf-8")
 

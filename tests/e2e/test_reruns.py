@@ -35,7 +35,7 @@ def test_what_runs_again_changes_what_it_should_and_nothing_else(edited):
     with changed(edited, RECOLOUR):
         outcome = run_snakemake(edited)
         assert outcome.returncode == 0, outcome.stdout[-3000:]
-        assert "figures | toy: layers" in outcome.stdout
+        assert "figures | toy: draw the layer scores" in outcome.stdout
         after = contents(edited)
         assert {path for path in before if before[path] != after[path]} == figures
         assert planned(edited) == {}

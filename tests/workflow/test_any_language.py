@@ -88,7 +88,7 @@ def tabulated(language: str, folder: Path) -> tuple[dict[str, dict[str, str]], s
         "tabulate_metrics",
         input=SimpleNamespace(**files, **places, data=data, layers=layers),
         output=SimpleNamespace(**tables),
-        params=SimpleNamespace(compare=METHODS, splits=SPLITS, rehearsed=[]),
+        params=SimpleNamespace(compare=METHODS, splits=SPLITS, rehearsed=[], recipes={}, model="smollm2"),
         log=[str(folder / "log"), "table"],
     )
     with tables["csv"].open(encoding="utf-8") as file:

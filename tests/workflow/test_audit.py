@@ -75,10 +75,6 @@ def test_without_the_line_of_the_model_that_never_knew(project: Path) -> None:
     assert (jobs["take_checkpoint"], jobs["attack_method"], jobs["write_report"]) == (2, 2, 1)
 
 
-def test_the_readme_has_the_page_s_file() -> None:
-    assert f"```yaml\n{YAML}```" in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
 def test_the_check_reads_evaluation_logs(project: Path) -> None:
     """They are set beside the numbers at the very end of a run."""
     (project / "my/log.json").write_text('{"forget_quality": "high"}', encoding="utf-8")

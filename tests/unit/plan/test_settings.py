@@ -160,7 +160,11 @@ class _Number(Section):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("runn", ["toy"], "runn: no such key; did you mean 'run'?; its keys are run, export, question, ask, sources"),
+        (
+            "runn",
+            ["toy"],
+            "runn: no such key; did you mean 'run'?; its keys are run, export, question, ask, lm_eval, crate, sources",
+        ),
         ("run", [], "run: [] is not allowed; allowed is list of text, not empty"),
         ("experiments.a b", {}, "experiments.a b: 'a b' is not a valid name; names match ^[A-Za-z0-9_]"),
         (
