@@ -91,7 +91,7 @@ CLAIMS = [
     # README.md
     Claim(
         "README.md",
-        "It refuses nearly all questions about the author and leaves the others alone.",
+        "It refuses nearly all questions about the author and leaves other authors alone.",
         lambda: main("forget_refusal")["lunar"] >= 0.9 and {UNSEEN, RETAIN} <= kept("lunar"),
     ),
     Claim(
@@ -101,7 +101,7 @@ CLAIMS = [
     ),
     Claim(
         "README.md",
-        "Relearning ten of the answers still brings most of the rest back.",
+        "Relearning ten of the twenty answers still brings most of the rest back.",
         lambda: under("relearn-half")["lunar-entity-refusal"] > 0.5,
     ),
     # results.md
@@ -311,7 +311,7 @@ CLAIMS = [
     # results-removal.md
     Claim(
         "results-removal.md",
-        "none keeps the line of attacks, and none keeps that of truth ratios.",
+        "none keeps that of attacks or that of truth ratios.",
         lambda: missed_by_all(ATTACKS) and missed_by_all(QUALITY),
     ),
     Claim(
@@ -346,7 +346,7 @@ CLAIMS = [
     ),
     Claim(
         "results-removal.md",
-        "`lunar-entity-spread` keeps every other line.",
+        "`lunar-entity-spread` keeps the five others.",
         lambda: kept("lunar-entity-spread") == asked("lunar-entity-spread", DEFAULT) - {ATTACKS, QUALITY},
     ),
     Claim(
@@ -369,7 +369,7 @@ CLAIMS = [
     ),
     Claim(
         "results-removal.md",
-        "Relearning gets less than from any edit that hides, and still much",
+        "Relearning gets less than from any closed form that hides, and still much",
         lambda: (
             0.3
             < above("lunar-revert", REVERT)["relearn-half"]
