@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +18,12 @@ PROFILE = "Using workflow specific profile profiles/default for setting default 
 # The first two steps, and the one that makes the toy's model.
 FIRST, SECOND, FETCH = r"data \| toy: [^(]+", r"data \| toy: rename [^(]+", r"model \| [^(]+"
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def take_terminal():
+    """In the new process: hear Ctrl-C from standard input, also where a shell in the background has tests ignore it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def on_a_terminal(folder, *arguments, columns=80, interrupt=None, **environment):
@@ -34,7 +41,7 @@ def on_a_terminal(folder, *arguments, columns=80, interrupt=None, **environment)
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )
     os.close(theirs)
     said = b""
