@@ -30,6 +30,7 @@ from lunar.model.generate import prompt_ids  # noqa: E402
 from lunar.model.load import load_tokenizer  # noqa: E402
 from lunar.plan import experiments  # noqa: E402
 from lunar.plan.plan import plan  # noqa: E402
+from result_tables import marked  # noqa: E402
 
 LLAMA = ROOT / ".venv-serve/bin/python"
 PAGE = ROOT / "docs/serving.md"
@@ -228,15 +229,15 @@ def markdown(found: pd.DataFrame) -> str:
             f"{forget['rouge1_without']:.3f} | {retain['changed']} of {retain['questions']} ({retain['near']}) | "
             f"{retain['rouge1']:.3f} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def page(text_before: str, found: pd.DataFrame) -> str:
     """docs/serving.md with the table between its marks."""
-    start, end = "<!-- precision -->\n", "<!-- /precision -->"
-    if start not in text_before or end not in text_before:
-        raise SystemExit(f"{PAGE}: no marks {start.strip()} and {end}")
-    return text_before.partition(start)[0] + start + markdown(found) + end + text_before.partition(end)[2]
+    text_after, places = marked("precision").subn(lambda _: markdown(found), text_before)
+    if not places:
+        raise SystemExit(f"{PAGE}: no marks <!-- precision --> and <!-- /precision -->")
+    return text_after
 
 
 def main() -> None:

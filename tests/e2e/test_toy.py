@@ -9,10 +9,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from clone import run_snakemake
+from lunar.data.checksum import sha256
 from lunar.methods.rehearsal import combinations
 from lunar.metrics.read import read_attacks
 from lunar.metrics.text import degenerate
-from lunar.pages.audit import sha256
 from lunar.pages.audit_schema import read_audit
 from shipped import CONFIG
 

@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from lunar.edits.edit import Factors
+from lunar.edits.low_rank import LowRank
+from lunar.edits.peft_folder import configuration
 
 
 def write_peft(edit: Mapping[str, Factors], folder: Path, base: str, rank: int | None = None, **changes: Any) -> Path:
@@ -31,21 +33,6 @@ def write_peft(edit: Mapping[str, Factors], folder: Path, base: str, rank: int |
             filled[: factor.shape[0], : factor.shape[1]] = factor
             tensors[f"base_model.model.model.{name}.lora_{half}.weight"] = filled
     save_file(tensors, folder / "adapter_model.safetensors")
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "r": rank,
-        "lora_alpha": rank,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "use_rslora": False,
-        "use_dora": False,
-        "fan_in_fan_out": False,
-        "modules_to_save": None,
-        "target_modules": sorted({name.rpartition(".")[2] for name in edit}),
-        "layers_to_transform": sorted({int(name.split(".")[1]) for name in edit}),
-        "layers_pattern": "layers",
-    }
+    config = configuration(LowRank(dict(edit), rank, {}, {}), base)
     (folder / "adapter_config.json").write_text(json.dumps(config | changes), encoding="utf-8")
     return folder

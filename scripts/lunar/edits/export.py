@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import torch
 from jinja2 import Environment, StrictUndefined
 
 from lunar.edits import reload
+from lunar.edits.apart import run_apart
 from lunar.edits.edit import Change, Factors
 from lunar.errors import LunarError
 from lunar.files import Row
@@ -72,15 +70,7 @@ def verify(folder: Path, chat: Chat, rows: Sequence[Row], max_new_tokens: int, t
         task["conversations"] = [chat.messages(row["question"].strip()) for row in rows]
     else:
         task["texts"] = [chat.prompt.replace("{question}", row["question"].strip()) for row in rows]
-    # Isolated (-I), so that neither this library nor a path to it is there.
-    outcome = subprocess.run(
-        [sys.executable, "-I", reload.__file__],
-        input=json.dumps(task),
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    outcome = run_apart(reload.__file__, task)
     if outcome.returncode:
         raise LunarError(f"export: transformers alone cannot use the folder: {outcome.stderr.strip()[-2000:]}")
     for row, ids in zip(rows, json.loads(outcome.stdout), strict=True):

@@ -1,10 +1,7 @@
 """An edit as a PEFT folder, shown to be the edit in a process that loads it with PEFT alone."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ from safetensors.torch import save_file
 
 from lunar.edits import answer_ids, load_adapter
 from lunar.edits import edit as edits
+from lunar.edits.apart import run_apart
 from lunar.edits.edit import Edit, block_of
 from lunar.edits.low_rank import LowRank
 from lunar.errors import LunarError
@@ -118,15 +116,7 @@ def compared(
         places = {"base": str(Path(base).resolve()), "adapters": [str(Path(one).resolve()) for one in adapters]}
         where = {"device": device, "dtype": dtype}
         task = places | where | {"expected": str(file), "threads": threads} | how
-        # Isolated (-I), so that neither this library nor a path to it is there; no bytecode (-B) in the folder.
-        outcome = subprocess.run(
-            [sys.executable, "-IB", answer_ids.__file__],
-            input=json.dumps(task),
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        outcome = run_apart(answer_ids.__file__, task)
     if outcome.returncode:
         last = outcome.stderr.strip().splitlines()[-1:]
         raise LunarError(f"export: PEFT alone cannot use the adapter: {''.join(last)[-1000:]}")

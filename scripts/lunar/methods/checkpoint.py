@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from lunar.data.checksum import sha256
 from lunar.errors import LunarError, out_of_memory
 from lunar.files import Row, atomic_folder, read_json, write_json
 from lunar.model import pair
 from lunar.model.chat import Chat
-from lunar.model.fetch import sha256
 from lunar.model.folder import header, refuse, weights
 from lunar.model.load import generation_ends, load_model, load_tokenizer, pretrained
 from lunar.model.template import TODAY, settled

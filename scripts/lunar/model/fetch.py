@@ -5,7 +5,6 @@ What comes from a hub is a local folder by then (``lunar.model.hub``).
 Nothing that was fetched is executed or unpickled: weights come as GGUF or safetensors, and no remote code is run.
 """
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lunar.data.checksum import sha256
 from lunar.errors import LunarError
 from lunar.files import atomic_folder, read_rows
 from lunar.model.chat import Chat
@@ -30,12 +30,6 @@ CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-
-
-def sha256(path: str | Path) -> str:
-    """Hex digest of a file, read in pieces."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_sha256(path: str | Path, expected: str, key: str) -> None:

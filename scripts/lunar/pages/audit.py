@@ -1,6 +1,5 @@
 """An audit to hand on: all numbers with their intervals, what they were measured on, and a verdict in words."""
 
-import hashlib
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lunar.data.checksum import sha256
 from lunar.files import read_rows
 from lunar.pages.attacks import by_pair, worst
 from lunar.pages.audit_schema import OVERALL, Attacked, Audit, Judged, Method, Number, Provenance, Rows
@@ -32,11 +32,7 @@ AGAINST = (
 )
 
 
-@cache
-def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal digits; read once, since many edits start from one model."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_sha256 = cache(sha256)  # a file is read once, since many edits start from one model
 
 
 def checksums(paths: Iterable[str | Path]) -> dict[str, str]:
@@ -44,7 +40,7 @@ def checksums(paths: Iterable[str | Path]) -> dict[str, str]:
     found = {}
     for path in map(Path, paths):
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        found |= {one.as_posix(): sha256(one) for one in inside if one.is_file() and not one.name.startswith(".")}
+        found |= {one.as_posix(): _sha256(one) for one in inside if one.is_file() and not one.name.startswith(".")}
     return found
 
 
@@ -56,7 +52,7 @@ def provenance(requirements: str, project: Path) -> Provenance:
 
 def rows(path: str | Path) -> Rows:
     """How many rows a file of JSON lines has, and its checksum."""
-    return Rows(rows=len(read_rows(path)), sha256=sha256(Path(path)))
+    return Rows(rows=len(read_rows(path)), sha256=_sha256(Path(path)))
 
 
 def number(row: Mapping[str, Any], column: str = "value", count: str = "n") -> Number:

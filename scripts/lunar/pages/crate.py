@@ -6,7 +6,6 @@ end, as Snakemake recorded them.
 """
 
 import datetime
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from rocrate.model import ContextEntity, Person, SoftwareApplication
 from rocrate.rocrate import ROCrate
 
+from lunar.data.checksum import sha256
 from lunar.files import atomic_write
 from lunar.plan.snakemake_files import Record
 
@@ -130,22 +130,17 @@ def _file(crate: Any, path: str) -> Any:
         return held
     inside = not file.is_absolute() and ".." not in file.parts
     if inside and file.is_file() and file.stat().st_size <= LARGEST:
-        return crate.add_file(file, path, properties={"sha256": _sha256(file), "contentSize": file.stat().st_size})
+        return crate.add_file(file, path, properties={"sha256": sha256(file), "contentSize": file.stat().st_size})
     told: dict[str, Any] = {"@type": "CreativeWork", "name": path if inside else file.name}
     if file.is_file():
-        told |= {"sha256": _sha256(file), "contentSize": file.stat().st_size}
+        told |= {"sha256": sha256(file), "contentSize": file.stat().st_size}
     elif file.is_dir():
         told["description"] = "a folder: " + ", ".join(
-            f"{one.name} ({one.stat().st_size} bytes, sha256 {_sha256(one)})"
+            f"{one.name} ({one.stat().st_size} bytes, sha256 {sha256(one)})"
             for one in sorted(file.iterdir())
             if one.is_file()
         )
     return crate.add(ContextEntity(crate, f"#{told['name']}", told))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _time(seconds: float) -> str:

@@ -4,7 +4,6 @@ Places are found by the boxes that texts and marks take on the page, in points; 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -210,12 +209,3 @@ def label_points(axis: Any, points: Sequence[Named], mark: float = 7.0) -> list[
             line = axis.annotate("", (one.x, one.y), to_axes(end), textcoords="axes fraction", arrowprops=arrow)
             line.set_in_layout(False)
     return found
-
-
-def overlaps(texts: Sequence[Text]) -> list[tuple[str, str]]:
-    """Pairs of texts that cover each other on the page, as drawn."""
-    texts = [text for text in texts if text.get_text().strip()]
-    # Of an annotation without its arrow.
-    boxes = np.array([Text.get_window_extent(text).extents for text in texts]).reshape(-1, 4)
-    covered = shared(boxes, boxes) > 0.5
-    return [(texts[i].get_text(), texts[j].get_text()) for i, j in combinations(range(len(texts)), 2) if covered[i, j]]

@@ -12,6 +12,7 @@ from lunar.pages.provenance import machine, versions
 MACHINE = ("Processor", "Instruction sets", "GPU", "Python", "Code")
 SECTIONS = ("machine", "versions", "settings")
 NOT_SET = "not set"
+WAY_OUT = "put the file back (git checkout docs/recorded), or record a run anew (docs/compare.md)"
 TESTS = "\n# tests\n"  # the heading in requirements.txt under which no package moves a number
 
 
@@ -51,14 +52,13 @@ def read_run(path: str | Path | None = None) -> dict[str, Any]:
     """
     if path is None:
         return dict.fromkeys(SECTIONS)
-    way_out = "put the file back (git checkout docs/recorded), or record a run anew (docs/compare.md)"
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise LunarError(f"{path}: no JSON ({error}); {way_out}") from error
+        raise LunarError(f"{path}: no JSON ({error}); {WAY_OUT}") from error
     for name in SECTIONS:
         if not isinstance(found, dict) or not isinstance(found.get(name, ""), dict | None):
-            raise LunarError(f"{path}: {name} has to hold named values, or null for what was not recorded; {way_out}")
+            raise LunarError(f"{path}: {name} has to hold named values, or null for what was not recorded; {WAY_OUT}")
     return found
 
 

@@ -25,6 +25,7 @@ from scipy.stats import t
 
 from lunar.errors import LunarError
 from lunar.pages.names import HEADLINES
+from lunar.pages.recorded_run import WAY_OUT
 
 WORST = "worst attack"  # the number beside those of HEADLINES
 ATTACKED = "forget_rouge1"  # its column in the tables of attacks
@@ -43,7 +44,6 @@ NO_RECORD = (
     "{name}: no run of it is recorded, so there is nothing to compare with. To make your run the recorded one: "
     ".venv/bin/python docs/make/result_tables.py results/{name} (docs/compare.md)"
 )
-WAY_OUT = "put the file back (git checkout docs/recorded), or record a run anew (docs/compare.md)"
 
 
 class Tables(NamedTuple):

@@ -88,7 +88,7 @@ class Screen(logging.Handler):
         """
         super().__init__()
         self.is_for: Callable[[], bool] = lambda: True  # asked once, when a run starts
-        self._plain, self._log, self._asked, self._dry = plain, log, asked, asked.dry
+        self._plain, self._log, self._asked = plain, log, asked
         self._first: logging.LogRecord | None = None
         self._mute = False
         self._began, self._said_at = time.monotonic(), time.monotonic()
@@ -145,7 +145,7 @@ class Screen(logging.Handler):
         self._first, self._ours = None, self.is_for()
         if not self._ours:
             self._plain.handle(first)
-        elif not self._dry:
+        elif not self._asked.dry:
             self._say("Planning the run.")
 
     def _on_run_info(self, record: logging.LogRecord) -> None:
@@ -153,18 +153,18 @@ class Screen(logging.Handler):
             if not self._idle:
                 self._say("Nothing to be done: all that is asked for is there and up to date.")
             self._idle = True
-        elif not self._dry:
+        elif not self._asked.dry:
             self._total = record.stats["total"]
         elif not self._total:
             self._total, self._mute = record.stats["total"], False
             self._say(str(record.msg))
 
     def _on_group_info(self, record: logging.LogRecord) -> None:
-        if self._dry and self._asked.every_job:
+        if self._asked.dry and self._asked.every_job:
             self._plain.handle(record)
 
     def _on_job_info(self, record: logging.LogRecord) -> None:
-        if self._dry:
+        if self._asked.dry:
             if self._asked.every_job:
                 self._plain.handle(record)
             return
@@ -177,7 +177,7 @@ class Screen(logging.Handler):
 
     def _on_job_finished(self, record: logging.LogRecord) -> None:
         ended = self._steps.pop(record.job_id, None)
-        if self._dry or ended is None:
+        if self._asked.dry or ended is None:
             return
         self._failed.pop(record.job_id, None)
         self._done += not ended.speaks and bool(ended.message)
@@ -230,9 +230,9 @@ class Screen(logging.Handler):
                 self._rest()
                 took = duration(time.monotonic() - self._began)
                 self._say(f"Done in {took}: {self._done} of {self._total} steps.\n{self._where()}")
-        elif self._dry and said.startswith("This was a dry-run"):
+        elif self._asked.dry and said.startswith("This was a dry-run"):
             self._say("Nothing was run. `snakemake -n -p` lists every step with its reason.")
-        elif self._dry and said.startswith("Reasons:"):
+        elif self._asked.dry and said.startswith("Reasons:"):
             self._say(said.replace("\n    (check individual jobs above for details)", ""))
         elif record.levelno >= logging.WARNING:
             if not SAID_ALREADY.search(said):

@@ -10,10 +10,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from lunar.data.checksum import sha256
 from lunar.errors import LunarError
 from lunar.methods.checkpoint import TOKENIZER, differing, digests, take
 from lunar.model.chat import Chat
-from lunar.model.fetch import sha256
 from lunar.model.load import load_model, load_tokenizer
 from lunar.model.pair import IDS
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from lunar.data.checksum import sha256
 from lunar.errors import LunarError
 from lunar.files import atomic_folder
 from lunar.model.chat import Chat
-from lunar.model.fetch import check_sha256, fetch, sha256
+from lunar.model.fetch import check_sha256, fetch
 from lunar.model.load import load_model, load_tokenizer, save_model
 
 BASE = {"name": "m", "disk_gb": 0.001}

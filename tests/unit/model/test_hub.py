@@ -11,9 +11,10 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub import errors
 
+from lunar.data.checksum import sha256
 from lunar.errors import LunarError
 from lunar.model.chat import Chat
-from lunar.model.fetch import fetch, sha256
+from lunar.model.fetch import fetch
 from lunar.model.hub import fetch_files, fetch_model, reason
 from lunar.model.load import load_tokenizer
 from lunar.plan import check

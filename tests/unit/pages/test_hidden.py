@@ -9,8 +9,8 @@ import yaml
 from clone import ROOT
 from lunar.pages.hidden import draw, numbers, points
 from lunar.pages.kinds import kinds
-from lunar.pages.labels import overlaps
 from lunar.pages.removal import CHANCE, LEVEL, STRANGER, UNDER, WORST
+from overlapping import overlaps
 
 RECORDED = sorted(path.parent for path in (ROOT / "docs/recorded").glob("*/removal.csv"))
 SHIPPED = yaml.safe_load((ROOT / "config/methods.yaml").read_text(encoding="utf-8"))["defaults"]["methods"]

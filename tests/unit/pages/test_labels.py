@@ -11,11 +11,11 @@ from lunar.pages.labels import (
     label_ends,
     label_points,
     nearest,
-    overlaps,
     places,
     shared,
     spread,
 )
+from overlapping import overlaps
 
 
 def test_places_are_a_gap_apart_and_stay_where_there_is_room() -> None:

@@ -8,8 +8,8 @@ import yaml
 
 from clone import ROOT
 from lunar.pages.kinds import BASELINES, CONTROLS, EXACT, kinds
-from lunar.pages.labels import overlaps
 from lunar.pages.tradeoff import draw, in_corner, numbers, points, shown
+from overlapping import overlaps
 
 RECORDED = sorted((ROOT / "docs/recorded").glob("*/main.csv"))
 SHIPPED = yaml.safe_load((ROOT / "config/methods.yaml").read_text(encoding="utf-8"))["defaults"]["methods"]
